@@ -1,0 +1,103 @@
+"""Reading the coefficients of any fitted linear model."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+
+def read_coefficients(estimator, n_targets, n_features, n_orient):
+    """Return the active positions of a model and their coefficients.
+
+    Parameters
+    ----------
+    estimator : estimator or array-like
+        A fitted estimator with `coef_`, a search with `best_estimator_`, a Pipeline that ends with
+        one of these and otherwise only scales columns, or the coefficients themselves, dense or
+        sparse, of shape (n_targets, n_features), or (n_features,) for one target.
+    n_targets, n_features, n_orient : int
+        The sizes of the problem.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_active,)
+        The positions with a coefficient that is not zero, in ascending order.
+    coef : ndarray of shape (n_active, n_orient, n_targets)
+        Their coefficients, on the columns of the gain that the model was fitted on.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
+    TypeError
+        If `estimator` has no coefficients.
+    ValueError
+        If the coefficients do not fit the problem, or the model is not linear in the gain.
+    """
+    coef, scale = _find_coefficients(estimator, n_features)
+    if not sparse.issparse(coef):
+        coef = np.asarray(coef)
+    if coef.dtype.kind not in "fiub":
+        raise TypeError(
+            "estimator must be fitted, with coef_, or an array of real coefficients, got "
+            f"{type(estimator).__name__}."
+        )
+    shape = coef.shape
+    if coef.ndim == 1:
+        coef = coef.reshape(1, -1)
+    if coef.shape != (n_targets, n_features):
+        raise ValueError(
+            f"estimator has coefficients of shape {shape}, but the problem has "
+            f"(n_targets, n_features) = {(n_targets, n_features)}. Fit it on X and y of this "
+            "problem, or transpose the coefficients."
+        )
+
+    # Dense coefficients are large and nearly all zero: only the active columns go on.
+    if sparse.issparse(coef):
+        coef = coef.tocsc()
+        active = np.diff(coef.indptr) > 0
+    else:
+        active = coef.any(axis=0)
+    positions = np.flatnonzero(active.reshape(-1, n_orient).any(axis=1))
+    features = (positions[:, np.newaxis] * n_orient + np.arange(n_orient)).ravel()
+    coef = coef[:, features]
+    coef = (coef.toarray() if sparse.issparse(coef) else coef) * scale[features]
+    if not np.isfinite(coef).all():
+        raise ValueError("estimator has coefficients that are infinite or NaN.")
+    return positions, coef.T.reshape(len(positions), n_orient, n_targets)
+
+
+def _find_coefficients(estimator, n_features):
+    """Return the coefficients as they are stored, and what their columns are to be scaled by."""
+    if isinstance(estimator, Pipeline):
+        coef, scale = _find_coefficients(estimator[-1], n_features)
+        return coef, scale * _find_column_scale(estimator[:-1], n_features)
+    if hasattr(estimator, "best_estimator_"):
+        return _find_coefficients(estimator.best_estimator_, n_features)
+    if hasattr(estimator, "fit") and not hasattr(estimator, "coef_"):
+        check_is_fitted(estimator)
+        raise TypeError(
+            f"estimator must be a linear model or a search that refits one: "
+            f"{type(estimator).__name__} has neither coef_ nor best_estimator_."
+        )
+    if np.any(getattr(estimator, "intercept_", 0)):
+        raise ValueError(
+            f"estimator has an intercept, which no source explains. Fit "
+            f"{type(estimator).__name__} with fit_intercept=False."
+        )
+    return getattr(estimator, "coef_", estimator), np.ones(n_features)
+
+
+def _find_column_scale(transformers, n_features):
+    """Return what a fitted pipeline of transformers multiplies every column by."""
+    if not len(transformers):
+        return 1.0
+    probe = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
+    result = np.asarray(transformers.transform(probe))
+    if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
+        raise ValueError(
+            "estimator is a Pipeline with a step that does more than scale the columns of X, so "
+            "that its coefficients are not those of positions. Leave the step out, or pass the "
+            "coefficients on X as an array."
+        )
+    return result[0]

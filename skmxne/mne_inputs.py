@@ -1,0 +1,197 @@
+"""Checking the MNE objects of an inverse problem, and choosing the channels they share."""
+
+import re
+import warnings
+
+import mne
+import numpy as np
+from mne.io.constants import FIFF
+
+
+def prepare_evokeds(evoked, forward, noise_cov):
+    """Check the data of an inverse problem and restrict them to the channels to use.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked, or list of such
+        The data. They are not modified.
+    forward : instance of mne.Forward
+        The forward solution.
+    noise_cov : instance of mne.Covariance
+        The noise covariance.
+
+    Returns
+    -------
+    evokeds : list of mne.Evoked
+        The data at the good M/EEG channels that all three share, in the order of the first.
+    """
+    evokeds = _check_evokeds(evoked)
+    _check_forward(forward)
+    _check_noise_cov(noise_cov)
+    ch_names = _select_channels(evokeds, forward, noise_cov)
+    evokeds = [one.copy().pick(ch_names) for one in evokeds]
+    for one in evokeds:
+        _check_data(one)
+        _check_sensors(one.info, forward)
+    return evokeds
+
+
+def _check_evokeds(evoked):
+    """Return one or several averages as a list, and raise unless they can make one model."""
+    evokeds = list(evoked) if isinstance(evoked, list | tuple) else [evoked]
+    if not evokeds:
+        raise ValueError("evoked is an empty list. Pass at least one instance of mne.Evoked.")
+    for one in evokeds:
+        if not isinstance(one, mne.Evoked):
+            raise TypeError(
+                "evoked must be an instance of mne.Evoked or a list of such, got "
+                f"{type(one).__name__}. Average epochs with epochs.average()."
+            )
+        if not one.nave > 0:
+            raise ValueError(f"evoked has nave={one.nave}. Set it to the number of trials.")
+        _check_same_sensors(evokeds[0], one)
+    return evokeds
+
+
+def _check_forward(forward):
+    """Raise unless `forward` is a forward solution that can be used."""
+    if not isinstance(forward, mne.Forward):
+        raise TypeError(
+            f"forward must be an instance of mne.Forward, got {type(forward).__name__}. Read one "
+            "with mne.read_forward_solution or make one with mne.make_forward_solution."
+        )
+    if not forward.get("src"):
+        raise ValueError(
+            "forward has no source space (key 'src'), which tells the vertices. Make it again "
+            "with mne.make_forward_solution."
+        )
+    kind = forward["src"].kind
+    if kind != "surface":
+        raise NotImplementedError(
+            f"forward has a {kind} source space, but only surface source spaces are supported. "
+            "Compute it for one made with mne.setup_source_space."
+        )
+
+
+def _check_noise_cov(noise_cov):
+    """Raise unless `noise_cov` is a finite covariance."""
+    if not isinstance(noise_cov, mne.Covariance):
+        raise TypeError(
+            f"noise_cov must be an instance of mne.Covariance, got {type(noise_cov).__name__}. "
+            "Read one with mne.read_cov or estimate one with mne.compute_covariance."
+        )
+    if not np.isfinite(noise_cov.data).all():
+        raise ValueError("noise_cov is infinite or NaN. Estimate it again, from finite data.")
+
+
+def _select_channels(evokeds, forward, noise_cov):
+    """Return the good M/EEG channels that all objects share, in the order of the first average.
+
+    A warning names the good channels that one of the objects lacks. That the averages lack whole
+    types of channels (MEG was picked, say) is no reason for a warning.
+    """
+    info = evokeds[0].info
+    bads = {*noise_cov["bads"], *(name for evoked in evokeds for name in evoked.info["bads"])}
+    picks = mne.pick_types(info, meg=True, eeg=True, ref_meg=False, exclude=list(bads))
+    measured = [info["ch_names"][pick] for pick in picks]
+    if not measured:
+        raise ValueError(
+            "evoked has no MEG or EEG channel left when the bad channels of evoked and noise_cov "
+            "are excluded. Check their bads, and what was picked."
+        )
+    modelled, covered = set(forward["sol"]["row_names"]), set(noise_cov.ch_names)
+    shared = [name for name in measured if name in modelled and name in covered]
+    if not shared:
+        raise ValueError(
+            "evoked, forward and noise_cov have no good MEG or EEG channel in common. The first "
+            f"names are {measured[0]!r}, {forward['sol']['row_names'][0]!r} and "
+            f"{noise_cov.ch_names[0]!r}: rename the channels, or pass objects of one recording."
+        )
+    types = set(info.get_channel_types(picks))
+    unmeasured = (modelled & covered) - bads - set(info["ch_names"])
+    forward_info = forward["info"]
+    _warn_missing(
+        {
+            "forward": [name for name in measured if name not in modelled],
+            "noise_cov": [name for name in measured if name not in covered],
+            "evoked": [
+                name
+                for k, name in enumerate(forward_info["ch_names"])
+                if name in unmeasured and mne.channel_type(forward_info, k) in types
+            ],
+        }
+    )
+    return shared
+
+
+def _check_data(evoked):
+    """Raise if the data are infinite or NaN."""
+    finite = np.isfinite(evoked.data).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"evoked has infinite or NaN data in {_join(np.array(evoked.ch_names)[~finite])}. Mark "
+            "these channels in evoked.info['bads'], or average without the trials concerned."
+        )
+
+
+def _check_sensors(info, forward):
+    """Raise unless reference and compensation of the data are those of the forward solution."""
+    eeg = {info["ch_names"][pick] for pick in mne.pick_types(info, meg=False, eeg=True)}
+    referenced = {
+        name
+        for proj in info["projs"]
+        if proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
+        or re.match("Average .* reference$", proj["desc"])
+        for name in proj["data"]["col_names"]
+    }
+    if eeg and (info["custom_ref_applied"] or not eeg <= referenced):
+        raise ValueError(
+            "evoked needs an average reference of its EEG channels, made by a projector. Call "
+            "evoked.set_eeg_reference(projection=True) and evoked.apply_proj(), or leave EEG out "
+            "with evoked.pick('meg')."
+        )
+    grades = [_find_compensation_grade(one, info["ch_names"]) for one in (info, forward["info"])]
+    if grades[0] != grades[1]:
+        raise ValueError(
+            f"evoked has compensation grade {grades[0]}, forward {grades[1]}. Change that of the "
+            "recording (raw.apply_gradient_compensation), or compute the forward solution again."
+        )
+
+
+def _check_same_sensors(first, other):
+    """Raise unless two averages have the same channels and projectors."""
+    different = sorted(set(first.ch_names) ^ set(other.ch_names))
+    if different:
+        raise ValueError(
+            "evoked must be a list of objects with the same channels, but some lack "
+            f"{_join(different)}. Pick the same channels in all of them."
+        )
+    vectors, other_vectors = (
+        [(proj["data"]["col_names"], proj["data"]["data"].tolist()) for proj in one.info["projs"]]
+        for one in (first, other)
+    )
+    if sorted(vectors) != sorted(other_vectors):
+        raise ValueError(
+            "evoked must be a list of objects with the same projectors, as one whitener takes "
+            "account of them. Add to each the projectors of the others (evoked.add_proj)."
+        )
+
+
+def _find_compensation_grade(info, ch_names):
+    """Return the grade of gradient compensation, which the coil types of CTF systems hold."""
+    meg = [ch for ch in info["chs"] if ch["kind"] == FIFF.FIFFV_MEG_CH]
+    return max((int(ch["coil_type"]) >> 16 for ch in meg if ch["ch_name"] in ch_names), default=0)
+
+
+def _warn_missing(missing):
+    """Warn about channels that are left out."""
+    parts = [
+        f"{len(names)} not in {where} ({_join(names)})" for where, names in missing.items() if names
+    ]
+    if parts:
+        warnings.warn(f"Channels left out: {'; '.join(parts)}.", RuntimeWarning, stacklevel=5)
+
+
+def _join(names):
+    """Write names in a line, only the first if they are many."""
+    return ", ".join([*names[:8], "..."] if len(names) > 8 else names)

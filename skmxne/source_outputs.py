@@ -1,0 +1,238 @@
+"""From source amplitudes to MNE objects: source estimates, dipoles and residuals."""
+
+import mne
+import numpy as np
+
+from .prepared_gain import pick_channels
+
+# Scalar and vector class for every kind of source space.
+_CLASSES = {
+    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
+    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
+}
+
+
+def make_source_estimate(sources, positions, forward, evoked, pick_ori=None):
+    """Make the source estimate of a few active positions.
+
+    Parameters
+    ----------
+    sources : ndarray of shape (n_active, n_orient, n_times)
+        The amplitudes in A m along the orientations of `forward`.
+    positions : ndarray of shape (n_active,)
+        The indices of the active positions in `forward`, in ascending order.
+    forward : instance of mne.Forward
+        The forward solution, which knows vertices and orientations.
+    evoked : instance of mne.Evoked
+        The data, which know the times.
+    pick_ori : {None, "normal", "vector"}, default=None
+        Signed amplitudes (one orientation) or the norms of vectors (three), the components
+        along the normals of the surface, or vectors in the coordinate frame of `forward`.
+
+    Returns
+    -------
+    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
+        The source estimate, without the vertices that are not active.
+    """
+    src = forward["src"]
+    scalar, vector = _CLASSES[src.kind]
+    if pick_ori == "vector":
+        data = _to_vectors(sources, positions, forward)
+    elif pick_ori == "normal":
+        normals = _find_normals(forward)[positions]
+        data = np.einsum("pc,pct->pt", normals, _to_vectors(sources, positions, forward))
+    elif sources.shape[1] == 1:
+        data = sources[:, 0]
+    else:
+        data = np.linalg.norm(sources, axis=1)
+
+    starts = _find_starts(src)
+    vertices = [
+        space["vertno"][positions[(start <= positions) & (positions < stop)] - start]
+        for space, start, stop in zip(src, starts[:-1], starts[1:], strict=True)
+    ]
+    return (vector if pick_ori == "vector" else scalar)(
+        data,
+        vertices,
+        tmin=evoked.times[0],
+        tstep=1 / evoked.info["sfreq"],
+        subject=src[0].get("subject_his_id"),
+    )
+
+
+def make_dipoles(sources, positions, forward, times, gain, data):
+    """Make one dipole per active position.
+
+    Parameters
+    ----------
+    sources : ndarray of shape (n_active, n_orient, n_times)
+        The amplitudes in A m along the orientations of `forward`.
+    positions : ndarray of shape (n_active,)
+        The indices of the active positions in `forward`.
+    forward : instance of mne.Forward
+        The forward solution, which knows locations and orientations.
+    times : ndarray of shape (n_times,)
+        The times in s.
+    gain : ndarray of shape (n_samples, n_active * n_orient)
+        The whitened gain of the active positions per A m.
+    data : ndarray of shape (n_samples, n_times)
+        The whitened data.
+
+    Returns
+    -------
+    dipoles : list of mne.Dipole
+        The dipoles. With three orientations they turn over time and their amplitudes are not
+        negative; with one their orientation stays and the amplitudes are signed.
+    """
+    n_active, n_orient, n_times = sources.shape
+    if n_active == 0:
+        return []
+    share = _share_goodness_of_fit(gain, sources.reshape(-1, n_times), data)
+    goodness_of_fit = share.reshape(sources.shape).sum(axis=1)
+    vectors = _to_vectors(sources, positions, forward)
+    if n_orient == 1:
+        amplitudes = sources[:, 0]
+        orientations = np.broadcast_to(
+            forward["source_nn"][positions][:, :, np.newaxis], vectors.shape
+        )
+    else:
+        amplitudes = np.linalg.norm(vectors, axis=1)
+        orientations = vectors / np.where(amplitudes > 0, amplitudes, 1)[:, np.newaxis]
+    locations = np.repeat(forward["source_rr"][positions][:, np.newaxis], n_times, axis=1)
+    return [
+        mne.Dipole(times, *dipole)
+        for dipole in zip(
+            locations, amplitudes, orientations.swapaxes(1, 2), goodness_of_fit, strict=True
+        )
+    ]
+
+
+def make_residual(evoked, prediction):
+    """Subtract a prediction from data.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked
+        The data.
+    prediction : ndarray of shape (n_channels, n_times)
+        The field of the sources at the channels of `evoked`, in its units. The projectors that
+        have been applied to `evoked` are applied to it.
+
+    Returns
+    -------
+    residual : instance of mne.Evoked
+        What the prediction leaves of the data.
+    """
+    info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
+    predicted = mne.EvokedArray(prediction, info)
+    predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
+    residual = evoked.copy()
+    residual.data -= predicted.data
+    return residual
+
+
+def compare_power(data, residual):
+    """Compute the percentage of the power of data that is not in the residual.
+
+    Parameters
+    ----------
+    data : ndarray of shape (n_samples, n_times)
+        The data.
+    residual : ndarray of shape (n_samples, n_times)
+        What is left of them.
+
+    Returns
+    -------
+    percent : float
+        The percentage explained, 0 where the data are zero.
+    """
+    power = np.sum(data**2)
+    return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
+
+
+def make_weights(stc, src):
+    """Find the largest magnitude over time at every position of a source space.
+
+    Parameters
+    ----------
+    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
+        A source estimate of all or some vertices.
+    src : instance of mne.SourceSpaces
+        The source space of the forward solution.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_positions,)
+        The magnitudes, 0 for vertices that `stc` lacks.
+    """
+    classes = {one for pair in _CLASSES.values() for one in pair}
+    if not isinstance(stc, tuple(classes)):
+        raise TypeError(f"stc must be a source estimate of MNE, got {type(stc).__name__}.")
+    subject = src[0].get("subject_his_id")
+    if None not in (stc.subject, subject) and stc.subject != subject:
+        raise ValueError(
+            f"stc is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
+            "mne.compute_source_morph."
+        )
+    if len(stc.vertices) != len(src) or not all(
+        np.isin(vertices, space["vertno"]).all()
+        for vertices, space in zip(stc.vertices, src, strict=True)
+    ):
+        raise ValueError(
+            "stc has vertices that are not in the source space of the forward solution. Compute "
+            "it with the same source space, or morph it there with mne.compute_source_morph."
+        )
+    magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
+    starts = _find_starts(src)
+    positions = [
+        start + np.searchsorted(space["vertno"], vertices)
+        for start, space, vertices in zip(starts[:-1], src, stc.vertices, strict=True)
+    ]
+    weights = np.zeros(starts[-1])
+    weights[np.concatenate(positions)] = magnitudes.max(axis=1)
+    return weights
+
+
+def _find_starts(src):
+    """Return the first position of every source space, and the number of positions."""
+    return np.cumsum([0] + [space["nuse"] for space in src])
+
+
+def _to_vectors(sources, positions, forward):
+    """Turn amplitudes along the orientations of `forward` to vectors in its coordinate frame."""
+    n_orient = sources.shape[1]
+    orientations = forward["source_nn"].reshape(-1, n_orient, 3)[positions]
+    return np.einsum("poc,pot->pct", orientations, sources)
+
+
+def _find_normals(forward):
+    """Return the normals of the surface at the positions of a forward solution."""
+    if not forward["surf_ori"]:
+        # The conversion finds the normals; a single channel makes it cheap.
+        forward = pick_channels(forward, forward["sol"]["row_names"][:1])
+        mne.convert_forward_solution(forward, surf_ori=True, copy=False)
+    return forward["source_nn"][2::3]
+
+
+def _share_goodness_of_fit(gain, sources, data):
+    """Share the explained variance, in percent, out among sources whose fields overlap.
+
+    The fields are taken apart along an orthonormal basis of the columns of `gain`, the left
+    singular vectors u_k. What is explained along u_k at time t, the power of the data less that
+    of the residual, goes to source j in proportion to the power of its contribution,
+    ``(u_k^T gain_j sources_jt) ** 2``. The shares of all sources add up to what they explain
+    together.
+    """
+    basis, singular_values, _ = np.linalg.svd(gain, full_matrices=False)
+    basis = basis[:, singular_values >= 1e-6 * singular_values[0]]
+    residual = data - gain @ sources
+    explained = (basis.T @ data) ** 2 - (basis.T @ residual) ** 2
+    shares = np.zeros_like(sources)
+    for coordinates, explained_k in zip(basis.T @ gain, explained, strict=True):
+        power = (coordinates[:, np.newaxis] * sources) ** 2
+        total = power.sum(axis=0)
+        shares += power * (explained_k / np.where(total > 0, total, 1))
+    total = (data**2).sum(axis=0)
+    return 100 * shares / np.where(total > 0, total, np.inf)

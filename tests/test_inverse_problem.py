@@ -1,0 +1,981 @@
+import pickle
+
+import mne
+import numpy as np
+import pytest
+from mne.forward import is_fixed_orient, restrict_forward_to_stc
+from mne.inverse_sparse import mixed_norm
+from mne.io.constants import FIFF
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.linalg import block_diag
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import MultiTaskLasso, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.utils import Bunch
+
+from skmxne import InverseProblem
+
+N_SENSORS, N_TIMES = 16, 12
+ORIENTATIONS = {"fixed": 0, "loose": 0.2, "free": 1.0}
+
+
+def make_info(eeg_info):
+    """Take every fourth electrode, and put a magnetometer 3 cm above each."""
+    electrodes = eeg_info["chs"][::4]
+    eeg_names = [ch["ch_name"] for ch in electrodes]
+    meg_names = [f"MEG {k:03d}" for k in range(N_SENSORS)]
+    types = ["mag"] * N_SENSORS + ["eeg"] * N_SENSORS + ["eog"]
+    info = mne.create_info([*meg_names, *eeg_names, "EOG"], 100.0, types)
+    montage = {ch["ch_name"]: ch["loc"][:3] for ch in electrodes}
+    info.set_montage(mne.channels.make_dig_montage(montage, coord_frame="head"))
+    info["dev_head_t"] = mne.Transform("meg", "head")
+    for coil, electrode in zip(info["chs"], electrodes, strict=False):
+        location = electrode["loc"][:3]
+        radial = location / np.linalg.norm(location)
+        tangential = np.linalg.svd(radial[np.newaxis])[2][1:]
+        coil["loc"][:] = np.concatenate([location + 0.03 * radial, *tangential, radial])
+        coil["coil_type"] = FIFF.FIFFV_COIL_POINT_MAGNETOMETER
+    return info
+
+
+def make_projector(ch_names, vector):
+    data = dict(
+        data=vector[np.newaxis] / np.linalg.norm(vector),
+        col_names=ch_names,
+        row_names=None,
+        nrow=1,
+        ncol=len(ch_names),
+    )
+    return mne.Projection(data=data, desc="external field")
+
+
+@pytest.fixture(scope="module")
+def small(recording):
+    """Return a small problem with all there is to get wrong.
+
+    16 magnetometers and 16 electrodes, 48 positions, two averages of which the first is `evoked`,
+    and one projector for each type of channels.
+    """
+    rng = np.random.default_rng(0)
+    vertices = [space["vertno"][:2880:120] for space in recording.forward["src"]]
+    some = mne.SourceEstimate(np.zeros((48, 1)), vertices, 0, 1, subject="simulated")
+    info = make_info(recording.evoked.info)
+    with mne.use_log_level("WARNING"):
+        forward = mne.make_forward_solution(
+            info,
+            trans=None,
+            src=restrict_forward_to_stc(recording.forward, some)["src"],
+            bem=mne.make_sphere_model("auto", "auto", info),
+        )
+    # MNE whitens MEG and EEG apart: here their noise is independent.
+    mixing = np.eye(N_SENSORS) + rng.standard_normal((2, N_SENSORS, N_SENSORS)) / 4
+    mixing = block_diag(20e-15 * mixing[0], 1e-6 * mixing[1])
+    names = info.ch_names[: 2 * N_SENSORS]
+    case = Bunch(
+        info=info,
+        projector=make_projector(names[:N_SENSORS], rng.uniform(0.5, 1, N_SENSORS)),
+        forward=forward,
+        noise_cov=mne.Covariance(mixing @ mixing.T, names, [], [], 1000),
+    )
+    case.evokeds = []
+    for nave, tmin in [(4, -0.1), (9, 0.05)]:
+        sources = np.zeros((3 * forward["nsource"], N_TIMES))
+        sources[[16, 17, 60]] = 2e-8 * rng.standard_normal((3, N_TIMES))
+        field = forward["sol"]["data"] @ sources
+        field += mixing @ rng.standard_normal(field.shape) / np.sqrt(nave)
+        case.evokeds.append(make_evoked(case, field, nave=nave, tmin=tmin))
+    case.evoked = case.evokeds[0]
+    return case
+
+
+def make_evoked(case, field, *, apply_proj=True, **options):
+    """Make an average of a field at all sensors, with the projectors of the small problem."""
+    with mne.use_log_level("WARNING"):
+        data = np.vstack([field, np.zeros(field.shape[1])])
+        evoked = mne.EvokedArray(data, case.info.copy(), **options)
+        evoked.add_proj(case.projector).set_eeg_reference(projection=True)
+        if apply_proj:
+            evoked.apply_proj()
+    evoked.data[-1] = np.nan  # the EOG is not to be used
+    return evoked
+
+
+def change(case, **changes):
+    return Bunch(**{**case, **changes})
+
+
+def from_evoked(case, **options):
+    return InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov, **options)
+
+
+@pytest.fixture(scope="module", params=ORIENTATIONS.values(), ids=ORIENTATIONS)
+def problem(small, request):
+    return from_evoked(small, loose=request.param)
+
+
+def get_active(problem, stc):
+    """Find the positions of the vertices of a source estimate."""
+    used = [
+        np.isin(s["vertno"], v) for s, v in zip(problem.forward["src"], stc.vertices, strict=True)
+    ]
+    return np.flatnonzero(np.concatenate(used))
+
+
+def make_coef(problem, positions=(3, 40), seed=0):
+    """Draw the coefficients of some active positions."""
+    coef = np.zeros((len(problem.times), problem.forward["nsource"], problem.n_orient))
+    shape = (len(coef), len(positions), problem.n_orient)
+    coef[:, positions] = np.random.default_rng(seed).standard_normal(shape)
+    return coef.reshape(len(coef), -1)
+
+
+def make_field(problem, coef):
+    """Compute the field of sources by the definition of the coefficients."""
+    amplitudes = coef.T * problem.source_scale[:, np.newaxis] / problem.target_scale
+    return problem.forward["sol"]["data"] @ amplitudes
+
+
+# ---------------------------------------------------------------------------- the gain and data
+
+
+def test_gain_is_whitened_and_scaled(problem):
+    n_features = 48 * (1 if problem.n_orient == 1 else 3)
+    assert problem.X.shape == (30, n_features)  # 32 channels less 2 projectors
+    assert problem.X.dtype == problem.y.dtype == np.float64
+    assert problem.X.flags.c_contiguous
+    assert problem.y.flags.c_contiguous
+    gain = problem.forward["sol"]["data"]
+    assert_allclose(problem.X, problem.whitener @ gain * problem.source_scale, rtol=1e-10)
+    assert_allclose(np.sum(problem.X**2), len(problem.X))
+
+
+def test_noise_is_white(small, problem):
+    noise_cov = small.noise_cov.data
+    whitener = problem.whitener
+    assert problem.ch_names == small.noise_cov.ch_names
+    assert_allclose(whitener @ noise_cov @ whitener.T, np.eye(30), atol=1e-8)
+
+
+def test_data_are_whitened_for_one_trial(small, problem):
+    data = small.evoked.get_data(problem.ch_names)
+    assert_allclose(problem.y, 2 * problem.whitener @ data)  # nave = 4
+    assert_array_equal(problem.times, small.evoked.times)
+    assert_array_equal(problem.target_scale, np.full(N_TIMES, 2))
+
+
+def test_forward_has_the_orientation_asked_for(small):
+    fixed, loose, free = (from_evoked(small, loose=loose) for loose in (0, 0.2, 1))
+    assert is_fixed_orient(fixed.forward)
+    assert loose.forward["surf_ori"]
+    assert not is_fixed_orient(loose.forward)
+    assert not free.forward["surf_ori"]
+    assert [fixed.n_orient, loose.n_orient, free.n_orient] == [1, 3, 3]
+    assert loose.forward.ch_names == loose.ch_names
+
+
+def test_defaults(small):
+    depth = dict(
+        exp=0.8, limit=None, limit_depth_chs="whiten", combine_xyz="fro", allow_fixed_depth=True
+    )
+    default = from_evoked(small)
+    for options in [dict(loose=0.2), dict(loose={"surface": 0.2}), dict(depth=depth)]:
+        assert_array_equal(default.X, from_evoked(small, **options).X)
+    assert_array_equal(from_evoked(small, depth=None).X, from_evoked(small, depth=0).X)
+
+
+@pytest.mark.parametrize("rank", [None, dict(mag=10, eeg=12)])
+@pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
+def test_depth_weighting_evens_out_columns(small, loose, rank):
+    """Without a limit, an exponent of 1 gives every position the same norm."""
+    problem = from_evoked(small, loose=loose, depth=1, rank=rank)
+    unweighted = problem.X.reshape(len(problem.X), 48, -1)
+    if problem.n_orient == 3:
+        unweighted = unweighted / np.sqrt([loose, loose, 1])
+    norms = np.linalg.norm(unweighted, axis=(0, 2))
+    assert_allclose(norms, norms[0])
+
+
+def test_fixed_orientation_with_depth_of_free(small):
+    """The weights are those of whole positions, those of the normal component by default."""
+    depth = dict(exp=1, allow_fixed_depth=False)
+    problem = from_evoked(small, loose=0, depth=depth)
+    free = from_evoked(small, loose=1, depth=1)
+    ratio = problem.source_scale / free.source_scale[::3]
+    assert_allclose(ratio, ratio[0])
+    other = from_evoked(small, loose=0, depth=1)
+    ratio = problem.source_scale / other.source_scale
+    assert np.ptp(ratio) > 0.1 * ratio.mean()
+
+    forward = mne.convert_forward_solution(small.forward, surf_ori=True)
+    by_component = dict(exp=1, allow_fixed_depth=False, combine_xyz=False)
+    problem = from_evoked(change(small, forward=forward), loose=0, depth=by_component)
+    assert_allclose(problem.source_scale, other.source_scale, rtol=1e-5)
+
+
+def test_rank_is_taken(small):
+    problem = from_evoked(small, rank=dict(mag=10, eeg=12))
+    assert problem.X.shape[0] == problem.y.shape[0] == len(problem.whitener) == 22
+
+
+@pytest.mark.parametrize(("picks", "rank"), [("mag", 15), ("eeg", 15)])
+def test_one_type_of_channels(small, picks, rank):
+    problem = from_evoked(change(small, evoked=small.evoked.copy().pick(picks)))
+    assert len(problem.ch_names) == 16
+    assert len(problem.X) == rank
+
+
+def test_order_of_channels_does_not_matter(small):
+    names = small.evoked.ch_names
+    shuffled = list(np.random.default_rng(0).permutation(names[:-1]))
+    forward = mne.pick_channels_forward(small.forward, names[:-1][::-1], ordered=True)
+    noise_cov = mne.pick_channels_cov(small.noise_cov, names[3:-1] + names[:3], ordered=True)
+    evoked = small.evoked.copy().reorder_channels([*shuffled, "EOG"])
+
+    problem = InverseProblem.from_evoked(evoked, forward, noise_cov)
+
+    assert problem.ch_names == shuffled
+    expected = from_evoked(small)
+    assert_allclose(problem.X.T @ problem.X, expected.X.T @ expected.X, atol=1e-10)
+    assert_allclose(problem.X.T @ problem.y, expected.X.T @ expected.y, atol=1e-8)
+    coef = make_coef(problem)
+    assert_allclose(
+        problem.to_residual(coef).get_data(expected.ch_names),
+        expected.to_residual(coef).data,
+        rtol=1e-10,
+    )
+
+
+def test_bad_channels_are_left_out_silently(small):
+    evoked, noise_cov = small.evoked.copy(), small.noise_cov.copy()
+    evoked.info["bads"] = ["MEG 003", "EOG"]
+    evoked.data[3] = np.nan
+    noise_cov["bads"] = [evoked.ch_names[20]]
+    problem = InverseProblem.from_evoked(evoked, small.forward, noise_cov)
+    left_out = set(small.evoked.ch_names) - set(problem.ch_names)
+    assert left_out == {"MEG 003", evoked.ch_names[20], "EOG"}
+
+
+def test_inputs_are_neither_modified_nor_copied_whole(small):
+    before = pickle.dumps(small)
+    for forward in (small.forward, mne.convert_forward_solution(small.forward, surf_ori=True)):
+        converted = pickle.dumps(forward)
+        for loose in ORIENTATIONS.values():
+            problem = from_evoked(change(small, forward=forward), loose=loose)
+            assert problem.forward["src"] is forward["src"]
+            coef = make_coef(problem)
+            for method in (problem.to_source_estimate, problem.to_dipoles, problem.to_residual):
+                method(coef)
+            if loose:
+                problem.to_source_estimate(coef, pick_ori="normal")
+        assert pickle.dumps(forward) == converted
+    assert pickle.dumps(small) == before
+
+
+def test_says_one_line(small, caplog, capsys):
+    with caplog.at_level("INFO", logger="skmxne"), mne.use_log_level("INFO"):
+        problem = from_evoked(small, loose=1)
+        coef = make_coef(problem)
+        problem.to_source_estimate(coef, pick_ori="normal")
+        problem.to_residual(coef)
+        problem.to_dipoles(coef)
+    assert caplog.messages == [repr(problem)]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_data_changed_later_do_not_matter(small):
+    evoked = small.evoked.copy()
+    problem = from_evoked(change(small, evoked=evoked))
+    evoked.data[:] = 0
+    assert problem.to_residual(np.zeros((N_TIMES, 144))).data.any()
+
+
+def test_repr(problem):
+    assert repr(problem).startswith("<InverseProblem: 32 channels, rank 30, 48 positions x ")
+    orientations = "1 orientation," if problem.n_orient == 1 else "3 orientations,"
+    assert orientations in repr(problem)
+
+
+# ---------------------------------------------------------------------------------- against MNE
+
+
+def check_parity(case, loose, *, alpha, depth):
+    """Solve with MNE, check that this solves our problem, and compare what is made of it."""
+
+    def solve(**outputs):
+        return mixed_norm(
+            case.evoked,
+            case.forward,
+            case.noise_cov,
+            alpha,
+            loose=loose,
+            depth=depth,
+            debias=False,
+            tol=1e-9,
+            maxit=10000,
+            verbose="ERROR",
+            **outputs,
+        )
+
+    problem = from_evoked(case, loose=loose, depth=depth)
+    stc, residual = solve(return_residual=True)
+    vectors = solve(pick_ori="vector") if loose else stc
+    positions = get_active(problem, stc)
+    assert 0 < len(positions) < problem.forward["nsource"]
+    directions = problem.forward["source_nn"].reshape(-1, problem.n_orient, 3)[positions]
+    sources = (
+        np.einsum("poc,pct->pot", directions, vectors.data) if loose else stc.data[:, np.newaxis]
+    )
+    scale = problem.source_scale.reshape(-1, problem.n_orient, 1)
+    sources = sources / scale[positions]
+    coef = np.zeros((len(scale), problem.n_orient, len(problem.times)))
+    coef[positions] = sources * problem.target_scale
+    coef = coef.reshape(-1, len(problem.times)).T
+
+    check_optimality(problem, positions, sources, alpha)
+    ours = problem.to_source_estimate(coef)
+    assert isinstance(ours, mne.SourceEstimate)
+    assert_same_stc(ours, stc)
+    if loose:
+        assert_same_stc(problem.to_source_estimate(coef, pick_ori="vector"), vectors)
+    our_residual = problem.to_residual(coef)
+    assert our_residual.ch_names == residual.ch_names
+    assert_array_equal(our_residual.times, residual.times)
+    assert_allclose(our_residual.data, residual.data, rtol=1e-8, atol=1e-10 * residual.data.std())
+    assert_same_dipoles(problem.to_dipoles(coef), solve(return_as_dipoles=True))
+
+
+def check_optimality(problem, positions, sources, alpha):
+    """Check the condition of the minimum, with MNE's data, which leave nave out.
+
+    X_g^T (y - X W) is penalty * W_g / ||W_g|| for active blocks, not longer than the penalty for
+    the others.
+    """
+    X = problem.X.reshape(len(problem.X), -1, problem.n_orient)
+    y = problem.y / problem.target_scale
+    penalty = alpha / 100 * np.linalg.norm(np.einsum("sgo,st->got", X, y), axis=(1, 2)).max()
+    residual = y - np.einsum("sgo,got->st", X[:, positions], sources)
+    gradient = np.einsum("sgo,st->got", X, residual) / penalty
+    expected = sources / np.linalg.norm(sources, axis=(1, 2), keepdims=True)
+    assert_allclose(gradient[positions], expected, atol=1e-3)
+    assert np.linalg.norm(gradient, axis=(1, 2)).max() < 1 + 1e-3
+
+
+def assert_same_stc(ours, theirs):
+    assert type(ours) is type(theirs)
+    assert ours.subject == theirs.subject is not None
+    assert (ours.tmin, ours.tstep) == (theirs.tmin, theirs.tstep)
+    for vertices, expected in zip(ours.vertices, theirs.vertices, strict=True):
+        assert_array_equal(vertices, expected)
+    assert_allclose(ours.data, theirs.data, rtol=1e-10, atol=1e-10 * abs(theirs.data).max())
+
+
+def assert_same_dipoles(ours, theirs):
+    assert len(ours) == len(theirs)
+    for dipole, expected in zip(ours, theirs, strict=True):
+        assert_allclose(dipole.times, expected.times, atol=1e-12)
+        assert_array_equal(dipole.pos, expected.pos)
+        amplitude = abs(expected.amplitude).max()
+        assert_allclose(dipole.amplitude, expected.amplitude, rtol=1e-10, atol=1e-10 * amplitude)
+        assert_allclose(dipole.ori, expected.ori, atol=1e-8)
+        assert_allclose(dipole.gof, expected.gof, atol=1e-7)
+
+
+@pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
+@pytest.mark.parametrize("depth", [0.9, None, dict(limit=3.0, combine_xyz="spectral")])
+def test_parity_with_mne(small, loose, depth):
+    check_parity(small, loose, alpha=30, depth=depth)
+
+
+def test_parity_with_mne_when_projectors_are_not_applied(small):
+    data = np.random.default_rng(1).standard_normal((2 * N_SENSORS, N_TIMES))
+    field = data * np.repeat([1e-13, 1e-6], N_SENSORS)[:, np.newaxis]
+    evoked = make_evoked(small, field, apply_proj=False)
+    check_parity(change(small, evoked=evoked), 0.2, alpha=70, depth=0.8)
+
+
+@pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
+@pytest.mark.parametrize("picks", ["meg", "eeg", ["meg", "eeg"]], ids=["meg", "eeg", "both"])
+def test_parity_with_mne_on_recorded_data(sample_problem, picks, loose):
+    check_parity(sample_problem(picks=picks), loose, alpha=50, depth=0.9)
+
+
+# ------------------------------------------------------------------------------------- outputs
+
+
+@pytest.mark.parametrize("surf_ori", [False, True])
+@pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
+def test_known_dipole_is_recovered(small, loose, surf_ori):
+    """Least squares at its position give back what was put through the forward solution."""
+    position = 40
+    forward = mne.convert_forward_solution(small.forward, surf_ori=surf_ori)
+    fixed = mne.convert_forward_solution(small.forward, force_fixed=True)
+    normal = fixed["source_nn"][position]
+    waveform = 3e-8 * np.sin(np.arange(N_TIMES) + 0.5)
+    field = fixed["sol"]["data"][:, [position]] * waveform
+    evoked = make_evoked(small, field, nave=7)
+    problem = from_evoked(change(small, evoked=evoked, forward=forward), loose=loose)
+    coef = np.zeros((N_TIMES, 48, problem.n_orient))
+    X = problem.X.reshape(30, 48, problem.n_orient)[:, position]
+    coef[:, position] = np.linalg.lstsq(X, problem.y)[0].T
+    coef = coef.reshape(N_TIMES, -1)
+
+    stc = problem.to_source_estimate(coef)
+    assert_array_equal(get_active(problem, stc), [position])
+    assert stc.subject == "simulated"
+    close = dict(rtol=1e-4, atol=1e-12)  # the gain of fixed orientation is in single precision
+    if loose == 0:
+        assert_allclose(stc.data[0], waveform, **close)
+    else:
+        assert_allclose(stc.data[0], abs(waveform), **close)
+        vectors = problem.to_source_estimate(coef, pick_ori="vector")
+        assert_allclose(vectors.data[0], normal[:, np.newaxis] * waveform, **close)
+        normals = problem.to_source_estimate(coef, pick_ori="normal")
+        assert_allclose(normals.data[0], waveform, **close)
+
+    (dipole,) = problem.to_dipoles(coef)
+    assert_allclose(dipole.pos, np.tile(forward["source_rr"][position], (N_TIMES, 1)))
+    assert_allclose(np.linalg.norm(dipole.ori, axis=1), 1)
+    assert_allclose(
+        dipole.ori * dipole.amplitude[:, np.newaxis], np.outer(waveform, normal), **close
+    )
+    assert_allclose(dipole.gof, 100)
+    assert_allclose(dipole.times, evoked.times)
+    assert_allclose(problem.explained_variance(coef), 100)
+    scale = abs(problem.to_residual(np.zeros_like(coef)).data).max(axis=1, keepdims=True)
+    assert_allclose(problem.to_residual(coef).data / scale, 0, atol=1e-4)
+
+
+def test_residual_and_field_add_up_to_data(small, problem):
+    coef = make_coef(problem)
+    residual = problem.to_residual(coef)
+    field = make_evoked(small, make_field(problem, coef)).pick(problem.ch_names)
+    data = small.evoked.copy().pick(problem.ch_names)
+    assert_allclose(residual.data + field.data, data.data, rtol=1e-9, atol=1e-9 * field.data.std())
+    assert isinstance(residual, mne.Evoked)
+    assert residual.nave == small.evoked.nave
+    assert_array_equal(residual.times, small.evoked.times)
+
+
+def test_explained_variance(problem):
+    coef = make_coef(problem)
+    residual = problem.y - problem.X @ coef.T
+    expected = 100 * (1 - np.sum(residual**2) / np.sum(problem.y**2))
+    assert_allclose(problem.explained_variance(coef), expected)
+    assert isinstance(problem.explained_variance(coef), float)
+
+
+def test_goodness_of_fit_adds_up(problem):
+    coef = make_coef(problem, positions=(3, 10, 30, 40)) * 0.1
+    residual = problem.y - problem.X @ coef.T
+    expected = 100 * (1 - np.sum(residual**2, axis=0) / np.sum(problem.y**2, axis=0))
+    assert_allclose(sum(dipole.gof for dipole in problem.to_dipoles(coef)), expected)
+
+
+def test_normals_are_those_of_mne(small):
+    """Patch statistics turn the normals; MNE projects vectors on them."""
+    forward = small.forward.copy()
+    rng = np.random.default_rng(0)
+    for space in forward["src"]:
+        space["pinfo"] = [rng.choice(space["np"], 5) for _ in range(space["nuse"])]
+        space["patch_inds"] = np.arange(space["nuse"])
+    for loose in (0.2, 1):
+        problem = from_evoked(change(small, forward=forward), loose=loose)
+        coef = make_coef(problem)
+        normal = problem.to_source_estimate(coef, pick_ori="normal")
+        vectors = problem.to_source_estimate(coef, pick_ori="vector")
+        expected = vectors.project("normal", forward["src"])[0]
+        assert_allclose(normal.data, expected.data, rtol=1e-10, atol=1e-10 * normal.data.std())
+
+
+def test_no_active_position(problem):
+    coef = np.zeros((N_TIMES, problem.X.shape[1]))
+    for pick_ori in (None,) if problem.n_orient == 1 else (None, "normal", "vector"):
+        stc = problem.to_source_estimate(coef, pick_ori=pick_ori)
+        assert [len(vertices) for vertices in stc.vertices] == [0, 0]
+        assert stc.shape == ((0, 3, N_TIMES) if pick_ori == "vector" else (0, N_TIMES))
+    assert problem.to_dipoles(coef) == []
+    assert problem.explained_variance(coef) == 0
+    assert_allclose(problem.whitener @ problem.to_residual(coef).data * 2, problem.y)
+
+
+def test_data_that_are_zero(small):
+    evoked = make_evoked(small, np.zeros((2 * N_SENSORS, N_TIMES)))
+    problem = from_evoked(change(small, evoked=evoked))
+    coef = make_coef(problem)
+    assert problem.explained_variance(coef) == 0
+    assert not problem.to_dipoles(coef)[0].gof.any()
+
+
+def test_dipole_without_amplitude_has_no_orientation(small):
+    problem = from_evoked(small)
+    coef = make_coef(problem)
+    coef[0] = 0
+    dipoles = problem.to_dipoles(coef)
+    assert len(dipoles) == 2
+    for dipole in dipoles:
+        assert not dipole.ori[0].any()
+        assert_allclose(np.linalg.norm(dipole.ori[1:], axis=1), 1)
+
+
+def test_list_of_data(small):
+    evokeds = [small.evokeds[0], small.evokeds[1].copy().crop(0.05, 0.1)]
+    problem = from_evoked(change(small, evoked=evokeds))
+    one, two = (from_evoked(change(small, evoked=evoked)) for evoked in evokeds)
+    assert_allclose(problem.y, np.hstack([one.y, two.y]))
+    assert_array_equal(problem.X, one.X)
+    assert_array_equal(problem.times, np.concatenate([one.times, two.times]))
+    assert_array_equal(problem.target_scale, [2] * 12 + [3] * 6)
+
+    coef = make_coef(problem)
+    singles = [(one, coef[:12]), (two, coef[12:])]
+    assert_allclose(
+        problem.explained_variance(coef), [single.explained_variance(c) for single, c in singles]
+    )
+    for stc, residual, dipoles, (single, coef_) in zip(
+        problem.to_source_estimate(coef),
+        problem.to_residual(coef),
+        problem.to_dipoles(coef),
+        singles,
+        strict=True,
+    ):
+        assert_same_stc(stc, single.to_source_estimate(coef_))
+        assert_allclose(residual.data, single.to_residual(coef_).data)
+        assert_same_dipoles(dipoles, single.to_dipoles(coef_))
+
+
+def test_list_of_one_gives_lists(small):
+    problem = from_evoked(change(small, evoked=[small.evoked]))
+    coef = make_coef(problem)
+    for method in (problem.to_source_estimate, problem.to_residual, problem.explained_variance):
+        assert len(method(coef)) == 1
+    (dipoles,) = problem.to_dipoles(coef)
+    assert len(dipoles) == 2
+
+
+# -------------------------------------------------------------------------------------- weights
+
+
+def make_stc(problem, positions, data):
+    """Put rows of data at positions of the source space."""
+    left, right = (space["vertno"] for space in problem.forward["src"])
+    positions = np.asarray(positions)
+    vertices = [left[positions[positions < 24]], right[positions[positions >= 24] - 24]]
+    kind = mne.SourceEstimate if np.ndim(data) == 2 else mne.VectorSourceEstimate
+    return kind(np.asarray(data, float), vertices, 0, 1, subject="simulated")
+
+
+def test_weights_are_peaks(problem):
+    data = np.random.default_rng(0).standard_normal((48, 5))
+    assert_array_equal(
+        problem.weights_from(make_stc(problem, range(48), data)), abs(data).max(axis=1)
+    )
+
+
+def test_weights_of_few_vertices(problem):
+    weights = problem.weights_from(make_stc(problem, [5, 30, 47], [[1, -7], [2, 3], [0, -0.5]]))
+    assert weights.shape == (48,)
+    assert_array_equal(np.flatnonzero(weights), [5, 30, 47])
+    assert_array_equal(weights[[5, 30, 47]], [7, 3, 0.5])
+
+
+def test_weights_of_vectors(problem):
+    vectors = [[[3, 0], [4, 1], [0, 0]], [[0, -2], [0, 1], [1, 2]]]
+    weights = problem.weights_from(make_stc(problem, [0, 24], vectors))
+    assert_array_equal(weights[[0, 24]], [5, 3])
+
+
+def test_weights_of_own_source_estimate(problem):
+    coef = make_coef(problem)
+    stc = problem.to_source_estimate(coef)
+    assert_array_equal(problem.weights_from(stc)[[3, 40]], abs(stc.data).max(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("change_stc", "error", "match"),
+    [
+        (lambda stc: stc.data, TypeError, "stc must be a source estimate of MNE, got ndarray"),
+        (lambda stc: move_vertex(stc), ValueError, "stc has vertices that are not in"),
+        (
+            lambda stc: mne.VolSourceEstimate(stc.data, [stc.lh_vertno], 0, 1),
+            ValueError,
+            "stc has vertices that are not in",
+        ),
+        (lambda stc: set_subject(stc, "other"), ValueError, "stc is of subject 'other'"),
+    ],
+)
+def test_weights_of_something_else(small, change_stc, error, match):
+    problem = from_evoked(small)
+    stc = make_stc(problem, [5], [[1]])
+    with pytest.raises(error, match=match):
+        problem.weights_from(change_stc(stc))
+
+
+def test_weights_without_subject(small):
+    problem = from_evoked(small)
+    stc = set_subject(make_stc(problem, [5], [[1]]), None)
+    assert problem.weights_from(stc)[5] == 1
+
+
+def move_vertex(stc):
+    return mne.SourceEstimate(stc.data, [stc.lh_vertno + 1, stc.rh_vertno], 0, 1)
+
+
+def set_subject(stc, subject):
+    return mne.SourceEstimate(stc.data, stc.vertices, 0, 1, subject=subject)
+
+
+# -------------------------------------------------------------------------------- coefficients
+
+
+def assert_reads_as(problem, estimator, coef):
+    """Check that an estimator gives the same sources as coefficients."""
+    stc, expected = problem.to_source_estimate(estimator), problem.to_source_estimate(coef)
+    assert_array_equal(get_active(problem, stc), get_active(problem, expected))
+    assert_allclose(stc.data, expected.data, rtol=1e-10)
+
+
+def fit(problem, *steps):
+    return make_pipeline(*steps, Ridge(fit_intercept=False)).fit(problem.X, problem.y)
+
+
+def test_coefficients_of_estimator(problem):
+    X, y = problem.X, problem.y
+    lasso = MultiTaskLasso(alpha=0.5, fit_intercept=False, tol=0.1).fit(X, y)
+    assert 0 < np.count_nonzero(lasso.coef_.any(axis=0)) < X.shape[1]
+    assert_reads_as(problem, lasso, lasso.coef_)
+    assert_reads_as(problem, sparse.csr_array(lasso.coef_), lasso.coef_)
+    assert_reads_as(problem, lasso.coef_.tolist(), lasso.coef_)
+
+
+def test_coefficients_of_search(problem):
+    grid = {"alpha": [1, 10]}
+    search = GridSearchCV(Ridge(fit_intercept=False), grid, cv=2).fit(problem.X, problem.y)
+    assert_reads_as(problem, search, search.best_estimator_.coef_)
+    assert_reads_as(problem, make_pipeline(None, search), search.best_estimator_.coef_)
+
+
+@pytest.mark.parametrize(
+    "step", [StandardScaler(with_mean=False), FunctionTransformer(np.negative), "passthrough"]
+)
+def test_pipeline_that_scales_columns(problem, step):
+    pipeline = fit(problem, step, clone(step) if step != "passthrough" else step)
+    prediction = pipeline.predict(problem.X)
+    field = problem.whitener @ make_residual_of_zero(problem, pipeline)
+    assert_allclose(field, prediction, rtol=1e-8, atol=1e-8)
+    search = GridSearchCV(pipeline, {"ridge__alpha": [1.0]}, cv=2).fit(problem.X, problem.y)
+    assert_reads_as(problem, search, pipeline[-1].coef_ * get_scale(pipeline, problem))
+
+
+def get_scale(pipeline, problem):
+    return pipeline[:-1].transform(np.ones((1, problem.X.shape[1])))[0]
+
+
+def make_residual_of_zero(problem, estimator):
+    """Return what an estimator predicts at the channels, for the average times sqrt(nave)."""
+    zero = problem.to_residual(np.zeros((N_TIMES, problem.X.shape[1])))
+    return 2 * (zero.data - problem.to_residual(estimator).data)
+
+
+def test_coefficients_of_one_target(small):
+    evoked = small.evoked.copy().crop(0, 0)
+    problem = from_evoked(change(small, evoked=evoked), loose=0)
+    ridge = Ridge(fit_intercept=False).fit(problem.X, problem.y.ravel())
+    assert ridge.coef_.shape == (48,)
+    assert_reads_as(problem, ridge, ridge.coef_[np.newaxis])
+
+
+def test_block_with_one_component_is_active(small):
+    problem = from_evoked(small)
+    coef = np.zeros((N_TIMES, 144))
+    coef[:, 3 * 7 + 1] = 1
+    vectors = problem.to_source_estimate(coef, pick_ori="vector")
+    assert_array_equal(get_active(problem, vectors), [7])
+    assert_allclose(
+        vectors.data[0, :, 0], problem.forward["source_nn"][22] * problem.source_scale[22] / 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("make_estimator", "error", "match"),
+    [
+        (lambda p: np.zeros((12, 143)), ValueError, r"\(12, 143\).*= \(12, 144\)"),
+        (lambda p: np.zeros((144, 12)), ValueError, r"\(144, 12\).*= \(12, 144\).*transpose"),
+        (lambda p: np.zeros(144), ValueError, r"\(144,\).*= \(12, 144\)"),
+        (lambda p: Ridge(fit_intercept=False).fit(p.X[:, 1:], p.y), ValueError, r"\(12, 143\)"),
+        (lambda p: np.full((12, 144), np.nan), ValueError, "infinite or NaN"),
+        (lambda p: Ridge(), NotFittedError, "not fitted"),
+        (lambda p: GridSearchCV(Ridge(), {}), NotFittedError, "not fitted"),
+        (lambda p: make_pipeline(PCA(), Ridge()), NotFittedError, "not fitted"),
+        (lambda p: Ridge().fit(p.X, p.y), ValueError, "estimator has an intercept.*fit_intercept"),
+        (lambda p: KNeighborsRegressor().fit(p.X, p.y), TypeError, "neither coef_ nor best_est"),
+        (lambda p: "lasso", TypeError, "estimator must be fitted, with coef_.*got str"),
+        (lambda p: None, TypeError, "estimator must be fitted, with coef_.*got NoneType"),
+        (lambda p: fit(p, StandardScaler()), ValueError, "a step that does more than scale"),
+        (lambda p: fit(p, MinMaxScaler()), ValueError, "a step that does more than scale"),
+        (lambda p: fit(p, FunctionTransformer(np.abs)), ValueError, "does more than scale"),
+        (lambda p: fit(p, PCA(5)), ValueError, "a step that does more than scale"),
+    ],
+)
+def test_estimator_that_does_not_fit(small, make_estimator, error, match):
+    problem = from_evoked(small)
+    with pytest.raises(error, match=match):
+        problem.to_source_estimate(make_estimator(problem))
+
+
+@pytest.mark.parametrize("pick_ori", ["normal", "vector"])
+def test_pick_ori_of_fixed_orientation(small, pick_ori):
+    problem = from_evoked(small, loose=0)
+    with pytest.raises(ValueError, match=f"pick_ori='{pick_ori}'.*loose > 0, or pass pick_ori=Non"):
+        problem.to_source_estimate(make_coef(problem), pick_ori=pick_ori)
+
+
+def test_pick_ori_that_does_not_exist(small):
+    problem = from_evoked(small)
+    with pytest.raises(ValueError, match="pick_ori must be None, 'normal' or 'vector', got 'tang"):
+        problem.to_source_estimate(make_coef(problem), pick_ori="tangential")
+
+
+# --------------------------------------------------------------------------------- bad input
+
+
+@pytest.fixture(scope="module")
+def without(small):
+    """Return the small problem where one object lacks some channels."""
+
+    def drop(where, names):
+        kept = [name for name in small.info.ch_names[:-1] if name not in names]
+        if where == "forward":
+            return change(small, forward=mne.pick_channels_forward(small.forward, kept))
+        if where == "noise_cov":
+            return change(small, noise_cov=mne.pick_channels_cov(small.noise_cov, kept))
+        return change(small, evoked=small.evoked.copy().pick(kept))
+
+    return drop
+
+
+@pytest.mark.parametrize("where", ["evoked", "forward", "noise_cov"])
+def test_channels_left_out_are_named(small, without, where):
+    names = ["MEG 001", small.info.ch_names[20]]
+    with pytest.warns(RuntimeWarning) as record:
+        problem = from_evoked(without(where, names), loose=0)
+    assert [str(one.message) for one in record] == [
+        f"Channels left out: 2 not in {where} ({', '.join(names)})."
+    ]
+    assert record[0].filename == __file__
+    assert len(problem.ch_names) == 30
+
+
+@pytest.mark.parametrize("where", ["forward", "noise_cov"])
+def test_whole_type_left_out_is_one_short_warning(small, without, where):
+    with pytest.warns(RuntimeWarning) as record:
+        problem = from_evoked(without(where, small.info.ch_names[N_SENSORS:]))
+    (warning,) = record
+    assert f"16 not in {where} (Fp1, " in str(warning.message)
+    assert len(str(warning.message)) < 120
+    assert problem.ch_names == small.info.ch_names[:N_SENSORS]
+
+
+def test_channels_that_are_bad_or_of_a_type_not_measured_are_no_reason_to_warn(small, without):
+    case = without("evoked", ["MEG 001", *small.info.ch_names[N_SENSORS:]])
+    case.noise_cov = case.noise_cov.copy()
+    case.noise_cov["bads"] = ["MEG 001"]
+    assert len(from_evoked(case).ch_names) == N_SENSORS - 1
+
+
+def make_unreferenced(small):
+    data = np.zeros((2 * N_SENSORS + 1, N_TIMES))
+    return mne.EvokedArray(data, small.info.copy())
+
+
+def refer_to_first(small):
+    with mne.use_log_level("WARNING"):
+        return make_unreferenced(small).set_eeg_reference([small.info.ch_names[N_SENSORS]])
+
+
+@pytest.mark.parametrize("make_evoked", [make_unreferenced, refer_to_first])
+def test_eeg_needs_average_reference(small, make_evoked):
+    evoked = make_evoked(small)
+    message = r"evoked needs an average reference.*evoked.set_eeg_reference\(projection=True\)"
+    with pytest.raises(ValueError, match=message):
+        from_evoked(change(small, evoked=evoked))
+    # The reference of channels that are not used does not matter.
+    problem = from_evoked(change(small, evoked=evoked.copy().pick("mag")))
+    assert len(problem.X) == N_SENSORS
+    # What the message says helps.
+    with mne.use_log_level("WARNING"):
+        evoked.set_eeg_reference(projection=True).apply_proj()
+    assert len(from_evoked(change(small, evoked=evoked)).X) == 2 * N_SENSORS - 1
+
+
+def test_custom_reference_under_the_average_is_refused(small):
+    """As in MNE."""
+    with mne.use_log_level("WARNING"):
+        evoked = refer_to_first(small).add_proj(small.evoked.info["projs"][1])
+    with pytest.raises(ValueError, match="evoked needs an average reference"):
+        from_evoked(change(small, evoked=evoked))
+
+
+def test_compensation_must_agree(small):
+    forward = small.forward.copy()
+    for ch in forward["info"]["chs"][:N_SENSORS]:
+        ch["coil_type"] = int(ch["coil_type"]) + (3 << 16)
+    with pytest.raises(ValueError, match="evoked has compensation grade 0, forward 3"):
+        from_evoked(change(small, forward=forward))
+    problem = from_evoked(change(small, forward=forward, evoked=small.evoked.copy().pick("eeg")))
+    assert len(problem.X) == N_SENSORS - 1
+
+
+def set_value(evoked, value):
+    evoked = evoked.copy()
+    evoked.data[2, 3] = value
+    return evoked
+
+
+def set_bads(evoked):
+    evoked = evoked.copy()
+    evoked.info["bads"] = evoked.ch_names[:-1]
+    return evoked
+
+
+def set_nave(evoked):
+    evoked = evoked.copy()
+    evoked.nave = 0
+    return evoked
+
+
+def rename(evoked):
+    # A copy would share the names in its projectors with the original.
+    return pickle.loads(pickle.dumps(evoked)).rename_channels(lambda name: name + "!")
+
+
+@pytest.mark.parametrize(
+    ("make_evoked", "error", "match"),
+    [
+        (lambda e: e.data, TypeError, "evoked must be an instance of mne.Evoked.*got ndarray"),
+        (lambda e: mne.io.RawArray(e.data, e.info, verbose="ERROR"), TypeError, "got RawArray"),
+        (lambda e: None, TypeError, "evoked must be an instance of mne.Evoked.*got NoneType"),
+        (lambda e: [], ValueError, "evoked is an empty list"),
+        (lambda e: [e, e.data], TypeError, "got ndarray"),
+        (lambda e: set_value(e, np.nan), ValueError, "evoked has infinite or NaN data in MEG 002"),
+        (lambda e: set_value(e, -np.inf), ValueError, "evoked has infinite or NaN data in MEG 00"),
+        (set_nave, ValueError, "evoked has nave=0"),
+        (set_bads, ValueError, "evoked has no MEG or EEG channel left"),
+        (lambda e: e.copy().pick("eog"), ValueError, "evoked has no MEG or EEG channel left"),
+        (rename, ValueError, "no good MEG or EEG channel in common.*'MEG 000!', 'MEG 000' and"),
+        (lambda e: [e, e.copy().pick("mag")], ValueError, "same channels.*lack.*Pick the same"),
+        (lambda e: [e, rename(e)], ValueError, "same channels"),
+    ],
+)
+def test_bad_evoked(small, make_evoked, error, match):
+    with pytest.raises(error, match=match):
+        from_evoked(change(small, evoked=make_evoked(small.evoked)))
+
+
+def test_data_with_other_projectors(small):
+    field = np.zeros((2 * N_SENSORS, N_TIMES))
+    other = change(small, projector=make_projector(small.info.ch_names[:16], np.arange(16.0)))
+    for evokeds in (
+        [small.evoked, make_evoked(other, field)],
+        [small.evoked, make_unreferenced(small)],
+    ):
+        with pytest.raises(ValueError, match=r"same projectors.*evoked\.add_proj"):
+            from_evoked(change(small, evoked=evokeds))
+    applied_later = make_evoked(small, field, apply_proj=False)
+    problem = from_evoked(change(small, evoked=[small.evoked, applied_later]))
+    assert problem.y.shape == (30, 2 * N_TIMES)
+
+
+def replace(mapping, **items):
+    """Copy a forward solution, with other items."""
+    forward = mne.Forward(mapping)
+    forward.update(items)
+    return forward
+
+
+def make_volume_forward(forward):
+    volume = mne.setup_volume_source_space(
+        pos=dict(rr=np.eye(3) / 20, nn=np.eye(3)), verbose="ERROR"
+    )
+    return replace(forward, src=volume)
+
+
+@pytest.mark.parametrize(
+    ("make_forward", "error", "match"),
+    [
+        (dict, TypeError, "forward must be an instance of mne.Forward, got dict"),
+        (lambda f: "fwd.fif", TypeError, "forward must be an instance of mne.Forward, got str"),
+        (lambda f: replace(f, src=[]), ValueError, "forward has no source space"),
+        (make_volume_forward, NotImplementedError, "forward has a discrete source space"),
+        (
+            lambda f: replace(f, sol=f["sol"] | {"data": f["sol"]["data"] * np.nan}),
+            ValueError,
+            "forward has a gain that is infinite, NaN or zero",
+        ),
+        (
+            lambda f: replace(f, sol=f["sol"] | {"data": f["sol"]["data"] * 0}),
+            ValueError,
+            "forward has a gain that is infinite, NaN or zero",
+        ),
+    ],
+)
+def test_bad_forward(small, make_forward, error, match):
+    with pytest.raises(error, match=match):
+        from_evoked(change(small, forward=make_forward(small.forward)), loose=1)
+
+
+@pytest.mark.parametrize("loose", ["auto", 0.2, 1])
+def test_fixed_forward_cannot_be_freed(small, loose):
+    forward = mne.convert_forward_solution(small.forward, force_fixed=True)
+    with pytest.raises(ValueError, match=r"forward has fixed orientation.*Pass loose=0"):
+        from_evoked(change(small, forward=forward), loose=loose)
+    assert_array_equal(
+        from_evoked(change(small, forward=forward), loose=0).X, from_evoked(small, loose=0).X
+    )
+    depth = dict(allow_fixed_depth=False)
+    with pytest.raises(ValueError, match=r"fixed orientation.*allow_fixed_depth=False"):
+        from_evoked(change(small, forward=forward), loose=0, depth=depth)
+
+
+@pytest.mark.parametrize("noise_cov", [None, np.eye(32), "cov.fif"])
+def test_bad_noise_cov(small, noise_cov):
+    match = f"noise_cov must be an instance of mne.Covariance, got {type(noise_cov).__name__}"
+    with pytest.raises(TypeError, match=match):
+        from_evoked(change(small, noise_cov=noise_cov))
+
+
+@pytest.mark.parametrize(("value", "match"), [(0, "rank 0"), (np.nan, "infinite or NaN")])
+def test_noise_cov_without_information(small, value, match):
+    noise_cov = small.noise_cov.copy()
+    noise_cov["data"] = np.full((32, 32), float(value))
+    with pytest.raises(ValueError, match=f"noise_cov .*{match}"):
+        from_evoked(change(small, noise_cov=noise_cov))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (dict(loose=-0.1), "loose must be 'auto' or a number from 0 to 1, got -0.1"),
+        (dict(loose=1.1), "loose must be 'auto' or a number from 0 to 1, got 1.1"),
+        (dict(loose=np.nan), "loose must be 'auto' or a number from 0 to 1, got nan"),
+        (dict(loose="fixed"), "loose must be 'auto' or a number from 0 to 1, got 'fixed'"),
+        (dict(loose=None), "loose must be 'auto' or a number from 0 to 1, got None"),
+        (dict(loose={"surface": 2}), "loose must be 'auto' or a number from 0 to 1, got 2"),
+        (dict(loose={"volume": 1}), r"loose, if a dict.*\['surface'\], got \['volume'\]"),
+        (dict(depth=-0.5), "depth must be None or an exponent, at least 0.*got -0.5"),
+        (dict(depth=np.inf), "depth must be None or an exponent.*got inf"),
+        (dict(depth="0.8"), "depth must be None or an exponent.*got '0.8'"),
+        (dict(depth={"exp": -1}), "depth must be None or an exponent.*got -1"),
+        (dict(depth={"exponent": 1}), r"depth must have keys among.*got \['exponent'\]"),
+        (dict(depth={"limit_depth_chs": "all"}), "limit_depth_chs"),
+        (dict(depth={"combine_xyz": "max"}), "combine_xyz"),
+    ],
+)
+def test_bad_options(small, options, match):
+    with pytest.raises(ValueError, match=match):
+        from_evoked(small, **options)
