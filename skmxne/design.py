@@ -1,0 +1,158 @@
+"""The design matrix as the solvers see it: blocks of scaled columns, read where it lies."""
+
+from functools import cached_property
+
+import numpy as np
+
+from .threads import map_chunks
+
+# Positions that one chunk of a product covers.
+_CHUNK = 512
+# Share of the threshold that the targets left out of a product may reach, ...
+_TAIL = 0.3
+# ... and share of the residual that they may have where the maximum is looked for.
+_TAIL_OF_MAXIMUM = 0.02
+# Share of the positions up to which picking their columns is cheaper than a whole product.
+_FEW = 0.1
+
+
+class BlockDesign:
+    """Blocks of ``n_orient`` columns of ``X``, each scaled by the weight of its position.
+
+    ``X`` is neither copied nor changed nor, if of single precision, converted as a whole.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_positions * n_orient)
+        Columns, float32 or float64.
+    n_orient : int, default=1
+        Columns of a block.
+    scale : ndarray of shape (n_positions,), default=None
+        What the columns of each block are multiplied by. A position of scale 0 is left out.
+
+    Attributes
+    ----------
+    n_positions : int
+        Number of blocks.
+    n_products : float
+        Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
+        of the targets counts for that part.
+    """
+
+    def __init__(self, X, n_orient=1, scale=None):
+        self.X = X
+        self.n_orient = n_orient
+        self.n_positions = X.shape[1] // n_orient
+        self.scale = scale
+        self.n_products = 0.0
+
+    @cached_property
+    def norms(self):
+        """Frobenius norm of each scaled block, shape (n_positions,)."""
+        norms = np.empty(self.n_positions)
+
+        def fill(chunk):
+            norms[chunk] = self._norms_of(self._chunk(chunk))
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return norms if self.scale is None else norms * self.scale
+
+    @cached_property
+    def largest_norm(self):
+        """Largest spectral norm of a scaled block."""
+        largest = 0.0
+        # The Frobenius norm bounds the spectral norm: few of the largest need to be looked at.
+        for position in np.argsort(-self.norms, kind="stable"):
+            if self.norms[position] <= largest:
+                break
+            largest = max(largest, np.linalg.norm(self.columns(np.array([position])), ord=2))
+        return float(largest)
+
+    def columns(self, positions):
+        """Return the scaled columns of some positions, float64 and Fortran ordered.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (n,)
+            Which blocks.
+
+        Returns
+        -------
+        columns : ndarray of shape (n_samples, n * n_orient)
+            A copy.
+        """
+        n_orient = self.n_orient
+        index = (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
+        columns = np.asarray(self.X.T[index].T, dtype=np.float64)
+        if self.scale is not None:
+            columns *= np.repeat(self.scale[positions], n_orient)
+        return columns
+
+    def correlate(self, residual, threshold=None, known=None):
+        """Bound ``||X_g^T residual||_F`` of all positions from above.
+
+        Low-passed recordings have few independent time points. With the targets in the order of
+        their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
+        only the others are multiplied. Where this leaves open what the maximum is, or whether it
+        is above the threshold, the bounds are made exact.
+
+        Parameters
+        ----------
+        residual : ndarray of shape (n_samples, n_targets)
+            What to correlate with.
+        threshold : float, default=None
+            What the norms are to be compared with.
+        known : tuple of (ndarray of int, ndarray), default=None
+            Positions whose norms are known, and these norms.
+
+        Returns
+        -------
+        bounds : ndarray of shape (n_positions,)
+            Never below the norms, but for rounding. Their maximum is exact, unless it is below
+            the threshold.
+        """
+        energy = np.einsum("ij,ij->j", residual, residual)
+        tails = np.sqrt(np.append(np.cumsum(energy[::-1])[::-1], 0.0))
+        if threshold is None:
+            allowed = _TAIL_OF_MAXIMUM * tails[0]
+        else:
+            allowed = _TAIL * threshold / self.norms.max()
+        n_targets = residual.shape[1]
+        n_head = int(np.argmax(tails <= allowed))
+        self.n_products += n_head / n_targets
+        bounds = self._block_norms(residual[:, :n_head])
+        lower = bounds.copy()
+        bounds = np.hypot(bounds, self.norms * tails[n_head])
+        if known is not None:
+            lower[known[0]] = bounds[known[0]] = known[1]
+        if n_head == n_targets:
+            return bounds
+        open_ = np.flatnonzero((bounds > lower) & (bounds > max(threshold or 0.0, lower.max())))
+        if len(open_) > _FEW * self.n_positions:
+            self.n_products += 1.0
+            bounds[open_] = self._block_norms(residual)[open_]
+        else:
+            bounds[open_] = self._norms_of(residual.T @ self.columns(open_))
+        return bounds
+
+    def _block_norms(self, residual):
+        """Compute ``||X_g^T residual||_F`` of all positions, shape (n_positions,)."""
+        norms = np.empty(self.n_positions)
+        # This way round BLAS is twice as fast as with X transposed.
+        rows = np.ascontiguousarray(residual.T)
+
+        def fill(chunk):
+            norms[chunk] = self._norms_of(rows @ self._chunk(chunk))
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return norms if self.scale is None else norms * self.scale
+
+    def _norms_of(self, columns):
+        """Compute the Frobenius norms of blocks of columns."""
+        squares = np.einsum("ij,ij->j", columns, columns)
+        return np.sqrt(squares.reshape(-1, self.n_orient).sum(axis=1))
+
+    def _chunk(self, positions):
+        """Return the unscaled columns of a slice of positions in double precision."""
+        columns = slice(positions.start * self.n_orient, positions.stop * self.n_orient)
+        return self.X[:, columns].astype(np.float64, copy=False)

@@ -1,0 +1,276 @@
+"""The mixed-norm estimate as a scikit-learn estimator."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .parameters import check_parameters, check_sample_weight, verbosity
+from .path import make_problem, solve_path
+from .threads import single_threaded_blas
+
+
+class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Sparse multi-output regression with a mixed norm over blocks of features.
+
+    Minimises over ``W``::
+
+        1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F
+
+    where ``W_g`` are the ``n_orient`` consecutive rows of position ``g``, over all targets, and
+    ``penalty = alpha / 100 * max_g ||X_g^T y||_F``: the mixed-norm estimate (MxNE) of M/EEG
+    source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole positions
+    are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
+    replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
+    and with less shrinkage. There is no intercept.
+
+    Parameters
+    ----------
+    alpha : float, default=20.0
+        Regularization in percent, in [0, 100). 0 means no regularization (the least-squares fit of
+        least norm), 100 would leave no active position.
+    n_orient : int, default=1
+        Features per position, in order: 1 for fixed, 3 for loose or free orientation. It divides
+        the number of features.
+    n_mxne_iter : int, default=1
+        Number of MxNE iterations. Above 1, iterative reweighting is applied.
+    reweighting_scale : float, default=None
+        The amplitude ``u`` of the reweighted penalty. None takes ``alpha_max_ / max_g
+        ||X_g||_2^2``, so that scaling ``X`` or ``y`` scales the solution and nothing else.
+    weights : array-like of shape (n_positions,), default=None
+        Weights of the positions, not negative: larger is more likely active. The columns of ``X``
+        are multiplied by ``weights / max(weights)``.
+    weights_min : float, default=0.0
+        Positions whose weight is not above it are left out; same unit as ``weights``.
+    solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
+        The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
+        coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
+        proximal gradient ("prox"). All solve the same problem to the same certificate.
+    maxit : int, default=3000
+        Most iterations of the solver.
+    tol : float, default=1e-4
+        The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
+    active_set_size : int, default=10
+        Positions added to the active set at a time, at first. None: no active set.
+    dgap_freq : int or inf, default=10
+        Iterations of the solver between two evaluations of the duality gap. Ignored by "newton"
+        and "cd".
+    debias : bool, default=True
+        Rescale the amplitudes of the active positions to take away the shrinkage of the penalty:
+        one factor of at least 1 for each, those that minimise the residual.
+    time_pca : bool or int, default=True
+        True reduces ``y`` to its rank first, which changes nothing but the cost; an int limits it
+        to that rank; False leaves it.
+    warm_start : bool, default=False
+        Start from the last solution.
+    verbose : bool, str or int, default=None
+        Level of the messages logged by the logger "skmxne": True for "INFO", False for "WARNING",
+        None to leave the level alone. Nothing is printed: use `logging.basicConfig` to see them.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_targets, n_features) or (n_features,)
+        Coefficients, debiased if asked for.
+    debias_scale_ : ndarray of shape (n_positions,)
+        Debiasing factor of each position: ``coef_`` divided by it is the penalised solution.
+    intercept_ : float
+        Zero: the model has no intercept.
+    penalty_ : float
+        ``alpha / 100 * alpha_max_``.
+    alpha_max_ : float
+        Smallest penalty at which no position is active: ``max_g ||X_g^T y||_F``, with weights,
+        sample weights and a reduced rank applied.
+    active_set_ : ndarray of bool, shape (n_features,)
+        Features of the active positions.
+    n_active_ : int
+        Number of active positions.
+    dual_gap_ : float
+        Duality gap of the last convex problem solved, relative to ``||y||_F^2``: how far its
+        objective may at most be from the minimum.
+    objective_ : list of float
+        The objective after each outer iteration. With reweighting, the non-convex objective after
+        each convex problem.
+    n_iter_ : int
+        Iterations of the solver in all.
+    converged_ : bool
+        Whether the duality gap has reached ``tol``.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen in `fit`, where they are all strings.
+
+    See Also
+    --------
+    skmxne.InverseProblem : Turn M/EEG data into ``X`` and ``y``, and coefficients into sources.
+    sklearn.linear_model.MultiTaskLasso : The same model for ``n_orient=1``, with ``alpha`` equal
+        to ``penalty_ / n_samples``.
+
+    References
+    ----------
+    .. [1] Gramfort, Kowalski & Hämäläinen (2012). Mixed-norm estimates for the M/EEG inverse
+       problem using accelerated gradient methods. Physics in Medicine and Biology 57(7),
+       1937-1961. https://doi.org/10.1088/0031-9155/57/7/1937
+    .. [2] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm
+       estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
+       Imaging 35(10), 2218-2228. https://doi.org/10.1109/TMI.2016.2553445
+
+    Examples
+    --------
+    >>> from skmxne import MixedNormEstimator
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, n_active=2, random_state=0)
+    >>> estimator = MixedNormEstimator(alpha=40, n_orient=3).fit(X, y)
+    >>> estimator.n_active_
+    2
+    >>> estimator.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        alpha=20.0,
+        *,
+        n_orient=1,
+        n_mxne_iter=1,
+        reweighting_scale=None,
+        weights=None,
+        weights_min=0.0,
+        solver="auto",
+        maxit=3000,
+        tol=1e-4,
+        active_set_size=10,
+        dgap_freq=10,
+        debias=True,
+        time_pca=True,
+        warm_start=False,
+        verbose=None,
+    ):
+        self.alpha = alpha
+        self.n_orient = n_orient
+        self.n_mxne_iter = n_mxne_iter
+        self.reweighting_scale = reweighting_scale
+        self.weights = weights
+        self.weights_min = weights_min
+        self.solver = solver
+        self.maxit = maxit
+        self.tol = tol
+        self.active_set_size = active_set_size
+        self.dgap_freq = dgap_freq
+        self.debias = debias
+        self.time_pca = time_pca
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_positions * n_orient)
+            Samples: the features of a position lie side by side. Single precision stays single.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Weights of the samples in the data term.
+
+        Returns
+        -------
+        self : MixedNormEstimator
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a hyperparameter or the data are not valid.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the duality gap does not reach ``tol``.
+        UserWarning
+            If no position is active.
+        """
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
+        )
+        params = self.get_params(deep=False)
+        check_parameters(params, X.shape[1])
+        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        if sample_weight is not None:
+            roots = np.sqrt(check_sample_weight(sample_weight, len(X)))[:, None]
+            X, targets = X * roots.astype(X.dtype), targets * roots
+
+        with verbosity(self.verbose), single_threaded_blas():
+            problem = make_problem(X, targets, params)
+            start = self._get_start(problem, (targets.shape[1], X.shape[1]))
+            ((solution, factors),) = solve_path(problem, [self.alpha], params, start)
+        self._store(problem, solution, factors, X.dtype)
+        if y.ndim == 1:
+            self.coef_ = self.coef_[0]
+        self._warn()
+        return self
+
+    def predict(self, X):
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted targets.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return X @ self.coef_.T
+
+    def _get_start(self, problem, shape):
+        """Return the last solution if it is to be the start and fits."""
+        if not self.warm_start or not hasattr(self, "coef_"):
+            return None
+        coef = self.coef_.reshape(-1, self.coef_.shape[-1])
+        if coef.shape != shape or len(self.debias_scale_) * self.n_orient != shape[1]:
+            return None
+        return problem.from_coef(coef / np.repeat(self.debias_scale_, self.n_orient))
+
+    def _store(self, problem, solution, factors, dtype):
+        """Store what was found, for all features."""
+        n_features = problem.design.X.shape[1]
+        active, coef = problem.to_coef(solution, factors)
+        self.coef_ = np.zeros((problem.n_targets, n_features), dtype=dtype)
+        self.coef_[:, active] = coef
+        self.debias_scale_ = np.ones(problem.design.n_positions)
+        self.debias_scale_[solution.positions] = factors
+        self.intercept_ = 0.0
+        self.alpha_max_ = problem.alpha_max
+        self.penalty_ = problem.compute_penalty(self.alpha)
+        self.active_set_ = np.zeros(n_features, dtype=bool)
+        self.active_set_[active] = True
+        self.n_active_ = len(solution.positions)
+        self.dual_gap_ = float(solution.dual_gap)
+        self.objective_ = [float(value) for value in solution.objective]
+        self.n_iter_ = max(solution.n_iter, 1)
+        self.converged_ = solution.converged
+
+    def _warn(self):
+        """Warn of what the user should know of the fit."""
+        if not self.converged_:
+            warnings.warn(
+                f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above "
+                f"tol={self.tol:g}: increase maxit={self.maxit}, or tol where rounding does not "
+                "allow for less.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self.n_active_ == 0:
+            warnings.warn(
+                "No position is active, the model is all zero: "
+                + ("X and y do not correlate." if self.alpha_max_ == 0.0 else "lower alpha."),
+                UserWarning,
+                stacklevel=3,
+            )

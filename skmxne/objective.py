@@ -1,0 +1,78 @@
+"""The objective, its dual, and the quantities that both are made of.
+
+Shapes throughout the numerical core: ``X`` (n_samples, n_positions * n_orient),
+``y`` (n_samples, n_targets), coefficients ``W`` (n_positions * n_orient, n_targets).
+Block ``g`` is the ``n_orient`` consecutive rows of ``W`` that belong to one position.
+"""
+
+import numpy as np
+
+
+def compute_block_norms(coef, n_orient=1):
+    """Compute the Frobenius norm of each block of rows.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_positions * n_orient, n_targets)
+        Rows, the blocks one after the other.
+    n_orient : int, default=1
+        Number of rows of a block.
+
+    Returns
+    -------
+    norms : ndarray of shape (n_positions,)
+        Norm of each block.
+    """
+    return np.sqrt(np.einsum("ij,ij->i", coef, coef).reshape(-1, n_orient).sum(axis=1))
+
+
+def compute_primal(residual, block_norms, penalty):
+    """Compute the objective ``1/2 ||residual||_F^2 + penalty * sum_g ||W_g||_F``.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (n_samples, n_targets)
+        ``y - X W``.
+    block_norms : ndarray of shape (n_positions,)
+        ``||W_g||_F``.
+    penalty : float
+        Regularization strength.
+
+    Returns
+    -------
+    primal : float
+        Value of the objective.
+    """
+    return 0.5 * np.vdot(residual, residual) + penalty * block_norms.sum()
+
+
+def compute_dual(y, residual, dual_norm, penalty):
+    """Compute the best lower bound of the objective along one residual.
+
+    The dual of the problem is to maximise ``1/2 ||y||_F^2 - 1/2 ||y - theta||_F^2`` over
+    ``max_g ||X_g^T theta||_F <= penalty``. Every ``theta = s * residual`` with
+    ``s <= penalty / dual_norm`` is feasible; the best such ``s`` is taken.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+        The data.
+    residual : ndarray of shape (n_samples, n_targets)
+        ``y - X W`` of any ``W``.
+    dual_norm : float
+        ``max_g ||X_g^T residual||_F``, or any upper bound of it.
+    penalty : float
+        Regularization strength.
+
+    Returns
+    -------
+    dual : float
+        A lower bound of the minimum of the objective.
+    """
+    power, overlap = np.vdot(residual, residual), np.vdot(residual, y)
+    if power == 0.0:
+        return 0.0
+    step = overlap / power
+    if dual_norm > 0.0:
+        step = np.clip(step, -penalty / dual_norm, penalty / dual_norm)
+    return step * overlap - 0.5 * step**2 * power

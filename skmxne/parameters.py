@@ -1,0 +1,209 @@
+"""Checks of hyperparameters: a clear error that says what was wrong and what to do."""
+
+import logging
+import math
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .solvers import SOLVERS
+
+
+def check_parameters(params, n_features):
+    """Check the hyperparameters that fits of every kind share.
+
+    Parameters
+    ----------
+    params : dict
+        Names and values, as `MixedNormEstimator.get_params` returns them; only those given are
+        checked.
+    n_features : int
+        Number of features of the data to fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind, out of its range, or does not fit the others.
+    """
+    _check_real(params, "alpha", 0, 100)
+    _check_integer(params, "n_orient")
+    _check_integer(params, "n_mxne_iter")
+    _check_real(params, "reweighting_scale", 0, math.inf, optional=True, strict=True)
+    _check_real(params, "weights_min", 0, math.inf)
+    _check_integer(params, "maxit")
+    _check_real(params, "tol", 0, math.inf)
+    _check_integer(params, "active_set_size", optional=True)
+    _check_bool(params, "debias")
+    _check_bool(params, "warm_start")
+    if params.get("dgap_freq") != math.inf:
+        _check_integer(params, "dgap_freq", or_else="inf")
+    if not isinstance(params.get("time_pca"), bool | np.bool_):
+        _check_integer(params, "time_pca", or_else="True or False")
+    n_orient = params["n_orient"]
+    if n_features % n_orient:
+        raise ValueError(
+            f"n_orient={n_orient} does not divide the {n_features} features of X: each position "
+            "has n_orient consecutive features. Set n_orient to the number of orientations in X "
+            "(1 for fixed, 3 for loose or free)."
+        )
+    _check_solver(params["solver"], n_orient)
+
+
+def check_weights(weights, weights_min, n_positions):
+    """Check the weights of the positions and turn them into factors of their columns.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_positions,) or None
+        Not negative; larger is more likely active.
+    weights_min : float
+        Positions whose weight is not above it are left out.
+    n_positions : int
+        Number of positions.
+
+    Returns
+    -------
+    scale : ndarray of shape (n_positions,) or None
+        ``weights / max(weights)``, 0 where a position is left out.
+
+    Raises
+    ------
+    TypeError
+        If the weights are not real numbers.
+    ValueError
+        If the weights have the wrong shape, are not finite or negative, or leave no position.
+    """
+    if weights is None:
+        return None
+    weights = np.asarray(weights)
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"weights must be real numbers, got dtype {weights.dtype}.")
+    weights = weights.astype(np.float64)
+    if weights.shape != (n_positions,):
+        raise ValueError(
+            f"weights has shape {weights.shape}, but X has {n_positions} positions: give one "
+            f"weight per position, shape ({n_positions},)."
+        )
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise ValueError("weights must be finite and not negative.")
+    largest = weights.max()
+    if largest == 0:
+        raise ValueError("weights are all zero: at least one position needs a positive weight.")
+    if largest <= weights_min:
+        raise ValueError(
+            f"weights_min={weights_min:g} leaves no position, as the largest weight is "
+            f"{largest:g}: lower weights_min (it has the unit of weights)."
+        )
+    return np.where(weights > weights_min, weights / largest, 0.0)
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Check the weights of the samples.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or float
+        Not negative; a number stands for all.
+    n_samples : int
+        Number of samples.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,)
+        One weight per sample.
+
+    Raises
+    ------
+    ValueError
+        If the weights have the wrong shape, are not finite, negative or all zero.
+    """
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, float(sample_weight))
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}, but X has {n_samples} samples: give one "
+            f"weight per sample, shape ({n_samples},)."
+        )
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError("sample_weight must not be negative, nor zero throughout.")
+    return weight
+
+
+@contextmanager
+def verbosity(verbose):
+    """Set the level of the package's logger for a while.
+
+    Parameters
+    ----------
+    verbose : None, bool, str or int
+        As in MNE: True is "INFO", False "WARNING", None leaves the level as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the level does not exist.
+    """
+    logger = logging.getLogger(__package__)
+    level = logger.level
+    if isinstance(verbose, bool | np.bool_):
+        verbose = "INFO" if verbose else "WARNING"
+    if verbose is not None:
+        try:
+            logger.setLevel(verbose.upper() if isinstance(verbose, str) else verbose)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"verbose={verbose!r} is no level: use None, True, False, an int, or one of "
+                "'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'."
+            ) from None
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check_solver(solver, n_orient):
+    if not isinstance(solver, str) or solver not in SOLVERS:
+        raise ValueError(f"solver={solver!r} is unknown: use one of {sorted(SOLVERS)}.")
+    if solver == "cd" and n_orient > 1:
+        raise ValueError(
+            f"solver='cd' handles n_orient=1 only, got n_orient={n_orient}: use 'auto', 'newton', "
+            "'bcd' or 'prox'."
+        )
+
+
+def _check_real(params, name, low, high, *, optional=False, strict=False):
+    """Check for a number in [low, high), or (low, high) if strict."""
+    value = params.get(name, low + 1)
+    if value is None and optional:
+        return
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        kind = "a number or None" if optional else "a number"
+        raise TypeError(f"{name} must be {kind}, got {value!r}.")
+    if not (low < value < high if strict else low <= value < high):
+        interval = f"{'(' if strict else '['}{low}, {high})"
+        raise ValueError(f"{name} must be in {interval}, got {value!r}.")
+
+
+def _check_integer(params, name, *, optional=False, or_else=None):
+    """Check for a positive integer."""
+    value = params.get(name, 1)
+    if value is None and optional:
+        return
+    kind = f"a positive integer{' or None' if optional else ''}"
+    if or_else:
+        kind = f"{kind}, or {or_else}"
+    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be {kind}, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"{name} must be {kind}, got {value!r}.")
+
+
+def _check_bool(params, name):
+    value = params.get(name, True)
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")

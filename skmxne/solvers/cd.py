@@ -1,0 +1,47 @@
+"""Coordinate descent: scikit-learn's MultiTaskLasso."""
+
+import warnings
+
+import numpy as np
+
+
+def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
+    """Solve a problem with blocks of one row by scikit-learn's `MultiTaskLasso`.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+        What to solve; ``n_orient`` is 1.
+    coef : ndarray of shape (n_positions, n_targets)
+        Where to start.
+    tol : float
+        Duality gap to stop at.
+    maxit : int
+        Most cycles over all positions.
+    dgap_freq : object, default=None
+        Ignored: scikit-learn decides when to look.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_positions, n_targets)
+        The solution.
+    n_iter : int
+        Cycles made.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import MultiTaskLasso
+
+    # scikit-learn divides the data term by n_samples, and takes a gap relative to ||y||^2.
+    model = MultiTaskLasso(
+        alpha=problem.penalty / len(problem.y),
+        fit_intercept=False,
+        max_iter=maxit,
+        tol=tol / np.vdot(problem.y, problem.y),
+        warm_start=True,
+    )
+    model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it
+    with warnings.catch_warnings():
+        # Whoever called looks at the gap.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(problem.X, problem.y)
+    return model.coef_.T.copy(), model.n_iter_

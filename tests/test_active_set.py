@@ -1,0 +1,244 @@
+"""The active set: a solution for all positions, and its certificate."""
+
+import re
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skmxne.active_set import Solution, solve_mixed_norm
+from skmxne.design import BlockDesign
+
+SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
+# Sums of a few hundred terms of the size of ||y||^2.
+ROUNDING = 1e-14
+TOL = {"newton": 1e-10, "bcd": 1e-8, "cd": 1e-8, "prox": 1e-8}
+
+solvers_and_orients = pytest.mark.parametrize(
+    ("solver", "n_orient"),
+    [
+        (solver, n_orient)
+        for solver in TOL
+        for n_orient in (1, 3)
+        if solver != "cd" or n_orient == 1
+    ],
+)
+
+
+class Case:
+    """A problem over all positions, and what is asked of its solutions."""
+
+    def __init__(self, X, y, n_orient=1, share=0.2, scale=None):
+        self.y, self.n_orient = y, n_orient
+        self.design = BlockDesign(X, n_orient, scale)
+        # Written out: the design is what is tested.
+        self.X = X if scale is None else X * np.repeat(scale, n_orient)
+        blocks = (self.X.T @ y).reshape(-1, n_orient * y.shape[1])
+        self.penalty = share * np.linalg.norm(blocks, axis=1).max()
+
+    def solve(self, solver="newton", start=None, **options):
+        if start is None:
+            start = Solution.empty(self.y, self.design.correlate(self.y))
+        options = {"tol": TOL[solver]} | options
+        return solve_mixed_norm(self.design, self.y, self.penalty, start, solver=solver, **options)
+
+    def expand(self, solution):
+        """Return the coefficients of all features."""
+        coef = np.zeros((self.design.n_positions, self.n_orient, self.y.shape[1]))
+        coef[solution.positions] = solution.coef.reshape(-1, *coef.shape[1:])
+        return coef.reshape(-1, self.y.shape[1])
+
+    def judge(self, judge, solution):
+        return judge(self.X, self.y, self.expand(solution), self.penalty, self.n_orient)
+
+
+@pytest.fixture
+def make_case(make_problem):
+    """Return a function that makes a case."""
+
+    def make(n_orient=1, share=0.2, scale=None, **sizes):
+        X, y = make_problem(n_orient=n_orient, **(SIZES | sizes))
+        return Case(X, y.reshape(len(y), -1), n_orient, share, scale)
+
+    return make
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("active_set_size", [1, 10, None])
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_solution_is_certified_with_any_active_set(
+    judge, are_as_close, make_case, solver, n_orient, active_set_size, share
+):
+    case = make_case(n_orient, share)
+
+    solution = case.solve(solver, active_set_size=active_set_size)
+
+    verdict = case.judge(judge, solution)
+    assert solution.converged
+    assert solution.dual_gap <= TOL[solver]
+    # The gap is that to the best dual point seen.
+    assert solution.dual_gap <= verdict.gap + ROUNDING
+    assert verdict.gain <= solution.dual_gap + ROUNDING
+    power = np.vdot(case.y, case.y)
+    assert solution.objective[-1] == pytest.approx(power * verdict.primal, rel=1e-12)
+    reference = case.solve(tol=1e-13)
+    assert verdict.primal - case.judge(judge, reference).primal <= solution.dual_gap + ROUNDING
+    coefs = case.expand(solution), case.expand(reference)
+    assert are_as_close(case.X, case.y, coefs, (solution.dual_gap, reference.dual_gap))
+
+
+@solvers_and_orients
+def test_objective_never_rises(make_case, solver, n_orient):
+    case = make_case(n_orient, share=0.03)
+    solution = case.solve(solver, active_set_size=1)
+    assert len(solution.objective) > 3
+    assert max(np.diff(solution.objective)) <= ROUNDING * np.vdot(case.y, case.y)
+
+
+@solvers_and_orients
+def test_gap_never_rises(caplog, make_case, solver, n_orient):
+    case = make_case(n_orient, share=0.03)
+    with caplog.at_level("INFO", logger="skmxne"):
+        solution = case.solve(solver, active_set_size=1)
+    pattern = re.compile(r"relative duality gap (\S+),")
+    gaps = [float(pattern.search(record.getMessage())[1]) for record in caplog.records]
+    assert len(gaps) == len(solution.objective) > 3
+    assert gaps[-1] == pytest.approx(solution.dual_gap, rel=0.1)
+    assert max(np.diff(gaps)) <= ROUNDING
+
+
+@pytest.mark.parametrize("solver", TOL)
+def test_slow_start_is_not_taken_for_the_end(solver):
+    """The first positions of many alike hardly change the gap."""
+    case = Case(np.eye(40), np.ones((40, 2)))
+    solution = case.solve(solver, active_set_size=1)
+    assert solution.converged
+    assert len(solution.positions) == 40
+
+
+@solvers_and_orients
+def test_positions_are_sorted_and_none_is_zero(make_case, solver, n_orient):
+    case = make_case(n_orient, share=0.1)
+    solution = case.solve(solver, active_set_size=2)
+    assert len(solution.positions) > 3
+    assert (np.diff(solution.positions) > 0).all()
+    blocks = solution.coef.reshape(len(solution.positions), -1)
+    assert blocks.any(axis=1).all()
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_one_position_is_active_just_below_the_largest_correlation(make_case, n_orient):
+    # The gap of zero is (1 - share)^2 / 2 of ||y||^2 at most, and of that order.
+    solution = make_case(n_orient, share=1 - 1e-5).solve(tol=1e-13)
+    assert len(solution.positions) == 1
+    assert solution.converged
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("active_set_size", [10, None])
+def test_none_is_active_above_the_largest_correlation(make_case, solver, n_orient, active_set_size):
+    case = make_case(n_orient, share=1 + 1e-9)
+    solution = case.solve(solver, active_set_size=active_set_size)
+    assert len(solution.positions) == 0
+    assert solution.coef.shape == (0, case.y.shape[1])
+    assert solution.converged
+    assert solution.dual_gap <= ROUNDING
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("active_set_size", [10, None])
+def test_start_at_the_solution_takes_one_iteration(make_case, solver, n_orient, active_set_size):
+    case = make_case(n_orient)
+    first = case.solve(solver, tol=TOL[solver] / 100)
+    start = Solution(first.positions, first.coef)
+    before = first.coef.copy()
+
+    second = case.solve(solver, start, active_set_size=active_set_size, dgap_freq=1)
+
+    assert len(second.objective) == 1
+    assert second.converged
+    assert_array_equal(second.positions, first.positions)
+    assert_array_equal(first.coef, before)
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("active_set_size", [10, None])
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_start_at_another_solution_leads_to_the_same(
+    are_as_close, make_case, solver, n_orient, active_set_size, share
+):
+    case = make_case(n_orient)
+    start = make_case(n_orient, share).solve()
+    before = start.coef.copy()
+    warm = case.solve(solver, start, active_set_size=active_set_size)
+    cold = case.solve(solver)
+    assert warm.converged
+    coefs = case.expand(warm), case.expand(cold)
+    assert are_as_close(case.X, case.y, coefs, (warm.dual_gap, cold.dual_gap))
+    assert_array_equal(start.coef, before)
+
+
+@solvers_and_orients
+def test_start_without_positions_or_correlation_will_do(make_case, solver, n_orient):
+    case = make_case(n_orient)
+    solution = case.solve(solver, Solution.empty(case.y))
+    assert_array_equal(solution.positions, case.solve(solver).positions)
+    assert solution.converged
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("maxit", [1, 3])
+def test_gap_is_valid_where_the_iterations_run_out(judge, make_case, solver, n_orient, maxit):
+    case = make_case(n_orient, share=0.02)
+    solution = case.solve(solver, maxit=maxit)
+    best = case.judge(judge, case.solve(tol=1e-13)).primal
+    assert not solution.converged
+    assert solution.n_iter <= maxit
+    assert case.judge(judge, solution).primal - best <= solution.dual_gap + ROUNDING
+    assert TOL[solver] < solution.dual_gap <= case.judge(judge, solution).gap + ROUNDING
+
+
+@pytest.mark.parametrize("solver", ["newton", "bcd", "prox"])
+@pytest.mark.parametrize("active_set_size", [10, None])
+def test_positions_of_scale_zero_are_left_out(judge, make_case, solver, active_set_size):
+    scale = np.random.default_rng(0).uniform(0.5, 1.0, SIZES["n_positions"])
+    scale[::2] = 0.0
+    case = make_case(n_orient=3, scale=scale)
+    solution = case.solve(solver, active_set_size=active_set_size)
+    assert len(solution.positions) > 0
+    assert (solution.positions % 2 == 1).all()
+    assert case.judge(judge, solution).gain <= solution.dual_gap + ROUNDING
+
+
+@pytest.mark.parametrize("n_targets", [1, 40])
+def test_one_target_and_more_targets_than_samples(judge, make_case, n_targets):
+    case = make_case(n_orient=3, n_targets=n_targets)
+    solution = case.solve()
+    assert solution.converged
+    assert case.judge(judge, solution).gain <= solution.dual_gap + ROUNDING
+
+
+def test_correlation_bounds_that_of_the_residual(make_case):
+    case = make_case(n_orient=3)
+    solution = case.solve()
+    residual = case.y - case.X @ case.expand(solution)
+    norms = np.linalg.norm((case.X.T @ residual).reshape(SIZES["n_positions"], -1), axis=1)
+    assert (solution.correlation >= norms * (1 - 1e-12)).all()
+
+
+def test_loose_tolerance_is_enough():
+    """Zero has a gap of half of ||y||^2 at most."""
+    rng = np.random.default_rng(0)
+    case = Case(rng.standard_normal((10, 20)), rng.standard_normal((10, 2)))
+    solution = case.solve(tol=1.0)
+    assert solution.converged
+    assert solution.dual_gap <= 1.0
+
+
+def test_iterations_are_logged(caplog, make_case):
+    with caplog.at_level("INFO", logger="skmxne"):
+        solution = make_case().solve()
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == len(solution.objective)
+    assert "relative duality gap" in messages[0]
+    assert f"active positions {len(solution.positions)}" in messages[-1]

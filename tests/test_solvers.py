@@ -1,0 +1,264 @@
+"""The solvers of the convex problem, on ordinary problems and on hard ones."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmxne.solvers import SOLVERS, BlockProblem
+
+N_SAMPLES, N_POSITIONS, N_TARGETS = 15, 12, 4
+# Sums of a few hundred terms of the size of ||y||^2.
+ROUNDING = 1e-14
+TOL = {"newton": 1e-10, "bcd": 1e-8, "cd": 1e-8, "prox": 1e-8}
+
+
+def duplicate(X, n_orient):
+    half = N_POSITIONS // 2 * n_orient
+    return np.hstack([X[:, :half], X[:, :half]])
+
+
+def zero(X, n_orient):
+    """Set the columns of some positions to zero, one of those that made y among them."""
+    kept = np.isin(np.arange(N_POSITIONS), [0, 1, N_POSITIONS - 1], invert=True)
+    return X * np.repeat(kept, n_orient)
+
+
+def spread_singular_values(X, n_orient):
+    left, _, right = np.linalg.svd(X, full_matrices=False)
+    return left * np.geomspace(1.0, 1e-8, left.shape[1]) @ right
+
+
+def spread_norms(X, n_orient):
+    return X * np.repeat(np.geomspace(1.0, 1e-8, N_POSITIONS), n_orient)
+
+
+HARD = {
+    "singular values from 1 to 1e-8": spread_singular_values,
+    "columns from 1 to 1e-8": spread_norms,
+    "nearly parallel columns": lambda X, n_orient: X[:, :1] + 1e-8 * X,
+}
+# What becomes of X.
+CASES = HARD | {
+    "ordinary": lambda X, n_orient: X,
+    "one target": lambda X, n_orient: X,
+    "more targets than samples": lambda X, n_orient: X,
+    "no noise": lambda X, n_orient: X,
+    "one sample": lambda X, n_orient: X[:1],
+    "fewer features than samples": lambda X, n_orient: X[:, : 4 * n_orient],
+    "duplicated columns": duplicate,
+    "zero columns": zero,
+    "tiny X": lambda X, n_orient: 1e-15 * X,
+    "huge X": lambda X, n_orient: 1e9 * X,
+    "tiny y": lambda X, n_orient: X,
+    "huge y": lambda X, n_orient: X,
+}
+N_TARGETS_OF = {"one target": 1, "more targets than samples": 2 * N_SAMPLES}
+Y_SCALE_OF = {"tiny y": 1e-15, "huge y": 1e9}
+
+solvers_and_orients = pytest.mark.parametrize(
+    ("solver", "n_orient"),
+    [
+        (solver, n_orient)
+        for solver in TOL
+        for n_orient in (1, 2, 3)
+        if solver != "cd" or n_orient == 1
+    ],
+)
+
+
+@cache
+def make_case(case, n_orient):
+    """Return X and y."""
+    rng = np.random.default_rng(0)
+    n_targets = N_TARGETS_OF.get(case, N_TARGETS)
+    X = rng.standard_normal((N_SAMPLES, N_POSITIONS * n_orient))
+    coef = np.zeros((N_POSITIONS * n_orient, n_targets))
+    coef[n_orient : 4 * n_orient] = rng.standard_normal((3 * n_orient, n_targets))
+    noise = 0.0 if case == "no noise" else 0.1
+    y = X @ coef + noise * rng.standard_normal((N_SAMPLES, n_targets))
+    X = np.asfortranarray(CASES[case](X, n_orient))
+    return X, Y_SCALE_OF.get(case, 1.0) * y[: len(X)]
+
+
+def make_block_problem(case, n_orient, share):
+    """Return a problem whose penalty is a share of the one from which on nothing is active."""
+    X, y = make_case(case, n_orient)
+    products = (X.T @ y).reshape(-1, n_orient * y.shape[1])
+    return BlockProblem(X, y, share * np.linalg.norm(products, axis=1).max(), n_orient)
+
+
+def zeros_for(problem):
+    return np.zeros((problem.X.shape[1], problem.y.shape[1]))
+
+
+def solve(solver, problem, tol, *, start=None, maxit=5000, dgap_freq=10):
+    """Solve to a duality gap relative to ||y||^2."""
+    start = zeros_for(problem) if start is None else start
+    power = np.vdot(problem.y, problem.y)
+    return SOLVERS[solver](problem, start, tol=tol * power, maxit=maxit, dgap_freq=dgap_freq)
+
+
+@cache
+def find_reference(case, n_orient, share):
+    return solve("newton", make_block_problem(case, n_orient, share), 1e-13)[0]
+
+
+def judge_with(judge, problem, coef):
+    return judge(problem.X, problem.y, coef, problem.penalty, problem.n_orient)
+
+
+def gap_of(problem, coef):
+    return problem.dual_gap(coef) / np.vdot(problem.y, problem.y)
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("case", CASES)
+def test_solution_is_optimal_and_the_same_for_all_solvers(
+    judge, are_as_close, case, solver, n_orient
+):
+    problem = make_block_problem(case, n_orient, share=0.1)
+    reference = find_reference(case, n_orient, share=0.1)
+
+    coef, n_iter = solve(solver, problem, TOL[solver])
+
+    gap = gap_of(problem, coef)
+    verdict = judge_with(judge, problem, coef)
+    assert gap <= TOL[solver]
+    assert gap <= verdict.gap + ROUNDING
+    assert verdict.gain <= gap + ROUNDING
+    assert verdict.primal - judge_with(judge, problem, reference).primal <= gap + ROUNDING
+    gaps = gap, gap_of(problem, reference)
+    assert are_as_close(problem.X, problem.y, (coef, reference), gaps)
+    assert 0 <= n_iter <= 5000
+
+
+@pytest.mark.parametrize("n_orient", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.5, 0.01, 1e-3])
+@pytest.mark.parametrize("case", HARD)
+def test_newton_reaches_every_gap_on_hard_problems(judge, case, n_orient, share):
+    problem = make_block_problem(case, n_orient, share)
+    coef, n_iter = solve("newton", problem, TOL["newton"])
+    assert judge_with(judge, problem, coef).gain <= TOL["newton"]
+    assert gap_of(problem, coef) <= TOL["newton"]
+    assert n_iter <= 100
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("maxit", [1, 2, 5])
+def test_gap_bounds_what_an_unfinished_solution_misses(judge, solver, n_orient, maxit):
+    problem = make_block_problem("ordinary", n_orient, share=0.1)
+    coef, n_iter = solve(solver, problem, 0.0, maxit=maxit)
+    best = judge_with(judge, problem, find_reference("ordinary", n_orient, share=0.1)).primal
+    verdict = judge_with(judge, problem, coef)
+    gap = gap_of(problem, coef)
+    assert verdict.primal - best <= gap + ROUNDING
+    assert gap <= verdict.gap + ROUNDING
+    assert n_iter <= maxit
+
+
+@pytest.mark.parametrize("solver", ["bcd", "cd"])
+def test_coordinate_descent_never_raises_the_objective(judge, solver):
+    problem = make_block_problem("ordinary", 1, share=0.02)
+    values = [
+        judge_with(judge, problem, solve(solver, problem, 0.0, maxit=maxit)[0]).primal
+        for maxit in range(1, 20)
+    ]
+    assert max(np.diff(values)) <= ROUNDING
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_newton_never_raises_the_gap(n_orient):
+    problem = make_block_problem("ordinary", n_orient, share=0.02)
+    gaps = [gap_of(problem, solve("newton", problem, 0.0, maxit=n)[0]) for n in range(1, 20)]
+    assert max(np.diff(gaps)) <= ROUNDING
+    assert gaps[-1] < gaps[0]
+
+
+@solvers_and_orients
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_any_start_leads_to_the_same_solution(judge, are_as_close, solver, n_orient, scale):
+    problem = make_block_problem("ordinary", n_orient, share=0.1)
+    rng = np.random.default_rng(0)
+    start = scale * rng.standard_normal(zeros_for(problem).shape)
+    before = start.copy()
+
+    coef, _ = solve(solver, problem, TOL[solver], start=start)
+
+    gap = gap_of(problem, coef)
+    assert gap <= TOL[solver]
+    assert judge_with(judge, problem, coef).gain <= gap + ROUNDING
+    reference = find_reference("ordinary", n_orient, share=0.1)
+    gaps = gap, gap_of(problem, reference)
+    assert are_as_close(problem.X, problem.y, (coef, reference), gaps)
+    assert_array_equal(start, before)
+
+
+@solvers_and_orients
+def test_start_at_the_solution_is_kept(are_as_close, solver, n_orient):
+    problem = make_block_problem("ordinary", n_orient, share=0.1)
+    reference = find_reference("ordinary", n_orient, share=0.1)
+    coef, n_iter = solve(solver, problem, TOL[solver], start=reference, dgap_freq=1)
+    gaps = gap_of(problem, coef), gap_of(problem, reference)
+    assert gaps[0] <= TOL[solver]
+    assert are_as_close(problem.X, problem.y, (coef, reference), gaps)
+    # scikit-learn looks at the gap after every tenth cycle, or when little changes.
+    assert n_iter <= (10 if solver == "cd" else 1)
+
+
+@solvers_and_orients
+def test_nothing_is_active_above_the_largest_correlation(solver, n_orient):
+    problem = make_block_problem("ordinary", n_orient, share=1.0 + 1e-12)
+    coef, _ = solve(solver, problem, TOL[solver])
+    assert_array_equal(coef, zeros_for(problem))
+
+
+@pytest.mark.parametrize("solver", ["bcd", "prox"])
+def test_gap_need_not_be_looked_at(solver):
+    problem = make_block_problem("ordinary", 1, share=0.5)
+    coef, n_iter = solve(solver, problem, 1e-8, dgap_freq=np.inf)
+    # Until nothing changes any more.
+    assert gap_of(problem, coef) <= ROUNDING
+    assert n_iter < 5000
+
+
+@pytest.mark.parametrize("solver", ["bcd", "prox"])
+def test_frequency_of_the_gap_is_that_asked_for(solver):
+    problem = make_block_problem("ordinary", 3, share=0.1)
+    assert solve(solver, problem, 1e-3, dgap_freq=7)[1] % 7 == 0
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("gram_is_known", [True, False])
+def test_problem_is_extended_and_restricted(n_orient, gram_is_known):
+    X, y = make_case("ordinary", n_orient)
+    n_first = 5 * n_orient
+    problem = BlockProblem(np.asfortranarray(X[:, :n_first]), y, 1.0, n_orient)
+    if gram_is_known:
+        assert_allclose(problem.gram, X[:, :n_first].T @ X[:, :n_first], rtol=1e-12, atol=1e-12)
+    kept = np.arange(N_POSITIONS) % 3 > 0
+
+    extended = problem.extend(X[:, n_first:])
+    restricted = extended.restrict(kept)
+
+    assert_array_equal(extended.X, X)
+    assert_array_equal(restricted.X, X[:, np.repeat(kept, n_orient)])
+    assert (extended.n_positions, restricted.n_positions) == (N_POSITIONS, kept.sum())
+    for each in (extended, restricted):
+        assert_allclose(each.gram, each.X.T @ each.X, rtol=1e-12, atol=1e-12)
+        assert_allclose(each.Xty, each.X.T @ y, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_quantities_of_a_problem_are_those_of_the_matrices(n_orient):
+    problem = make_block_problem("ordinary", n_orient, share=0.1)
+    blocks = [problem.X[:, g : g + n_orient] for g in range(0, problem.X.shape[1], n_orient)]
+    assert_allclose(problem.lipschitz, [np.linalg.norm(block, 2) ** 2 for block in blocks])
+    sparse, dense = zeros_for(problem), np.ones_like(zeros_for(problem))
+    sparse[0] = sparse[-1] = 1.0
+    for coef in (sparse, dense):
+        assert_allclose(problem.predict(coef), problem.X @ coef, rtol=1e-12, atol=1e-12)
+        residual = problem.y - problem.X @ coef
+        assert problem.dual_gap(coef, residual) == pytest.approx(problem.dual_gap(coef))

@@ -1,0 +1,103 @@
+"""One BLAS thread for the solvers, as many as before for everybody else."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skmxne.threads import map_chunks, single_threaded_blas
+
+
+def count_blas_threads():
+    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+def run_in_thread(function):
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(function).result()
+
+
+def set_blas_threads(n_threads):
+    threadpool_limits(n_threads, user_api="blas")
+    # As of threadpoolctl 3.8 only the thread that set the number first may change that of OpenBLAS,
+    # until it leaves a context.
+    with threadpool_limits():
+        pass
+    assert count_blas_threads() == {n_threads}
+
+
+@pytest.fixture(params=[1, 2])
+def n_threads(request):
+    """Let BLAS have this many threads."""
+    (before,) = count_blas_threads()
+    set_blas_threads(request.param)
+    yield request.param
+    set_blas_threads(before)
+
+
+def test_blas_has_one_thread_inside_and_its_own_number_afterwards(n_threads):
+    with single_threaded_blas():
+        assert count_blas_threads() == {1}
+        with single_threaded_blas():
+            assert count_blas_threads() == {1}
+        assert count_blas_threads() == {1}
+    assert count_blas_threads() == {n_threads}
+
+
+def test_blas_gets_its_threads_back_after_an_error(n_threads):
+    with pytest.raises(RuntimeError, match="inside"), single_threaded_blas():
+        raise RuntimeError("inside")
+    assert count_blas_threads() == {n_threads}
+
+
+def test_blas_gets_its_threads_back_when_the_last_of_two_leaves(n_threads):
+    both_inside, first_left = Barrier(2, timeout=10), Barrier(2, timeout=10)
+
+    def enter(leaves_first):
+        with single_threaded_blas():
+            both_inside.wait()
+            if not leaves_first:
+                first_left.wait()
+                inside = count_blas_threads()
+        if leaves_first:
+            inside = count_blas_threads()
+            first_left.wait()
+        return inside
+
+    with ThreadPoolExecutor(2) as executor:
+        assert list(executor.map(enter, [True, False])) == [{1}, {1}]
+    assert count_blas_threads() == {n_threads}
+
+
+def test_blas_has_one_thread_inside_whichever_thread_was_inside_before(n_threads):
+    def count_inside():
+        with single_threaded_blas():
+            return count_blas_threads()
+
+    assert count_inside() == {1}
+    assert run_in_thread(count_inside) == {1}
+    assert count_inside() == {1}
+    assert count_blas_threads() == {n_threads}
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 6, 7])
+def test_chunks_cover_every_item_once(n_threads, n_items):
+    visits = np.zeros(n_items, dtype=int)
+
+    def visit(chunk):
+        assert chunk.stop - chunk.start <= 3
+        visits[chunk] += 1
+
+    with single_threaded_blas():
+        map_chunks(visit, n_items, 3)
+    assert (visits == 1).all()
+
+
+def test_error_in_a_chunk_is_raised(n_threads):
+    def fail(chunk):
+        raise RuntimeError("chunk")
+
+    with single_threaded_blas(), pytest.raises(RuntimeError, match="chunk"):
+        map_chunks(fail, 10, 3)
