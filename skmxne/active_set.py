@@ -22,7 +22,7 @@ _MAX_STALLED = 10
 class Solution:
     """Coefficients of the active positions, and how good they are.
 
-    Parameters
+    Attributes
     ----------
     positions : ndarray of int, shape (n_active,)
         Active positions, ascending.
@@ -36,7 +36,7 @@ class Solution:
         Inner iterations in all.
     converged : bool
         Whether the gap has reached the tolerance.
-    correlation : ndarray of shape (n_positions,), default=None
+    correlation : ndarray of shape (n_positions,) or None
         Upper bounds of ``||X_g^T (y - X W)||_F``, as of `BlockDesign.correlate`.
     """
 

@@ -48,7 +48,7 @@ class BlockDesign:
 
     @cached_property
     def norms(self):
-        """Frobenius norm of each scaled block, shape (n_positions,)."""
+        """The Frobenius norm of each scaled block, shape (n_positions,)."""
         norms = np.empty(self.n_positions)
 
         def fill(chunk):
@@ -59,7 +59,7 @@ class BlockDesign:
 
     @cached_property
     def largest_norm(self):
-        """Largest spectral norm of a scaled block."""
+        """The largest spectral norm of a scaled block."""
         largest = 0.0
         # The Frobenius norm bounds the spectral norm: few of the largest need to be looked at.
         for position in np.argsort(-self.norms, kind="stable"):
