@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .objective import compute_dual, compute_primal
+from .objective import compute_dual, compute_dual_step, compute_primal
 from .solvers import SOLVERS, BlockProblem
 
 logger = logging.getLogger(__name__)
 
 # The active set is solved to this share of the gap that was left over all positions, ...
-_INNER_SHARE = 0.1
+_INNER_SHARE = 0.3
 # ... and to this share of the tolerance in the end, which leaves room for the inactive positions.
 _FINAL_SHARE = 0.3
+# Share of the positions up to which products with their columns alone are cheaper.
+_WORTH_PICKING = 0.1
+# Relative error of the gap and the dual point.
+_ROUNDING = 1e-13
 # Outer iterations in which the gap hardly shrinks, before rounding is blamed.
 _MAX_STALLED = 10
 
@@ -70,8 +74,9 @@ def solve_mixed_norm(
 
     Any solver finds the solution on an active set of positions. One product with all of ``X``
     then gives the duality gap of the full problem, and the positions that violate optimality,
-    ``||X_g^T (y - X W)||_F > penalty``. The worst of them join the active set, at most as many
-    as it has, those that became zero leave it, until the gap is small enough.
+    ``||X_g^T (y - X W)||_F > penalty``. The worst of them join the active set, at most twice as
+    many as it has, those that became zero leave it, until the gap is small enough. Positions that
+    the gap proves to be zero in every solution (Gap Safe screening [1]_) need no products any more.
 
     Parameters
     ----------
@@ -99,58 +104,123 @@ def solve_mixed_norm(
     -------
     solution : Solution
         The solution, with the best gap that was certified.
+
+    References
+    ----------
+    .. [1] Ndiaye, Fercoq, Gramfort & Salmon (2017). Gap Safe screening rules for sparsity
+       enforcing penalties. Journal of Machine Learning Research 18(128), 1-33.
     """
-    power = np.vdot(y, y)
-    active, coef, correlation = start.positions, start.coef, start.correlation
-    problem = BlockProblem(design.columns(active), y, penalty, design.n_orient)
-    objective, n_iter, gap, best_dual, n_stalled = [], 0, np.inf, -np.inf, 0
-    while gap > tol * power and n_iter < maxit and n_stalled < _MAX_STALLED:
-        joining = _choose_joining(design, active, correlation, penalty, active_set_size)
-        if len(joining):
-            problem = problem.extend(design.columns(joining))
-            active = np.append(active, joining)
-            coef = np.append(coef, np.zeros((len(joining) * design.n_orient, y.shape[1])), axis=0)
-
-        n_inner = 1
-        if len(active):
-            inner_tol = max(_INNER_SHARE * min(gap, power), _FINAL_SHARE * tol * power)
-            coef, n_inner = SOLVERS[solver](
-                problem, coef, tol=inner_tol, maxit=maxit - n_iter, dgap_freq=dgap_freq
-            )
-        n_iter += max(n_inner, 1)
-        kept = problem.block_norms(coef) > 0.0
-        problem, active = problem.restrict(kept), active[kept]
-        coef = coef[np.repeat(kept, design.n_orient)]
-
-        residual = y - problem.X @ coef
-        known = active, problem.block_norms(problem.X.T @ residual)
-        correlation = design.correlate(residual, penalty, known)
-        objective.append(compute_primal(residual, problem.block_norms(coef), penalty))
-        best_dual = max(best_dual, compute_dual(y, residual, correlation.max(), penalty))
-        previous_gap, gap = gap, max(objective[-1] - best_dual, 0.0)
-        n_stalled = n_stalled + 1 if gap > 0.9 * previous_gap else 0
+    active_set = _ActiveSet(design, y, penalty, start)
+    certificate = _Certificate(design, y, penalty, start.correlation)
+    objective, n_iter, n_stalled = [], 0, 0
+    while certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED:
+        active_set.grow(certificate.correlation, active_set_size)
+        n_iter += active_set.solve(
+            SOLVERS[solver],
+            tol=max(_INNER_SHARE * min(certificate.gap, 1.0), _FINAL_SHARE * tol),
+            maxit=maxit - n_iter,
+            dgap_freq=dgap_freq,
+        )
+        previous_gap = certificate.gap
+        objective.append(certificate.update(active_set))
+        n_stalled = n_stalled + 1 if certificate.gap > 0.9 * previous_gap else 0
         logger.info(
             "outer iteration %d: objective %g, relative duality gap %.1e, active positions %d",
-            *(len(objective), objective[-1], gap / power, len(active)),
+            *(len(objective), objective[-1], certificate.gap, len(active_set.positions)),
         )
-    order = np.argsort(active)
-    coef = coef.reshape(len(active), design.n_orient, y.shape[1])[order].reshape(coef.shape)
-    converged = bool(gap <= tol * power)
-    return Solution(active[order], coef, gap / power, objective, n_iter, converged, correlation)
+    order = np.argsort(active_set.positions)
+    blocks = active_set.coef.reshape(len(order), design.n_orient, y.shape[1])
+    return Solution(
+        positions=active_set.positions[order],
+        coef=blocks[order].reshape(active_set.coef.shape),
+        dual_gap=certificate.gap,
+        objective=objective,
+        n_iter=n_iter,
+        converged=bool(certificate.gap <= tol),
+        correlation=certificate.correlation,
+    )
 
 
-def _choose_joining(design, active, correlation, penalty, active_set_size):
-    """Choose the positions that join the active set: the worst violators of optimality."""
-    if active_set_size is None:
-        joining = np.ones(design.n_positions) if design.scale is None else design.scale
-        joining = joining > 0.0
-    elif correlation is None:
-        return active[:0]
-    else:
-        joining = correlation > penalty
-    joining[active] = False
-    joining = np.flatnonzero(joining)
-    if active_set_size is not None:
-        n_most = max(active_set_size, len(active))
-        joining = joining[np.argsort(-correlation[joining], kind="stable")[:n_most]]
-    return joining
+class _ActiveSet:
+    """The positions at work, with their columns and coefficients."""
+
+    def __init__(self, design, y, penalty, start):
+        self.design = design
+        self.positions, self.coef = start.positions, start.coef
+        columns = design.columns(start.positions)
+        self.problem = BlockProblem(columns, y, penalty, design.n_orient)
+
+    def grow(self, correlation, size):
+        """Add the positions that violate optimality most, or all positions if size is None."""
+        if size is None:
+            joins = self.design.norms > 0.0
+        elif correlation is None:
+            return
+        else:
+            joins = correlation > self.problem.penalty
+        joins[self.positions] = False
+        joining = np.flatnonzero(joins)
+        if size is not None:
+            worst = np.argsort(-correlation[joining], kind="stable")
+            joining = joining[worst[: max(size, 2 * len(self.positions))]]
+        if len(joining):
+            self.problem = self.problem.extend(self.design.columns(joining))
+            self.positions = np.append(self.positions, joining)
+            zeros = np.zeros((self.problem.X.shape[1] - len(self.coef), self.coef.shape[1]))
+            self.coef = np.append(self.coef, zeros, axis=0)
+
+    def solve(self, solve, *, tol, maxit, dgap_freq):
+        """Solve on the active set, and leave out what has become zero. Return the iterations."""
+        if len(self.positions) == 0:
+            return 1
+        tol = tol * np.vdot(self.problem.y, self.problem.y)
+        coef, n_iter = solve(self.problem, self.coef, tol=tol, maxit=maxit, dgap_freq=dgap_freq)
+        kept = self.problem.block_norms(coef) > 0.0
+        self.problem, self.positions = self.problem.restrict(kept), self.positions[kept]
+        self.coef = coef[np.repeat(kept, self.design.n_orient)]
+        return max(n_iter, 1)
+
+
+class _Certificate:
+    """The duality gap over all positions, relative to the power of the data.
+
+    The best dual value is kept. `correlation` bounds ``||X_g^T residual||_F``; once positions are
+    screened, they keep the last bound there is.
+    """
+
+    def __init__(self, design, y, penalty, correlation):
+        self.design, self.y, self.penalty = design, y, penalty
+        self.correlation = correlation
+        self.gap, self.best_dual = np.inf, -np.inf
+        self.candidates = np.ones(design.n_positions, dtype=bool)
+
+    def update(self, active_set):
+        """Take account of the coefficients of the active set, and return their objective."""
+        problem, coef = active_set.problem, active_set.coef
+        residual = self.y - problem.X @ coef
+        known = active_set.positions, problem.block_norms(problem.X.T @ residual)
+        if self.candidates.mean() < _WORTH_PICKING:
+            some = np.flatnonzero(self.candidates)
+            self.correlation[some] = self.design.correlate_some(residual, some)
+            self.correlation[known[0]] = known[1]
+        else:
+            self.correlation = self.design.correlate(residual, self.penalty, known)
+        dual_norm = self.correlation[self.candidates].max(initial=0.0)
+        primal = compute_primal(residual, problem.block_norms(coef), self.penalty)
+        dual = compute_dual(self.y, residual, dual_norm, self.penalty)
+        self.best_dual = max(self.best_dual, dual)
+        self.gap = max(primal - self.best_dual, 0.0) / np.vdot(self.y, self.y)
+        self._screen(residual, dual_norm, primal - dual)
+        return primal
+
+    def _screen(self, residual, dual_norm, gap):
+        """Drop the positions that are zero in every solution.
+
+        The dual solution lies in a ball of radius ``sqrt(2 gap)`` around the dual point; where
+        ``||X_g^T theta||`` stays below the penalty in all of it, the position is zero.
+        """
+        step = compute_dual_step(self.y, residual, dual_norm, self.penalty)
+        # What rounding may hide: a gap that looks like nothing must not drop active positions.
+        gap = max(gap, 0.0) + _ROUNDING * np.vdot(self.y, self.y)
+        reach = abs(step) * self.correlation + self.design.norms * np.sqrt(2.0 * gap)
+        self.candidates &= reach >= self.penalty * (1.0 - _ROUNDING)

@@ -111,29 +111,51 @@ class BlockDesign:
             Never below the norms, but for rounding. Their maximum is exact, unless it is below
             the threshold.
         """
-        energy = np.einsum("ij,ij->j", residual, residual)
-        tails = np.sqrt(np.append(np.cumsum(energy[::-1])[::-1], 0.0))
-        if threshold is None:
-            allowed = _TAIL_OF_MAXIMUM * tails[0]
-        else:
-            allowed = _TAIL * threshold / self.norms.max()
         n_targets = residual.shape[1]
-        n_head = int(np.argmax(tails <= allowed))
+        n_head, tail = self._split_targets(residual, threshold)
         self.n_products += n_head / n_targets
-        bounds = self._block_norms(residual[:, :n_head])
-        lower = bounds.copy()
-        bounds = np.hypot(bounds, self.norms * tails[n_head])
+        lower = self._block_norms(residual[:, :n_head])
+        bounds = np.hypot(lower, self.norms * tail) if tail else lower.copy()
         if known is not None:
             lower[known[0]] = bounds[known[0]] = known[1]
-        if n_head == n_targets:
-            return bounds
-        open_ = np.flatnonzero((bounds > lower) & (bounds > max(threshold or 0.0, lower.max())))
+        decisive = max(threshold or 0.0, lower.max())
+        open_ = np.flatnonzero((bounds > lower) & (bounds > decisive))
         if len(open_) > _FEW * self.n_positions:
             self.n_products += 1.0
             bounds[open_] = self._block_norms(residual)[open_]
         else:
-            bounds[open_] = self._norms_of(residual.T @ self.columns(open_))
+            bounds[open_] = self.correlate_some(residual, open_)
         return bounds
+
+    def correlate_some(self, residual, positions):
+        """Compute ``||X_g^T residual||_F`` of some positions.
+
+        Parameters
+        ----------
+        residual : ndarray of shape (n_samples, n_targets)
+            What to correlate with.
+        positions : ndarray of int, shape (n,)
+            Which positions.
+
+        Returns
+        -------
+        norms : ndarray of shape (n,)
+            The norms.
+        """
+        return self._norms_of(residual.T @ self.columns(positions))
+
+    def _split_targets(self, residual, threshold):
+        """Return how many targets to multiply, and the norm of the others."""
+        energy = np.einsum("ij,ij->j", residual, residual)
+        tails = np.sqrt(np.append(np.cumsum(energy[::-1])[::-1], 0.0))
+        if len(energy) == 1:
+            return 1, 0.0
+        if threshold is None:
+            allowed = _TAIL_OF_MAXIMUM * tails[0]
+        else:
+            allowed = _TAIL * threshold / self.norms.max()
+        n_head = int(np.argmax(tails <= allowed))
+        return n_head, tails[n_head]
 
     def _block_norms(self, residual):
         """Compute ``||X_g^T residual||_F`` of all positions, shape (n_positions,)."""

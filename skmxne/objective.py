@@ -46,12 +46,40 @@ def compute_primal(residual, block_norms, penalty):
     return 0.5 * np.vdot(residual, residual) + penalty * block_norms.sum()
 
 
-def compute_dual(y, residual, dual_norm, penalty):
-    """Compute the best lower bound of the objective along one residual.
+def compute_dual_step(y, residual, dual_norm, penalty):
+    """Compute the multiple of a residual that is the best dual feasible point along it.
 
     The dual of the problem is to maximise ``1/2 ||y||_F^2 - 1/2 ||y - theta||_F^2`` over
     ``max_g ||X_g^T theta||_F <= penalty``. Every ``theta = s * residual`` with
-    ``s <= penalty / dual_norm`` is feasible; the best such ``s`` is taken.
+    ``|s| <= penalty / dual_norm`` is feasible.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+        The data.
+    residual : ndarray of shape (n_samples, n_targets)
+        ``y - X W`` of any ``W``.
+    dual_norm : float
+        ``max_g ||X_g^T residual||_F``, or any upper bound of it.
+    penalty : float
+        Regularization strength.
+
+    Returns
+    -------
+    step : float
+        The best ``s``.
+    """
+    power = np.vdot(residual, residual)
+    if power == 0.0:
+        return 0.0
+    step = np.vdot(residual, y) / power
+    if dual_norm > 0.0:
+        step = np.clip(step, -penalty / dual_norm, penalty / dual_norm)
+    return step
+
+
+def compute_dual(y, residual, dual_norm, penalty):
+    """Compute the best lower bound of the objective along one residual.
 
     Parameters
     ----------
@@ -69,10 +97,5 @@ def compute_dual(y, residual, dual_norm, penalty):
     dual : float
         A lower bound of the minimum of the objective.
     """
-    power, overlap = np.vdot(residual, residual), np.vdot(residual, y)
-    if power == 0.0:
-        return 0.0
-    step = overlap / power
-    if dual_norm > 0.0:
-        step = np.clip(step, -penalty / dual_norm, penalty / dual_norm)
-    return step * overlap - 0.5 * step**2 * power
+    step = compute_dual_step(y, residual, dual_norm, penalty)
+    return step * np.vdot(residual, y) - 0.5 * step**2 * np.vdot(residual, residual)

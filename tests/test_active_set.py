@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from skmxne import active_set
 from skmxne.active_set import Solution, solve_mixed_norm
 from skmxne.design import BlockDesign
+from skmxne.objective import compute_dual
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -95,13 +97,18 @@ def test_objective_never_rises(make_case, solver, n_orient):
     assert max(np.diff(solution.objective)) <= ROUNDING * np.vdot(case.y, case.y)
 
 
+def read_gaps(caplog):
+    """Return the gaps that were logged."""
+    pattern = re.compile(r"relative duality gap (\S+),")
+    return [float(pattern.search(record.getMessage())[1]) for record in caplog.records]
+
+
 @solvers_and_orients
 def test_gap_never_rises(caplog, make_case, solver, n_orient):
     case = make_case(n_orient, share=0.03)
     with caplog.at_level("INFO", logger="skmxne"):
         solution = case.solve(solver, active_set_size=1)
-    pattern = re.compile(r"relative duality gap (\S+),")
-    gaps = [float(pattern.search(record.getMessage())[1]) for record in caplog.records]
+    gaps = read_gaps(caplog)
     assert len(gaps) == len(solution.objective) > 3
     assert gaps[-1] == pytest.approx(solution.dual_gap, rel=0.1)
     assert max(np.diff(gaps)) <= ROUNDING
@@ -242,3 +249,30 @@ def test_iterations_are_logged(caplog, make_case):
     assert len(messages) == len(solution.objective)
     assert "relative duality gap" in messages[0]
     assert f"active positions {len(solution.positions)}" in messages[-1]
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_screened_positions_cost_no_products(judge, make_case, n_orient):
+    case = make_case(n_orient, share=0.5, n_positions=400, n_targets=1)
+
+    solution = case.solve(tol=1e-12)
+
+    # One product for the start and one for each iteration, but for the last.
+    assert case.design.n_products < 1 + len(solution.objective)
+    # The gap over all positions, screened or not.
+    assert case.judge(judge, solution).gap <= 1e-12 + ROUNDING
+
+
+def test_best_dual_value_is_kept(monkeypatch, caplog, make_case):
+    """A bad dual point in one iteration does not spoil what an earlier one has proved."""
+    case = make_case()
+    # A share of a lower bound that is positive is a lower bound, too.
+    shares = iter([1.0, 1.0, 0.5, 0.2])
+    monkeypatch.setattr(
+        active_set, "compute_dual", lambda *args: compute_dual(*args) * next(shares, 1.0)
+    )
+    with caplog.at_level("INFO", logger="skmxne"):
+        case.solve(tol=1e-12)
+    gaps = read_gaps(caplog)
+    assert len(gaps) > 4
+    assert np.all(np.diff(gaps) <= 0.0)
