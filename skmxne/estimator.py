@@ -242,7 +242,7 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Store what was found, for all features."""
         n_features = problem.design.X.shape[1]
         active, coef = problem.to_coef(solution, factors)
-        self.coef_ = np.zeros((problem.n_targets, n_features), dtype=dtype)
+        self.coef_ = np.zeros((problem.n_targets, n_features), dtype=dtype, order="F")
         self.coef_[:, active] = coef
         self.debias_scale_ = np.ones(problem.design.n_positions)
         self.debias_scale_[solution.positions] = factors

@@ -383,12 +383,12 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layout_of_the_data_does_not_matter(are_as_close, make_data, layout):
+def test_layout_of_the_data_does_not_matter(make_data, layout):
     X, y = make_data(3)
-    expected = MixedNormEstimator(n_orient=3).fit(X, y)
-    estimator = MixedNormEstimator(n_orient=3).fit(LAYOUTS[layout](X), LAYOUTS[layout](y))
-    # Nothing but rounding, on the same way to the solution.
-    assert_allclose(estimator.coef_, expected.coef_, rtol=1e-9, atol=1e-12)
+    expected = MixedNormEstimator(n_orient=3, tol=1e-13).fit(X, y)
+    estimator = clone(expected).fit(LAYOUTS[layout](X), LAYOUTS[layout](y))
+    # Rounding may lead another way to the solution: coefficients agree to the root of the gap.
+    assert_allclose(estimator.coef_, expected.coef_, atol=1e-6 * np.abs(expected.coef_).max())
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
