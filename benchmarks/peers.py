@@ -1,0 +1,227 @@
+"""What is compared: the problems, the contenders, and the certificate that all are held to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+OURS = "skmxne"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A regression: ``X`` in Fortran order, which every contender can read without a copy."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    n_orient: int
+
+    @cached_property
+    def power(self):
+        """``||y||_F^2``, which gaps are relative to."""
+        return float(np.vdot(self.y, self.y))
+
+    @cached_property
+    def alpha_max(self):
+        """Smallest penalty at which no position is active."""
+        return float(self.block_norms(self.X.T @ self.y).max())
+
+    @cached_property
+    def scaled_X(self):
+        """``X`` on the scale on which `alpha_max` is 100, as MNE's solver wants it."""
+        return self.X * (100.0 / self.alpha_max)
+
+    def block_norms(self, rows):
+        """Compute the Frobenius norm of each block of ``n_orient`` rows."""
+        squares = np.einsum("ij,ij->i", rows, rows)
+        return np.sqrt(squares.reshape(-1, self.n_orient).sum(axis=1))
+
+
+class Recording(NamedTuple):
+    """Recorded data, as MNE reads them."""
+
+    evoked: object
+    forward: object
+    noise_cov: object
+
+
+class Fit(NamedTuple):
+    """Coefficients of the features that are not zero, (n_active_features, n_targets)."""
+
+    features: np.ndarray
+    coef: np.ndarray
+
+
+def certify(problem, alpha, fit):
+    """Compute the duality gap of all positions, relative to ``||y||_F^2``.
+
+    Knows nothing of the contenders: the dual point is the residual of the coefficients, scaled as
+    is best. All that is used is ``fit``, so no solver gains by the dual points it has seen before.
+    """
+    penalty = alpha / 100.0 * problem.alpha_max
+    residual = problem.y - problem.X[:, fit.features] @ fit.coef
+    coef = np.zeros((problem.X.shape[1], problem.y.shape[1]))
+    coef[fit.features] = fit.coef
+    power, overlap = np.vdot(residual, residual), np.vdot(residual, problem.y)
+    primal = 0.5 * power + penalty * problem.block_norms(coef).sum()
+    largest = penalty / problem.block_norms(problem.X.T @ residual).max()
+    scale = np.clip(overlap / power, -largest, largest)
+    dual = scale * overlap - 0.5 * scale**2 * power
+    return float((primal - dual) / problem.power)
+
+
+def count_positions(problem, fit):
+    """Count the active positions."""
+    return len(np.unique(fit.features // problem.n_orient))
+
+
+def reduce_targets(y):
+    """Rotate ``y`` as MNE's ``time_pca=True`` does."""
+    left, singular_values, basis = np.linalg.svd(y, full_matrices=False)
+    return left * singular_values, basis
+
+
+def solve_skmxne(problem, alpha, tol):
+    """Fit `skmxne.MixedNormEstimator`: checks of the data, SVD, alpha_max and all."""
+    from skmxne import MixedNormEstimator
+
+    model = MixedNormEstimator(alpha, n_orient=problem.n_orient, tol=tol, debias=False)
+    model.fit(problem.X, problem.y)
+    features = np.flatnonzero(model.active_set_)
+    return Fit(features, model.coef_[:, features].T)
+
+
+def solve_mne(problem, alpha, tol):
+    """Call MNE's solver with what `mne.inverse_sparse.mixed_norm` hands to it.
+
+    Timed: the SVD, alpha_max, the solver. Not timed: scaling the gain, which is there already.
+    """
+    from mne.inverse_sparse.mxne_optim import mixed_norm_solver, norm_l2inf
+
+    y, basis = reduce_targets(problem.y)
+    n_orient = problem.n_orient
+    norm_l2inf(problem.X.T @ y, n_orient, copy=False)
+    coef, active, _ = mixed_norm_solver(
+        y,
+        problem.scaled_X,
+        alpha,
+        tol=tol * np.vdot(y, y),
+        active_set_size=10,
+        debias=False,
+        n_orient=n_orient,
+        solver="auto",
+        verbose="ERROR",
+    )
+    return Fit(np.flatnonzero(active), coef @ basis * (100.0 / problem.alpha_max))
+
+
+def solve_sklearn(problem, alpha, tol):
+    """Fit `sklearn.linear_model.MultiTaskLasso` to the rotated ``y``; alpha_max is timed."""
+    from sklearn.linear_model import MultiTaskLasso
+
+    y, basis = reduce_targets(problem.y)
+    penalty = alpha / 100.0 * problem.block_norms(problem.X.T @ y).max()
+    model = MultiTaskLasso(
+        penalty / len(y), fit_intercept=False, copy_X=False, max_iter=100_000, tol=tol
+    )
+    coef = model.fit(problem.X, y).coef_
+    features = np.flatnonzero(coef.any(axis=0))
+    return Fit(features, coef[:, features].T @ basis)
+
+
+def solve_skglm(problem, alpha, tol):
+    """Call skglm's `MultiTaskBCD` on the rotated ``y``; alpha_max is timed.
+
+    Its criterion is the largest violation of optimality, here as a share of the penalty.
+    """
+    from skglm.datafits import QuadraticMultiTask
+    from skglm.penalties import L2_1
+    from skglm.solvers import MultiTaskBCD
+
+    y, basis = reduce_targets(problem.y)
+    y = np.asfortranarray(y)
+    penalty = alpha / 100.0 * problem.block_norms(problem.X.T @ y).max() / len(y)
+    solver = MultiTaskBCD(max_iter=1000, tol=tol * penalty, fit_intercept=False)
+    # The fit in Fortran order is twice as fast as in the order that the solver takes by default.
+    start = np.zeros_like(y)
+    coef, _, _ = solver.solve(problem.X, y, QuadraticMultiTask(), L2_1(penalty), None, start)
+    features = np.flatnonzero(coef.any(axis=1))
+    return Fit(features, coef[features] @ basis)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A solver, and how it is called."""
+
+    name: str
+    label: str
+    module: str
+    solve: Callable
+    any_orientation: bool
+    # Whether its tolerance is the gap at which it stops, so that the search starts there.
+    stops_at_gap: bool
+
+
+_CONTENDERS = (
+    Contender(OURS, "skmxne", "skmxne.estimator", solve_skmxne, True, True),
+    Contender("mne", "MNE", "mne.inverse_sparse.mxne_optim", solve_mne, True, True),
+    Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, False, True),
+    Contender("skglm", "skglm", "skglm", solve_skglm, False, False),
+)
+CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
+
+
+def read_recording(folder, n_positions):
+    """Read the average of the sample data, 0.05 to 0.15 s, MEG."""
+    import mne
+
+    folder = Path(folder)
+    with mne.use_log_level("ERROR"):
+        evoked = mne.read_evokeds(
+            folder / "sample-auditory-ave.fif", condition="Left Auditory", baseline=(None, 0)
+        )
+        forward = mne.read_forward_solution(folder / f"sample-cortex-{n_positions}-fwd.fif")
+        noise_cov = mne.read_cov(folder / "sample-cov.fif")
+        evoked = evoked.crop(0.05, 0.15).pick("meg")
+    return Recording(evoked, forward, noise_cov)
+
+
+def make_recorded(recording):
+    """Make the problems of a recording: fixed and loose orientation."""
+    from skmxne import InverseProblem
+
+    problems = []
+    for label, loose in (("fixed", 0.0), ("loose", 0.2)):
+        inverse = InverseProblem.from_evoked(*recording, loose=loose, depth=0.9)
+        X = np.asfortranarray(inverse.X)
+        problems.append(Problem(f"recorded, {label}", X, inverse.y, inverse.n_orient))
+    return problems
+
+
+def make_simulated(n_positions):
+    """Make problems of the size of the recorded ones."""
+    return [
+        Problem(f"simulated, {label}", *simulate(302, n_positions, n_orient, 61), n_orient)
+        for label, n_orient in (("fixed", 1), ("loose", 3))
+    ]
+
+
+def simulate(n_samples, n_positions, n_orient, n_targets):
+    """Draw a regression with correlated columns, whose ``X`` is in Fortran order."""
+    from skmxne.datasets import make_block_sparse_regression
+
+    X, y = make_block_sparse_regression(
+        n_samples,
+        n_positions,
+        n_orient=n_orient,
+        n_targets=n_targets,
+        n_active=20,
+        correlation=0.9,
+        noise=2.0,
+        random_state=0,
+    )
+    return np.asfortranarray(X), y.reshape(n_samples, n_targets)
