@@ -14,9 +14,12 @@ _STARTED = 10
 _NEGLIGIBLE = 1e-11
 # Halvings of a step before the next direction is tried.
 _MAX_BACKTRACKS = 4
+# Damping of the Newton system, relative to its diagonal: in units of the relative gap, and least.
+_DAMPING = 0.1
+_MIN_DAMPING = 1e-12
 # Exchanges in a row that do not help, before one position at a time is exchanged; and most of all.
 _PATIENCE = 3
-_MAX_PIVOTS = 200
+_MAX_PIVOTS = 30
 # Steps in which neither the objective nor the gap gets better, before rounding is blamed.
 _MAX_STALLED = 5
 
@@ -38,6 +41,8 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     A step minimises the quadratic model of ``F`` over ``v >= 0``. The model's linear term is first
     that of Newton's method on ``1 / ||C_g|| = 1``, which is linear in ``v_g`` for a source alone
     and so needs few steps from afar, and the gradient where this does not decrease ``F`` enough.
+    Many positions and few targets make the Hessian singular: it is damped in proportion to the
+    gap, as Levenberg and Marquardt do, which leaves the convergence quadratic.
 
     It converges from any start. Each step decreases ``F`` by a share of what its slope promises,
     or else is the update ``v_g <- v_g ||C_g||``, which minimises an upper bound of ``F`` that is
@@ -86,7 +91,8 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
         variances = _adjust_support(problem, point.variances, point.correlation)
         if variances is not point.variances:
             point = _evaluate(problem, variances)
-        point = _step(problem, point)
+        damping = max(_DAMPING * gap / (0.5 * problem.penalty * point.value), _MIN_DAMPING)
+        point = _step(problem, point, damping)
         n_stalled = 0 if point.value < (1 - 1e-13) * previous.value else n_stalled + 1
     return best.coef(problem.n_orient), n_iter
 
@@ -170,7 +176,7 @@ def _adjust_support(problem, variances, correlation):
     return variances
 
 
-def _step(problem, point):
+def _step(problem, point, damping):
     """Make one step that decreases ``F``."""
     support = point.support
     squares = point.norms[support] ** 2
@@ -178,7 +184,7 @@ def _step(problem, point):
     hessian = _compute_hessian(problem, point)
     for rhs in (2.0 * squares * (point.norms[support] - 1.0), -gradient):
         try:
-            direction = _solve_bounded(hessian, rhs, -point.variances[support])
+            direction = _solve_bounded(hessian, rhs, -point.variances[support], damping)
         except LinAlgError:
             break
         if not gradient @ direction < 0.0:
@@ -214,7 +220,7 @@ def _compute_hessian(problem, point):
     return 2.0 * sum(inner[i::n_orient, j::n_orient] for i in blocks for j in blocks)
 
 
-def _solve_bounded(hessian, rhs, lower):
+def _solve_bounded(hessian, rhs, lower, damping):
     """Minimise ``1/2 d^T hessian d - rhs^T d`` over ``d >= lower``, by block principal pivoting.
 
     Every position is free or held at its bound. All that violate their side of optimality change
@@ -223,7 +229,7 @@ def _solve_bounded(hessian, rhs, lower):
     """
     scale = 1.0 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(float).tiny))
     hessian = hessian * scale * scale[:, None]
-    hessian.flat[:: len(hessian) + 1] += 1e-12
+    hessian.flat[:: len(hessian) + 1] += damping
     lower = lower / scale
     target = rhs * scale - hessian @ lower
     free = np.ones(len(rhs), dtype=bool)
