@@ -28,20 +28,33 @@ from sklearn.model_selection import GridSearchCV, KFold
 from skmxne import InverseProblem, MixedNormEstimator
 from skmxne.datasets import make_recording
 
-parser = ArgumentParser(description="Find the sources of a recording.")
-parser.add_argument("--evoked", help="averaged data (-ave.fif); simulated without it")
+parser = ArgumentParser(
+    description="Find the sources of a recording, alpha chosen by cross-validation over sensors."
+)
+parser.add_argument(
+    "--evoked", help="averaged data (-ave.fif), baseline corrected here; simulated without it"
+)
 parser.add_argument("--forward", help="forward solution (-fwd.fif)")
 parser.add_argument("--noise-cov", help="noise covariance of single trials (-cov.fif)")
 parser.add_argument("--condition", help="which average of the file, if it has several")
 parser.add_argument("--picks", help="channel types to use, such as meg or eeg; all by default")
 parser.add_argument("--tmin", type=float, default=0.05, help="start in s (default: %(default)s)")
 parser.add_argument("--tmax", type=float, default=0.35, help="end in s (default: %(default)s)")
-parser.add_argument("--loose", type=float, default=0.2, help="0 fixed to 1 free orientation")
-parser.add_argument("--depth", type=float, default=0.8, help="exponent of depth weighting")
-parser.add_argument("--output", type=Path, default=Path("quickstart-output"), help="folder")
+parser.add_argument(
+    "--loose", type=float, default=0.2, help="0 fixed to 1 free orientation (default: %(default)s)"
+)
+parser.add_argument(
+    "--depth", type=float, default=0.8, help="exponent of depth weighting (default: %(default)s)"
+)
+parser.add_argument(
+    "--output",
+    type=Path,
+    default=Path("quickstart-output"),
+    help="folder to write to, over what is there (default: %(default)s)",
+)
 arguments = parser.parse_args()
 files = (arguments.evoked, arguments.forward, arguments.noise_cov)
-if any(files) and not all(files):
+if not all(files) and any([*files, arguments.condition]):
     parser.error("--evoked, --forward and --noise-cov go together")
 mne.set_log_level("WARNING")
 
@@ -51,11 +64,11 @@ mne.set_log_level("WARNING")
 # An average over trials, a forward solution, and the covariance of the noise of single trials.
 
 if all(files):
-    evoked = mne.read_evokeds(arguments.evoked, arguments.condition, baseline=(None, 0))
-    if isinstance(evoked, list):
-        if len(evoked) > 1:
-            parser.error(f"--condition is one of {[one.comment for one in evoked]}")
-        (evoked,) = evoked
+    averages = mne.read_evokeds(arguments.evoked, baseline=(None, 0))
+    conditions = [one.comment for one in averages]
+    if len(averages) > 1 and arguments.condition not in conditions:
+        parser.error(f"pass --condition, one of {conditions}")
+    evoked = averages[conditions.index(arguments.condition) if len(averages) > 1 else 0]
     forward = mne.read_forward_solution(arguments.forward)
     noise_cov = mne.read_cov(arguments.noise_cov)
     truth = None
@@ -78,14 +91,15 @@ problem = InverseProblem.from_evoked(
     evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
 )
 estimator = MixedNormEstimator(n_orient=problem.n_orient, n_mxne_iter=5, debias=False)
+alphas = np.geomspace(90, 10, 12)
 search = GridSearchCV(
     estimator,
-    {"alpha": np.geomspace(90, 10, 12)},
+    {"alpha": alphas},
     cv=KFold(5, shuffle=True, random_state=0),
     scoring="neg_mean_squared_error",
 )
 with warnings.catch_warnings():
-    # At the largest alphas a fold may have no source.
+    # At the largest alphas a fold may have no source. If there is none at last, it is said below.
     warnings.filterwarnings("ignore", "No position is active")
     search.fit(problem.X, problem.y)
 
@@ -103,13 +117,17 @@ print(
     f"alpha = {search.best_params_['alpha']:.0f} %, {len(dipoles)} source(s), "
     f"{problem.explained_variance(search):.0f} % of the whitened data explained"
 )
-print("hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit (%)")
+if not dipoles:
+    print("No source predicts the left-out sensors: try more trials, or another time window.")
+elif search.best_params_["alpha"] in (alphas.min(), alphas.max()):
+    print("alpha is at the end of its grid: a wider grid may do better.")
+print("hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
 peaks = [np.argmax(np.abs(dipole.amplitude)) for dipole in dipoles]
 for hemisphere, dipole, peak in zip(hemispheres, dipoles, peaks, strict=True):
     x, y, z = dipole.pos[peak] * 1e3
     print(
         f"{hemisphere:10}  {x:4.0f}, {y:4.0f}, {z:4.0f}  {dipole.amplitude[peak] * 1e9:12.1f}"
-        f"  {dipole.times[peak] * 1e3:7.0f}  {dipole.gof[peak]:19.0f}"
+        f"  {dipole.times[peak] * 1e3:7.0f}  {dipole.gof[peak]:24.0f}"
     )
 
 # %%
@@ -122,40 +140,47 @@ if truth is not None:
     )
     for location in true * 1e3:
         nearest = np.linalg.norm(found - location, axis=1).min(initial=np.inf)
-        print(f"true source at {np.round(location)} mm: found at {nearest:.0f} mm from it")
+        x, y, z = location
+        print(f"true source at {x:.0f}, {y:.0f}, {z:.0f} mm: nearest found {nearest:.0f} mm away")
 
 # %%
 # A figure
 # --------
-# Left: the error on the left-out sensors, whose minimum is the chosen alpha. Right: where the
-# sources are, and how strong over time.
+# Top: the error on the left-out sensors (mean and standard error over the folds), whose minimum is
+# the chosen alpha, and where the sources are. Bottom: how strong they are over time.
 
 fig = plt.figure(figsize=(10, 6), layout="constrained")
 grid = fig.add_gridspec(2, 3)
 ax_error = fig.add_subplot(grid[0, 0])
 folds = [f"split{k}_test_score" for k in range(search.n_splits_)]
 errors = -np.array([search.cv_results_[fold] for fold in folds])
-alphas = search.cv_results_["param_alpha"].astype(float)
 ax_error.errorbar(
     alphas, errors.mean(axis=0), errors.std(axis=0) / np.sqrt(len(folds)), marker=".", capsize=2
 )
 ax_error.axvline(search.best_params_["alpha"], color="k", linestyle=":", label="chosen")
-ax_error.set(xscale="log", xlabel="alpha (%)", ylabel="mean squared error", title="Choice of alpha")
+ax_error.set(
+    xscale="log",
+    xlabel="alpha (%)",
+    ylabel="squared error (noise: 1)",
+    title="Error of left-out sensors",
+)
 ax_error.set_xticks([10, 20, 40, 90], ["10", "20", "40", "90"])
 ax_error.minorticks_off()
 ax_error.legend()
 
+colors = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, max(len(dipoles), 1)))
 cloud = forward["source_rr"] * 1e3
 views = (("top", 0, 1), ("back", 0, 2))
 for column, (title, i, j) in enumerate(views, start=1):
     ax = fig.add_subplot(grid[0, column], aspect="equal", title=f"Positions from the {title}")
-    ax.plot(cloud[:, i], cloud[:, j], ",", color="0.75", rasterized=True)
+    ax.plot(cloud[:, i], cloud[:, j], ".", color="0.85", markersize=1, rasterized=True)
     if truth is not None:
         ax.plot(true[:, i] * 1e3, true[:, j] * 1e3, "kx", markersize=9, label="true")
     for k, location in enumerate(found):
-        ax.plot(location[i], location[j], "o", color=f"C{k}", alpha=0.8)
+        label = "found" if k == 0 else None
+        ax.plot(location[i], location[j], "o", color=colors[k], alpha=0.8, label=label)
     ax.set(xlabel=f"{'xyz'[i]} (mm)", ylabel=f"{'xyz'[j]} (mm)")
-    if truth is not None:
+    if truth is not None or dipoles:
         ax.legend(loc="upper right")
 
 ax_time = fig.add_subplot(grid[1, :], xlabel="time (ms)", ylabel="amplitude (nAm)")
@@ -163,9 +188,12 @@ ax_time.set_title("Amplitudes of the sources")
 for k, (hemisphere, dipole) in enumerate(zip(hemispheres, dipoles, strict=True)):
     x, y, z = found[k]
     label = f"{hemisphere} ({x:.0f}, {y:.0f}, {z:.0f}) mm"
-    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=f"C{k}", label=label)
-if 0 < len(dipoles) <= 10:
-    ax_time.legend()
+    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=colors[k], label=label)
+ax_time.set_xlim(evoked.times[0] * 1e3, evoked.times[-1] * 1e3)
+if dipoles:
+    ax_time.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+else:
+    ax_time.text(0.5, 0.5, "no source", ha="center", transform=ax_time.transAxes)
 
 arguments.output.mkdir(parents=True, exist_ok=True)
 fig.savefig(arguments.output / "sources.png", dpi=150)

@@ -34,7 +34,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     ValueError
         If the coefficients do not fit the problem, or the model is not linear in the gain.
     """
-    coef, scale = _find_coefficients(estimator, n_features)
+    coef, scale = _find_coefficients(estimator, n_features, n_orient)
     if not sparse.issparse(coef):
         coef = np.asarray(coef)
     if coef.dtype.kind not in "fiub":
@@ -67,13 +67,13 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     return positions, coef.T.reshape(len(positions), n_orient, n_targets)
 
 
-def _find_coefficients(estimator, n_features):
+def _find_coefficients(estimator, n_features, n_orient):
     """Return the coefficients as they are stored, and what their columns are to be scaled by."""
     if isinstance(estimator, Pipeline):
-        coef, scale = _find_coefficients(estimator[-1], n_features)
+        coef, scale = _find_coefficients(estimator[-1], n_features, n_orient)
         return coef, scale * _find_column_scale(estimator[:-1], n_features)
     if hasattr(estimator, "best_estimator_"):
-        return _find_coefficients(estimator.best_estimator_, n_features)
+        return _find_coefficients(estimator.best_estimator_, n_features, n_orient)
     if hasattr(estimator, "fit") and not hasattr(estimator, "coef_"):
         check_is_fitted(estimator)
         raise TypeError(
@@ -84,6 +84,12 @@ def _find_coefficients(estimator, n_features):
         raise ValueError(
             f"estimator has an intercept, which no source explains. Fit "
             f"{type(estimator).__name__} with fit_intercept=False."
+        )
+    fitted_n_orient = getattr(estimator, "n_orient", n_orient)
+    if fitted_n_orient != n_orient:
+        raise ValueError(
+            f"estimator was fitted with n_orient={fitted_n_orient}, but the positions of the "
+            f"problem have {n_orient} feature(s). Fit it with n_orient=problem.n_orient."
         )
     return getattr(estimator, "coef_", estimator), np.ones(n_features)
 

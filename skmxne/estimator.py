@@ -24,7 +24,7 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole positions
     are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
     replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
-    and with less shrinkage. There is no intercept.
+    and with less shrinkage. There is no intercept: centre ``X`` and ``y`` where it matters.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     reweighting_scale : float, default=None
         The amplitude ``u`` of the reweighted penalty. None takes ``alpha_max_ / max_g
         ||X_g||_2^2``, so that scaling ``X`` or ``y`` scales the solution and nothing else.
+        The scale of MNE is ``100 * nave / alpha_max_`` for an `InverseProblem`, whose ``y`` is
+        the average times the root of its number of trials ``nave``.
     weights : array-like of shape (n_positions,), default=None
         Weights of the positions, not negative: larger is more likely active. The columns of ``X``
         are multiplied by ``weights / max(weights)``.
@@ -95,7 +97,8 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     n_iter_ : int
         Iterations of the solver in all.
     converged_ : bool
-        Whether the duality gap has reached ``tol``.
+        Whether the duality gaps of all convex problems have reached ``tol``. Reweighting may
+        still have ended at ``n_mxne_iter``, with ``objective_`` falling.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -227,7 +230,9 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return X @ self.coef_.T
+        # Few features matter, of many.
+        active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
+        return X[:, active] @ self.coef_[..., active].T
 
     def _get_start(self, problem, shape):
         """Return the last solution if it is to be the start and fits."""

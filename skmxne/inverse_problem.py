@@ -8,7 +8,7 @@ import numpy as np
 from . import source_outputs
 from .coefficients import read_coefficients
 from .mne_inputs import prepare_evokeds
-from .prepared_gain import prepare_gain
+from .prepared_gain import PreparedGain, prepare_gain
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,11 @@ class InverseProblem:
 
         y = X @ coef_.T + noise
 
-    Rows are virtual sensors whose noise has variance 1 and is uncorrelated, features the
-    orientations of every position, targets the times. `X` is the gain of a single trial, whitened
-    and weighted as :func:`mne.inverse_sparse.mixed_norm` does [1]_. `y` is the whitened average
-    times the square root of the number of trials, since averaging makes noise that much weaker.
+    A model of blocks takes ``n_orient=problem.n_orient``. Rows are virtual sensors whose noise has
+    variance 1 and is uncorrelated, features the orientations of every position, targets the times.
+    `X` is the gain of a single trial, whitened and weighted as
+    :func:`mne.inverse_sparse.mixed_norm` does [1]_. `y` is the whitened average times the square
+    root of the number of trials, which MNE leaves out: averaging makes noise that much weaker.
 
     Parameters
     ----------
@@ -82,6 +83,8 @@ class InverseProblem:
     """
 
     def __init__(self, evoked, gain):
+        if not isinstance(gain, PreparedGain):
+            raise TypeError("Use InverseProblem.from_evoked(evoked, forward, noise_cov).")
         self._is_list = isinstance(evoked, list)
         self._evokeds = evoked if self._is_list else [evoked]
         self.X, self.source_scale, self.whitener, self.forward = gain

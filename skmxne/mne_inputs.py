@@ -45,7 +45,8 @@ def _check_evokeds(evoked):
         if not isinstance(one, mne.Evoked):
             raise TypeError(
                 "evoked must be an instance of mne.Evoked or a list of such, got "
-                f"{type(one).__name__}. Average epochs with epochs.average()."
+                f"{type(one).__name__}. Read one with mne.read_evokeds, or average epochs with "
+                "epochs.average()."
             )
         if not one.nave > 0:
             raise ValueError(f"evoked has nave={one.nave}. Set it to the number of trials.")

@@ -63,7 +63,11 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
             "rank."
         )
 
-    source_scale = np.sqrt(_orient_and_weight(forward, info, noise_cov, loose, depth, rank))
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        prior = _orient_and_weight(forward, info, noise_cov, loose, depth, rank)
+    if not np.isfinite(prior).all() or not prior.any():
+        raise ValueError("depth gives weights that are infinite, NaN or zero. Lower the exponent.")
+    source_scale = np.sqrt(prior)
     X = whitener @ forward["sol"]["data"]
     X *= source_scale
     # MNE scales the source covariance R such that trace(G R G^T) is the number of rows.

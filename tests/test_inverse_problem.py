@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.utils import Bunch
 
-from skmxne import InverseProblem
+from skmxne import InverseProblem, MixedNormEstimator
 
 N_SENSORS, N_TIMES = 16, 12
 ORIENTATIONS = {"fixed": 0, "loose": 0.2, "free": 1.0}
@@ -653,6 +653,23 @@ def test_coefficients_of_estimator(problem):
     assert_reads_as(problem, lasso.coef_.tolist(), lasso.coef_)
 
 
+def test_model_of_other_blocks_is_refused(problem):
+    """Blocks of another size would be tied together, or split, without a sign of it."""
+    model = MixedNormEstimator(alpha=50, n_orient=problem.n_orient).fit(problem.X, problem.y)
+    problem.to_source_estimate(model)
+    other = 4 - problem.n_orient
+    search = GridSearchCV(MixedNormEstimator(n_orient=other), {"alpha": [50]}, cv=2)
+    for estimator in (clone(model).set_params(n_orient=other), search):
+        estimator.fit(problem.X, problem.y)
+        with pytest.raises(ValueError, match="n_orient=problem.n_orient"):
+            problem.to_source_estimate(estimator)
+
+
+def test_constructor_points_to_the_class_methods(small):
+    with pytest.raises(TypeError, match=r"InverseProblem\.from_evoked"):
+        InverseProblem(small.evoked, small.forward)
+
+
 def test_coefficients_of_search(problem):
     grid = {"alpha": [1, 10]}
     search = GridSearchCV(Ridge(fit_intercept=False), grid, cv=2).fit(problem.X, problem.y)
@@ -969,6 +986,7 @@ def test_noise_cov_without_information(small, value, match):
         (dict(loose={"volume": 1}), r"loose, if a dict.*\['surface'\], got \['volume'\]"),
         (dict(depth=-0.5), "depth must be None or an exponent, at least 0.*got -0.5"),
         (dict(depth=np.inf), "depth must be None or an exponent.*got inf"),
+        (dict(depth=1000), "depth gives weights that are infinite, NaN or zero"),
         (dict(depth="0.8"), "depth must be None or an exponent.*got '0.8'"),
         (dict(depth={"exp": -1}), "depth must be None or an exponent.*got -1"),
         (dict(depth={"exponent": 1}), r"depth must have keys among.*got \['exponent'\]"),
