@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skmxne import MixedNormEstimator
 from skmxne.solvers import SOLVERS, BlockProblem
 
 N_SAMPLES, N_POSITIONS, N_TARGETS = 15, 12, 4
@@ -262,3 +263,12 @@ def test_quantities_of_a_problem_are_those_of_the_matrices(n_orient):
         assert_allclose(problem.predict(coef), problem.X @ coef, rtol=1e-12, atol=1e-12)
         residual = problem.y - problem.X @ coef
         assert problem.dual_gap(coef, residual) == pytest.approx(problem.dual_gap(coef))
+
+
+def test_newton_does_not_stall_where_its_hessian_is_singular(make_problem):
+    """One target: the Hessian of hundreds of positions has at most the rank of the samples."""
+    X, y = make_problem(60, 600, n_targets=1, correlation=0.95, noise=1.0, n_active=20)
+    estimator = MixedNormEstimator(0.5, solver="newton", tol=1e-8).fit(X, y)
+    assert estimator.converged_
+    # 22 with damping, 307 without.
+    assert estimator.n_iter_ < 50
