@@ -25,6 +25,7 @@ class _BlasKeeper:
         self._lock = threading.Lock()
         self._n_inside = 0
         self._controller = None
+        self._executor = None
 
     def enter(self):
         with self._lock:
@@ -43,6 +44,9 @@ class _BlasKeeper:
         with self._lock:
             self._n_inside -= 1
             if self._n_inside == 0:
+                if self._executor is not None:
+                    self._executor.shutdown()
+                    self._executor = None
                 self._left.set()
                 self._thread.join()
                 self.n_threads = 1
@@ -50,6 +54,13 @@ class _BlasKeeper:
     def limit(self):
         """Limit the libraries that have a limit for each thread, in this thread."""
         return self._controller.limit(limits=1)
+
+    def map(self, function, items):
+        """Call a function for all items, on as many threads as BLAS had."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self.n_threads, initializer=self.limit)
+        list(self._executor.map(function, items))
 
     def _keep(self):
         try:
@@ -89,10 +100,8 @@ def map_chunks(function, n_items, chunk_size):
         Items in a chunk.
     """
     chunks = [slice(i, min(i + chunk_size, n_items)) for i in range(0, n_items, chunk_size)]
-    n_threads = min(_keeper.n_threads, len(chunks))
-    if n_threads <= 1:
+    if min(_keeper.n_threads, len(chunks)) > 1:
+        _keeper.map(function, chunks)
+    else:
         for chunk in chunks:
             function(chunk)
-    else:
-        with ThreadPoolExecutor(n_threads, initializer=_keeper.limit) as executor:
-            list(executor.map(function, chunks))
