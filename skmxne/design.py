@@ -7,7 +7,7 @@ import numpy as np
 from .threads import map_chunks
 
 # Positions that one chunk of a product covers.
-_CHUNK = 512
+_CHUNK = 2048
 # Share of the threshold that the targets left out of a product may reach, ...
 _TAIL = 0.3
 # ... and share of the residual that they may have where the maximum is looked for.
