@@ -5,6 +5,7 @@ it gains. Products with the whole of ``X`` are large: they are cut into chunks t
 on the number of threads, so neither does the result.
 """
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -72,6 +73,9 @@ class _BlasKeeper:
 
 
 _keeper = _BlasKeeper()
+if hasattr(os, "register_at_fork"):
+    # The threads of the parent, and whoever holds its lock, are not there in a child.
+    os.register_at_fork(after_in_child=_keeper.__init__)
 
 
 @contextmanager

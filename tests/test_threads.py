@@ -1,6 +1,7 @@
 """One BLAS thread for the solvers, as many as before for everybody else."""
 
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_all_start_methods, get_context
 from threading import Barrier
 
 import numpy as np
@@ -101,3 +102,20 @@ def test_error_in_a_chunk_is_raised(n_threads):
 
     with single_threaded_blas(), pytest.raises(RuntimeError, match="chunk"):
         map_chunks(fail, 10, 3)
+
+
+def use_threads():
+    with single_threaded_blas():
+        map_chunks(lambda chunk: None, 10, 1)
+
+
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_child_does_not_wait_for_the_threads_of_its_parent(n_threads):
+    with single_threaded_blas():
+        map_chunks(lambda chunk: None, 10, 1)
+        child = get_context("fork").Process(target=use_threads)
+        child.start()
+        child.join(20)
+        child.kill()
+    assert child.exitcode == 0
