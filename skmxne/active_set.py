@@ -41,7 +41,8 @@ class Solution:
     converged : bool
         Whether the gap has reached the tolerance.
     correlation : ndarray of shape (n_positions,) or None
-        Upper bounds of ``||X_g^T (y - X W)||_F``, as of `BlockDesign.correlate`.
+        Upper bounds of ``||X_g^T (y - X W)||_F``, as of `BlockDesign.correlate`; of screened
+        positions, those of an earlier iterate.
     """
 
     positions: np.ndarray
@@ -162,7 +163,10 @@ class _ActiveSet:
         joining = np.flatnonzero(joins)
         if size is not None:
             worst = np.argsort(-correlation[joining], kind="stable")
-            joining = joining[worst[: max(size, 2 * len(self.positions))]]
+            # Tripled while there are fewer columns than samples, doubled after: with many more
+            # columns than samples the problem on the active set is slow to solve.
+            growth = 2 if len(self.coef) < len(self.problem.y) else 1
+            joining = joining[worst[: max(size, growth * len(self.positions))]]
         if len(joining):
             self.problem = self.problem.extend(self.design.columns(joining))
             self.positions = np.append(self.positions, joining)

@@ -1,7 +1,7 @@
 """Debiasing: take back the shrinkage of the penalty."""
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 
 
 def compute_debiasing(X, y, coef, n_orient=1):
@@ -46,5 +46,10 @@ def compute_debiasing(X, y, coef, n_orient=1):
     kept = values > 1e-14 * values[-1]
     roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
     target = vectors.T @ (moments / norms) / roots
-    excess, _ = nnls(roots[:, None] * vectors.T, target, maxiter=max(100, 30 * n_active))
+    fields = roots[:, None] * vectors.T
+    try:
+        excess, _ = nnls(fields, target, maxiter=max(100, 30 * n_active))
+    except RuntimeError:
+        # The active sets of `nnls` may cycle where fields are nearly parallel.
+        excess = lsq_linear(fields, target, bounds=(0.0, np.inf), tol=1e-14).x
     return 1.0 + excess / norms

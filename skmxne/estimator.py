@@ -265,10 +265,12 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def _warn(self):
         """Warn of what the user should know of the fit."""
         if not self.converged_:
+            reached = f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above"
+            if self.dual_gap_ <= self.tol:
+                reached = "A convex problem before the last of the reweighting did not reach"
             warnings.warn(
-                f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above "
-                f"tol={self.tol:g}: increase maxit={self.maxit}, or tol where rounding does not "
-                "allow for less.",
+                f"{reached} tol={self.tol:g}: increase maxit={self.maxit}, or tol where rounding "
+                "does not allow for less.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

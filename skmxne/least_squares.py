@@ -26,7 +26,7 @@ def solve_least_squares(design, y):
     positions = np.flatnonzero(design.norms)
     X = design.columns(positions)
     left, singular_values, right = svd(X, full_matrices=False, check_finite=False)
-    rounding = max(X.shape) * np.finfo(X.dtype).eps * singular_values[0]
+    rounding = max(X.shape) * np.finfo(design.X.dtype).eps * singular_values[0]
     rank = np.count_nonzero(singular_values > rounding)
     left, right = left[:, :rank], right[:rank]
     coef = right.T @ (left.T @ y / singular_values[:rank, None])

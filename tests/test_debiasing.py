@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import lsq_linear
 
-from skmxne import MixedNormEstimator
+from skmxne import MixedNormEstimator, debiasing
 from skmxne.debiasing import compute_debiasing
 
 N_SAMPLES, N_ACTIVE, N_TARGETS = 12, 6, 4
@@ -110,3 +110,18 @@ def test_estimator_fits_the_data_better_with_it(make_problem, n_mxne_iter):
     assert_allclose(debiased.coef_, plain.coef_ * np.repeat(debiased.debias_scale_, 3), rtol=1e-12)
     assert_array_equal(plain.debias_scale_, 1.0)
     assert debiased.debias_scale_.max() > 1.0
+
+
+def test_solver_that_gives_up_does_not_lose_the_fit(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, coef = rng.standard_normal((20, 5)), rng.standard_normal((5, 4))
+    y = X @ (coef * [[1.0], [3.0], [0.5], [2.0], [1.5]])
+    expected = compute_debiasing(X, y, coef)
+
+    def give_up(*args, **kwargs):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr(debiasing, "nnls", give_up)
+    factors = compute_debiasing(X, y, coef)
+    assert expected.max() > 2
+    assert_allclose(factors, expected, rtol=1e-6)

@@ -50,3 +50,13 @@ def test_norm_is_least_in_terms_of_the_scaled_columns():
     expected = np.linalg.pinv(X * np.repeat(scale, 3)) @ y
     assert_array_equal(solution.positions, np.arange(1, 7))
     assert_allclose(solution.coef, expected[3:], rtol=1e-8, atol=1e-10)
+
+
+def test_rank_is_that_of_single_precision():
+    """Rounding of single precision is not taken for a small singular value."""
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((40, 7)) @ rng.standard_normal((7, 60))).astype(np.float32)
+    y = rng.standard_normal((40, 2))
+    solution = solve_least_squares(BlockDesign(X), y)
+    expected = np.linalg.pinv(X.astype(float), rcond=1e-5) @ y
+    assert np.linalg.norm(solution.coef - expected) < 1e-3 * np.linalg.norm(expected)

@@ -89,7 +89,7 @@ def test_path_needs_fewer_iterations_and_products_than_its_solutions_alone(make_
 
 def test_unreached_tolerance_is_told_once(make_problem):
     X, y = make_problem(noise=1.0)
-    with pytest.warns(ConvergenceWarning, match=r"above tol=1e-12 .* at 2 of 2 alphas") as record:
+    with pytest.warns(ConvergenceWarning, match=r"below tol=1e-12 .* at 2 of 2 alphas") as record:
         mixed_norm_path(X, y, alphas=[10, 5], maxit=1, tol=1e-12)
     assert len(record) == 1
     assert record[0].filename == __file__
@@ -133,3 +133,15 @@ def test_data_that_are_not_finite_are_refused(make_problem, value):
 def test_defaults_are_those_of_the_estimator():
     params = MixedNormEstimator().get_params()
     assert params == {"alpha": 20.0, "warm_start": False} | path.DEFAULTS
+
+
+def test_convex_problem_that_misses_the_tolerance_before_the_last_is_told(make_problem):
+    """The last problem of the reweighting is easy, the first is not."""
+    X, y = make_problem(40, 200, noise=1.0, correlation=0.9)
+    params = dict(solver="bcd", tol=1e-6, maxit=5, n_mxne_iter=10)
+    with pytest.warns(ConvergenceWarning, match="A convex problem before the last"):
+        estimator = MixedNormEstimator(20, **params).fit(X, y)
+    assert not estimator.converged_
+    assert estimator.dual_gap_ <= 1e-6
+    with pytest.warns(ConvergenceWarning, match="at 1 of 1 alphas"):
+        mixed_norm_path(X, y, alphas=[20], **params)

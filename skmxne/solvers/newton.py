@@ -44,12 +44,12 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     Many positions and few targets make the Hessian singular: it is damped in proportion to the
     gap, as Levenberg and Marquardt do, which leaves the convergence quadratic.
 
-    It converges from any start. Each step decreases ``F`` by a share of what its slope promises,
-    or else is the update ``v_g <- v_g ||C_g||``, which minimises an upper bound of ``F`` that is
-    tight at ``v`` and so decreases it unless all ``||C_g|| = 1``. A position at zero that should
-    not be there, ``||C_g|| > 1``, is started at a fraction 1/m of a step that would decrease ``F``
-    alone, m the number started together, which decreases the convex ``F`` too. Near the minimum
-    the steps are Newton's, and the convergence quadratic.
+    It makes progress from any start. Each step decreases ``F`` by a share of what its slope
+    promises, or else is the update ``v_g <- v_g ||C_g||``, which minimises an upper bound of ``F``
+    that is tight at ``v`` and so decreases it unless all ``||C_g|| = 1``. A position at zero that
+    should not be there, ``||C_g|| > 1``, is started at a fraction 1/m of a step that would decrease
+    ``F`` alone, m the number started together, which decreases the convex ``F`` too. Near the
+    minimum the steps are Newton's, and the convergence quadratic.
 
     Parameters
     ----------
