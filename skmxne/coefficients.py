@@ -5,6 +5,8 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .objective import compute_columns
+
 
 def read_coefficients(estimator, n_targets, n_features, n_orient):
     """Return the active positions of a model and their coefficients.
@@ -59,7 +61,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     else:
         active = coef.any(axis=0)
     positions = np.flatnonzero(active.reshape(-1, n_orient).any(axis=1))
-    features = (positions[:, np.newaxis] * n_orient + np.arange(n_orient)).ravel()
+    features = compute_columns(positions, n_orient)
     coef = coef[:, features]
     coef = (coef.toarray() if sparse.issparse(coef) else coef) * scale[features]
     if not np.isfinite(coef).all():

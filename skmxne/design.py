@@ -4,6 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .objective import compute_columns
 from .threads import map_chunks
 
 # Positions that one chunk of a product covers.
@@ -81,11 +82,10 @@ class BlockDesign:
         columns : ndarray of shape (n_samples, n * n_orient)
             A copy.
         """
-        n_orient = self.n_orient
-        index = (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
+        index = compute_columns(positions, self.n_orient)
         columns = np.asarray(self.X.T[index].T, dtype=np.float64)
         if self.scale is not None:
-            columns *= np.repeat(self.scale[positions], n_orient)
+            columns *= np.repeat(self.scale[positions], self.n_orient)
         return columns
 
     def correlate(self, residual, threshold=None, known=None):

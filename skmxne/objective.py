@@ -26,6 +26,24 @@ def compute_block_norms(coef, n_orient=1):
     return np.sqrt(np.einsum("ij,ij->i", coef, coef).reshape(-1, n_orient).sum(axis=1))
 
 
+def compute_columns(positions, n_orient=1):
+    """Compute which columns of ``X``, or rows of ``W``, belong to some positions.
+
+    Parameters
+    ----------
+    positions : ndarray of int, shape (n,)
+        Positions.
+    n_orient : int, default=1
+        Columns of a position.
+
+    Returns
+    -------
+    columns : ndarray of int, shape (n * n_orient,)
+        Their columns, position by position.
+    """
+    return (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
+
+
 def compute_primal(residual, block_norms, penalty):
     """Compute the objective ``1/2 ||residual||_F^2 + penalty * sum_g ||W_g||_F``.
 

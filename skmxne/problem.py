@@ -6,6 +6,7 @@ from .active_set import Solution
 from .debiasing import compute_debiasing
 from .design import BlockDesign
 from .least_squares import solve_least_squares
+from .objective import compute_columns
 from .reweighting import solve_reweighted
 
 
@@ -118,8 +119,8 @@ class MixedNormProblem:
         factors = np.broadcast_to(factors, solution.positions.shape)
         if self.design.scale is not None:
             factors = factors * self.design.scale[solution.positions]
-        active = solution.positions[:, None] * n_orient + np.arange(n_orient)
-        return active.ravel(), coef.T * np.repeat(factors, n_orient)
+        active = compute_columns(solution.positions, n_orient)
+        return active, coef.T * np.repeat(factors, n_orient)
 
     def from_coef(self, coef):
         """Turn coefficients of all features into a start, the inverse of `to_coef`."""

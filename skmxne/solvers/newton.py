@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from ..objective import compute_dual, compute_primal
+from ..objective import compute_columns, compute_dual, compute_primal
 
 # Positions started at a time, at least.
 _STARTED = 10
@@ -118,7 +118,7 @@ def _evaluate(problem, variances):
     """Compute ``F`` and ``C``: by a system in the samples, or in the support if that is smaller."""
     a, n_orient, y = problem.penalty, problem.n_orient, problem.y
     support = np.flatnonzero(variances)
-    columns = _columns_of(support, n_orient)
+    columns = compute_columns(support, n_orient)
     deviations = np.sqrt(np.repeat(variances[support], n_orient))
     in_samples = len(columns) > len(y)
     if in_samples:
@@ -290,8 +290,3 @@ def _take_gram(problem, columns):
 def _take(matrix, index):
     """Return the square part of a symmetric matrix, without a copy where it is the whole."""
     return matrix if len(index) == len(matrix) else matrix[np.ix_(index, index)]
-
-
-def _columns_of(positions, n_orient):
-    """Return the columns of some positions."""
-    return (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
