@@ -1,5 +1,7 @@
 """One BLAS thread for the solvers, as many as before for everybody else."""
 
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
 from threading import Barrier
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skmxne.threads import map_chunks, single_threaded_blas
+from skmxne.threads import _keeper, _Visit, map_chunks, single_threaded_blas
 
 
 def count_blas_threads():
@@ -83,6 +85,18 @@ def test_blas_has_one_thread_inside_whichever_thread_was_inside_before(n_threads
     assert count_blas_threads() == {n_threads}
 
 
+def test_limit_of_a_user_is_restored(n_threads):
+    """A thread that has set a limit keeps control of it, as of threadpoolctl 3.8."""
+    limits = threadpool_limits(2, user_api="blas")
+    try:
+        with single_threaded_blas():
+            assert count_blas_threads() == {1}
+        assert count_blas_threads() == {2}
+    finally:
+        limits.restore_original_limits()
+    assert count_blas_threads() == {n_threads}
+
+
 @pytest.mark.parametrize("n_items", [0, 1, 6, 7])
 def test_chunks_cover_every_item_once(n_threads, n_items):
     visits = np.zeros(n_items, dtype=int)
@@ -119,3 +133,34 @@ def test_child_does_not_wait_for_the_threads_of_its_parent(n_threads):
         child.join(20)
         child.kill()
     assert child.exitcode == 0
+
+
+def test_visit_that_never_left_is_forgotten(n_threads):
+    """As after an exception (Ctrl-C) in the first line of what should have left."""
+    _keeper.tell(_Visit(), True)
+    with single_threaded_blas():
+        assert count_blas_threads() == {1}
+    assert count_blas_threads() == {n_threads}
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_blas_gets_its_threads_back_after_interrupts_at_any_time(n_threads):
+    """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use."""
+    n_interrupts = 0
+    deadline = time.monotonic() + 2.0
+    rng = np.random.default_rng(0)
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        while n_interrupts < 200 and time.monotonic() < deadline:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1e-3))
+                while True:
+                    use_threads()
+            except KeyboardInterrupt:
+                n_interrupts += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert n_interrupts > 20
+    use_threads()
+    assert count_blas_threads() == {n_threads}
