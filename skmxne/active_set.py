@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .correlation import Correlation
 from .objective import compute_dual, compute_dual_step, compute_primal
 from .solvers import SOLVERS, BlockProblem
 
@@ -14,8 +15,6 @@ logger = logging.getLogger(__name__)
 _INNER_SHARE = 0.3
 # ... and to this share of the tolerance in the end, which leaves room for the inactive positions.
 _FINAL_SHARE = 0.3
-# Share of the positions up to which products with their columns alone are cheaper.
-_WORTH_PICKING = 0.1
 # Relative error of the gap and the dual point.
 _ROUNDING = 1e-13
 # Outer iterations in which the gap hardly shrinks, before rounding is blamed.
@@ -40,9 +39,8 @@ class Solution:
         Inner iterations in all.
     converged : bool
         Whether the gap has reached the tolerance.
-    correlation : ndarray of shape (n_positions,) or None
-        Upper bounds of ``||X_g^T (y - X W)||_F``, as of `BlockDesign.correlate`; of screened
-        positions, those of an earlier iterate.
+    correlation : Correlation or None
+        That of all positions with the residual.
     """
 
     positions: np.ndarray
@@ -51,7 +49,7 @@ class Solution:
     objective: list = field(default_factory=list)
     n_iter: int = 0
     converged: bool = True
-    correlation: np.ndarray | None = None
+    correlation: Correlation | None = None
 
     @classmethod
     def empty(cls, y, correlation=None):
@@ -73,11 +71,12 @@ def solve_mixed_norm(
 ):
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F`` over all positions.
 
-    Any solver finds the solution on an active set of positions. One product with all of ``X``
-    then gives the duality gap of the full problem, and the positions that violate optimality,
-    ``||X_g^T (y - X W)||_F > penalty``. The worst of them join the active set, at most twice as
-    many as it has, those that became zero leave it, until the gap is small enough. Positions that
-    the gap proves to be zero in every solution (Gap Safe screening [1]_) need no products any more.
+    Any solver finds the solution on an active set of positions. The correlation of all positions
+    with the residual then gives the duality gap of the full problem, and the positions that
+    violate optimality, ``||X_g^T (y - X W)||_F > penalty``. The worst of them join the active set,
+    those that became zero leave it, until the gap is small enough. Positions that the gap proves
+    to be zero in every solution (Gap Safe screening [1]_), or that the residual has not moved
+    enough for (`Correlation`), need no product.
 
     Parameters
     ----------
@@ -112,18 +111,22 @@ def solve_mixed_norm(
        enforcing penalties. Journal of Machine Learning Research 18(128), 1-33.
     """
     active_set = _ActiveSet(design, y, penalty, start)
-    certificate = _Certificate(design, y, penalty, start.correlation)
+    certificate = _Certificate(design, y, penalty)
+    certificate.update(active_set, start.correlation or active_set.correlate())
     objective, n_iter, n_stalled = [], 0, 0
-    while certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED:
-        active_set.grow(certificate.correlation, active_set_size)
+    while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
+        # Zero is not an answer, however good it is, where a position violates optimality.
+        least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
+        active_set.grow(certificate.correlation, active_set_size, is_stale=not objective)
         n_iter += active_set.solve(
             SOLVERS[solver],
-            tol=max(_INNER_SHARE * min(certificate.gap, 1.0), _FINAL_SHARE * tol),
+            tol=max(_INNER_SHARE * certificate.gap, least),
             maxit=maxit - n_iter,
             dgap_freq=dgap_freq,
         )
         previous_gap = certificate.gap
-        objective.append(certificate.update(active_set))
+        correlation = active_set.correlate(certificate.correlation, certificate.candidates)
+        objective.append(certificate.update(active_set, correlation))
         n_stalled = n_stalled + 1 if certificate.gap > 0.9 * previous_gap else 0
         logger.info(
             "outer iteration %d: objective %g, relative duality gap %.1e, active positions %d",
@@ -151,22 +154,24 @@ class _ActiveSet:
         columns = design.columns(start.positions)
         self.problem = BlockProblem(columns, y, penalty, design.n_orient)
 
-    def grow(self, correlation, size):
-        """Add the positions that violate optimality most, or all positions if size is None."""
-        if size is None:
-            joins = self.design.norms > 0.0
-        elif correlation is None:
-            return
-        else:
-            joins = correlation > self.problem.penalty
+    def grow(self, correlation, size, is_stale):
+        """Add the positions that violate optimality most, or all positions if size is None.
+
+        The correlation is stale if it is that of the solution for another penalty.
+        """
+        norms = correlation.norms
+        joins = (self.design.norms if size is None else norms) > (
+            0.0 if size is None else self.problem.penalty
+        )
         joins[self.positions] = False
         joining = np.flatnonzero(joins)
         if size is not None:
-            worst = np.argsort(-correlation[joining], kind="stable")
+            worst = np.argsort(-norms[joining], kind="stable")
             # Tripled while there are fewer columns than samples, doubled after: with many more
             # columns than samples the problem on the active set is slow to solve.
             growth = 2 if len(self.coef) < len(self.problem.y) else 1
-            joining = joining[worst[: max(size, growth * len(self.positions))]]
+            n_most = size if is_stale else max(size, growth * len(self.positions))
+            joining = joining[worst[:n_most]]
         if len(joining):
             self.problem = self.problem.extend(self.design.columns(joining))
             self.positions = np.append(self.positions, joining)
@@ -184,40 +189,42 @@ class _ActiveSet:
         self.coef = coef[np.repeat(kept, self.design.n_orient)]
         return max(n_iter, 1)
 
+    def correlate(self, correlation=None, candidates=None):
+        """Correlate all positions with the residual, by the way from an earlier one if given."""
+        problem = self.problem
+        residual = problem.y - problem.X @ self.coef
+        known = self.positions, problem.block_norms(problem.X.T @ residual)
+        if correlation is None:
+            return Correlation.measure(self.design, residual, problem.penalty, known)
+        return correlation.follow(self.design, residual, problem.penalty, known, candidates)
+
 
 class _Certificate:
     """The duality gap over all positions, relative to the power of the data.
 
-    The best dual value is kept. `correlation` bounds ``||X_g^T residual||_F``; once positions are
-    screened, they keep the last bound there is.
+    The best dual value is kept.
     """
 
-    def __init__(self, design, y, penalty, correlation):
+    def __init__(self, design, y, penalty):
         self.design, self.y, self.penalty = design, y, penalty
-        self.correlation = correlation
         self.gap, self.best_dual = np.inf, -np.inf
         self.candidates = np.ones(design.n_positions, dtype=bool)
+        self.correlation = None
 
-    def update(self, active_set):
+    def update(self, active_set, correlation):
         """Take account of the coefficients of the active set, and return their objective."""
-        problem, coef = active_set.problem, active_set.coef
-        residual = self.y - problem.X @ coef
-        known = active_set.positions, problem.block_norms(problem.X.T @ residual)
-        if self.candidates.mean() < _WORTH_PICKING:
-            some = np.flatnonzero(self.candidates)
-            self.correlation[some] = self.design.correlate_some(residual, some)
-            self.correlation[known[0]] = known[1]
-        else:
-            self.correlation = self.design.correlate(residual, self.penalty, known)
-        dual_norm = self.correlation[self.candidates].max(initial=0.0)
-        primal = compute_primal(residual, problem.block_norms(coef), self.penalty)
+        self.correlation = correlation
+        residual, bounds = correlation.residual, correlation.bounds(self.design)
+        dual_norm = bounds[self.candidates].max(initial=0.0)
+        block_norms = active_set.problem.block_norms(active_set.coef)
+        primal = compute_primal(residual, block_norms, self.penalty)
         dual = compute_dual(self.y, residual, dual_norm, self.penalty)
         self.best_dual = max(self.best_dual, dual)
         self.gap = max(primal - self.best_dual, 0.0) / np.vdot(self.y, self.y)
-        self._screen(residual, dual_norm, primal - dual)
+        self._screen(residual, bounds, dual_norm, primal - dual)
         return primal
 
-    def _screen(self, residual, dual_norm, gap):
+    def _screen(self, residual, bounds, dual_norm, gap):
         """Drop the positions that are zero in every solution.
 
         The dual solution lies in a ball of radius ``sqrt(2 gap)`` around the dual point; where
@@ -226,5 +233,5 @@ class _Certificate:
         step = compute_dual_step(self.y, residual, dual_norm, self.penalty)
         # What rounding may hide: a gap that looks like nothing must not drop active positions.
         gap = max(gap, 0.0) + _ROUNDING * np.vdot(self.y, self.y)
-        reach = abs(step) * self.correlation + self.design.norms * np.sqrt(2.0 * gap)
+        reach = abs(step) * bounds + self.design.norms * np.sqrt(2.0 * gap)
         self.candidates &= reach >= self.penalty * (1.0 - _ROUNDING)

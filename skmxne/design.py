@@ -8,13 +8,11 @@ from .objective import compute_columns
 from .threads import map_chunks
 
 # Positions that one chunk of a product covers.
-_CHUNK = 2048
+_CHUNK = 512
 # Share of the threshold that the targets left out of a product may reach, ...
 _TAIL = 0.3
 # ... and share of the residual that they may have where the maximum is looked for.
 _TAIL_OF_MAXIMUM = 0.02
-# Share of the positions up to which picking their columns is cheaper than a whole product.
-_FEW = 0.1
 
 
 class BlockDesign:
@@ -31,13 +29,18 @@ class BlockDesign:
     scale : ndarray of shape (n_positions,), default=None
         What the columns of each block are multiplied by. A position of scale 0 is left out.
 
+    Raises
+    ------
+    ValueError
+        If a norm is not finite, when it is first needed.
+
     Attributes
     ----------
     n_positions : int
         Number of blocks.
     n_products : float
         Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
-        of the targets counts for that part.
+        of the targets or positions counts for that part.
     """
 
     def __init__(self, X, n_orient=1, scale=None):
@@ -53,9 +56,12 @@ class BlockDesign:
         norms = np.empty(self.n_positions)
 
         def fill(chunk):
-            norms[chunk] = self._norms_of(self._chunk(chunk))
+            with np.errstate(over="ignore", invalid="ignore"):
+                norms[chunk] = self._norms_of(self._chunk(chunk))
 
         map_chunks(fill, self.n_positions, _CHUNK)
+        if not np.isfinite(norms).all():
+            _raise_not_finite(self.X)
         return norms if self.scale is None else norms * self.scale
 
     @cached_property
@@ -82,14 +88,13 @@ class BlockDesign:
         columns : ndarray of shape (n_samples, n * n_orient)
             A copy.
         """
-        index = compute_columns(positions, self.n_orient)
-        columns = np.asarray(self.X.T[index].T, dtype=np.float64)
+        columns = self._pick(positions)
         if self.scale is not None:
             columns *= np.repeat(self.scale[positions], self.n_orient)
         return columns
 
-    def correlate(self, residual, threshold=None, known=None):
-        """Bound ``||X_g^T residual||_F`` of all positions from above.
+    def correlate(self, residual, threshold=None, known=None, positions=None):
+        """Bound ``||X_g^T residual||_F`` from above.
 
         Low-passed recordings have few independent time points. With the targets in the order of
         their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
@@ -103,46 +108,28 @@ class BlockDesign:
         threshold : float, default=None
             What the norms are to be compared with.
         known : tuple of (ndarray of int, ndarray), default=None
-            Positions whose norms are known, and these norms.
+            Indices into the bounds of those that are known, and their values.
+        positions : ndarray of int, shape (n,), default=None
+            Which positions; None for all of them.
 
         Returns
         -------
-        bounds : ndarray of shape (n_positions,)
+        bounds : ndarray of shape (n,)
             Never below the norms, but for rounding. Their maximum is exact, unless it is below
             the threshold.
         """
-        n_targets = residual.shape[1]
         n_head, tail = self._split_targets(residual, threshold)
-        self.n_products += n_head / n_targets
-        lower = self._block_norms(residual[:, :n_head])
-        bounds = np.hypot(lower, self.norms * tail) if tail else lower.copy()
+        lower = self._multiply(residual[:, :n_head], positions)
+        norms = self.norms if positions is None else self.norms[positions]
+        bounds = np.hypot(lower, norms * tail)
         if known is not None:
             lower[known[0]] = bounds[known[0]] = known[1]
-        decisive = max(threshold or 0.0, lower.max())
+        decisive = max(threshold or 0.0, lower.max(initial=0.0))
         open_ = np.flatnonzero((bounds > lower) & (bounds > decisive))
-        if len(open_) > _FEW * self.n_positions:
-            self.n_products += 1.0
-            bounds[open_] = self._block_norms(residual)[open_]
-        else:
-            bounds[open_] = self.correlate_some(residual, open_)
+        bounds[open_] = self._multiply(residual, open_ if positions is None else positions[open_])
+        n_made = n_head / residual.shape[1] * len(bounds) + len(open_)
+        self.n_products += n_made / self.n_positions
         return bounds
-
-    def correlate_some(self, residual, positions):
-        """Compute ``||X_g^T residual||_F`` of some positions.
-
-        Parameters
-        ----------
-        residual : ndarray of shape (n_samples, n_targets)
-            What to correlate with.
-        positions : ndarray of int, shape (n,)
-            Which positions.
-
-        Returns
-        -------
-        norms : ndarray of shape (n,)
-            The norms.
-        """
-        return self._norms_of(residual.T @ self.columns(positions))
 
     def _split_targets(self, residual, threshold):
         """Return how many targets to multiply, and the norm of the others."""
@@ -157,17 +144,26 @@ class BlockDesign:
         n_head = int(np.argmax(tails <= allowed))
         return n_head, tails[n_head]
 
-    def _block_norms(self, residual):
-        """Compute ``||X_g^T residual||_F`` of all positions, shape (n_positions,)."""
-        norms = np.empty(self.n_positions)
+    def _multiply(self, residual, positions=None):
+        """Compute ``||X_g^T residual||_F`` of some positions, or of all."""
+        n = self.n_positions if positions is None else len(positions)
+        norms = np.empty(n)
         # This way round BLAS is twice as fast as with X transposed.
         rows = np.ascontiguousarray(residual.T)
 
         def fill(chunk):
-            norms[chunk] = self._norms_of(rows @ self._chunk(chunk))
+            columns = self._chunk(chunk) if positions is None else self._pick(positions[chunk])
+            norms[chunk] = self._norms_of(rows @ columns)
 
-        map_chunks(fill, self.n_positions, _CHUNK)
-        return norms if self.scale is None else norms * self.scale
+        map_chunks(fill, n, _CHUNK)
+        if self.scale is not None:
+            norms *= self.scale if positions is None else self.scale[positions]
+        return norms
+
+    def _pick(self, positions):
+        """Return the unscaled columns of some positions in double precision."""
+        index = compute_columns(positions, self.n_orient)
+        return np.asarray(self.X.T[index].T, dtype=np.float64)
 
     def _norms_of(self, columns):
         """Compute the Frobenius norms of blocks of columns."""
@@ -178,3 +174,12 @@ class BlockDesign:
         """Return the unscaled columns of a slice of positions in double precision."""
         columns = slice(positions.start * self.n_orient, positions.stop * self.n_orient)
         return self.X[:, columns].astype(np.float64, copy=False)
+
+
+def _raise_not_finite(X):
+    """Say what is wrong with an ``X`` whose norms are not finite."""
+    if np.isnan(X).any():
+        raise ValueError("Input X contains NaN: leave out or impute what is missing.")
+    if np.isinf(X).any():
+        raise ValueError("Input X contains infinity: leave out the samples or features concerned.")
+    raise ValueError("Input X contains values whose squares are too large: divide X by a constant.")

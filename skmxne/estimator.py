@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .parameters import check_parameters, check_sample_weight, verbosity
-from .path import make_problem, solve_path
+from .path import CHECKS, make_problem, solve_path
 from .threads import single_threaded_blas
 
 
@@ -195,9 +195,7 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         UserWarning
             If no position is active.
         """
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
+        X, y = validate_data(self, X, y, **CHECKS)
         params = self.get_params(deep=False)
         check_parameters(params, X.shape[1])
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)

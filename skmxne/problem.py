@@ -3,6 +3,7 @@
 import numpy as np
 
 from .active_set import Solution
+from .correlation import Correlation
 from .debiasing import compute_debiasing
 from .design import BlockDesign
 from .least_squares import solve_least_squares
@@ -37,13 +38,15 @@ class MixedNormProblem:
     def __init__(self, X, y, *, n_orient=1, scale=None, time_pca=True, reweighting_scale=None):
         self.design = BlockDesign(X, n_orient, scale)
         self.n_targets = y.shape[1]
+        column_norms = self.design.norms  # first: they show whether X is finite
         self.y, self.basis = _reduce_targets(y, time_pca)
-        correlation = self.design.correlate(self.y)
+        norms = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
-        rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * self.design.norms
-        correlation[correlation <= rounding] = 0.0
+        rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * column_norms
+        norms[norms <= rounding] = 0.0
+        correlation = Correlation(self.y, norms, np.zeros(len(norms)))
         self.empty = Solution.empty(self.y, correlation)
-        self.alpha_max = float(correlation.max())
+        self.alpha_max = float(norms.max())
         self.reweighting_scale = reweighting_scale
 
     def compute_penalty(self, alpha):

@@ -44,8 +44,8 @@ def solve_reweighted(
     Returns
     -------
     solution : Solution
-        The last iterate, with the gap of the last convex problem, the correlation of the first,
-        and, with reweighting, the objective above after each convex problem.
+        The last iterate, with the gap of the last convex problem and, with reweighting, the
+        objective above after each convex problem.
     first : Solution
         Solution of the first convex problem, where the next penalty may start.
 
@@ -80,7 +80,7 @@ def solve_reweighted(
         )
         if np.linalg.norm(change) <= tol * np.linalg.norm(previous.coef):
             break
-    return replace(solution, objective=objective), first
+    return replace(solution, objective=objective, correlation=None), first
 
 
 def _reweight(

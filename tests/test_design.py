@@ -92,8 +92,8 @@ def test_no_columns():
     assert columns.shape == (N_SAMPLES, 0)
 
 
-def check_bounds(design, residual, exact, threshold=None, known=None):
-    bounds = design.correlate(residual, threshold, known)
+def check_bounds(design, residual, exact, threshold=None, known=None, positions=None):
+    bounds = design.correlate(residual, threshold, known, positions)
     largest = exact.max()
     assert (bounds >= exact - 1e-12 * largest).all()
     if threshold is None or largest > threshold:
@@ -122,6 +122,24 @@ def test_bounds_are_never_below_the_norms_and_their_maximum_is_exact(
         threshold *= exact.max()
     worst = np.argsort(-exact)[:n_known]
     check_bounds(BlockDesign(X, n_orient, scale), residual, exact, threshold, (worst, exact[worst]))
+
+
+@n_orients
+@pytest.mark.parametrize("scale", [None, draw_scale()], ids=["unscaled", "scaled"])
+@pytest.mark.parametrize("threshold", [None, 0.5, 2.0])
+@pytest.mark.parametrize("n", [0, 1, 15])
+def test_bounds_of_some_positions(n_orient, scale, threshold, n):
+    X, residual = draw(n_orient, decay=0.5)
+    positions = np.random.default_rng(1).permutation(N_POSITIONS)[:n]
+    design = BlockDesign(X, n_orient, scale)
+    exact = norms_of(residual.T @ scaled(X, n_orient, scale), n_orient)[positions]
+    if n == 0:
+        assert design.correlate(residual, threshold, positions=positions).shape == (0,)
+        return
+    if threshold is not None:
+        threshold *= exact.max()
+    check_bounds(design, residual, exact, threshold, positions=positions)
+    assert design.n_products <= 2 * n / N_POSITIONS
 
 
 @n_orients
@@ -170,7 +188,8 @@ def test_product_with_few_strong_targets_counts_for_their_part():
     X, residual = draw(decay=4.0)
     design = BlockDesign(X)
     design.correlate(residual)
-    assert design.n_products == pytest.approx(1 / N_TARGETS)
+    # The norm of the largest is made exact.
+    assert design.n_products == pytest.approx(1 / N_TARGETS + 1 / N_POSITIONS)
 
 
 def test_product_counts_for_less_where_the_threshold_is_far_above():
@@ -185,6 +204,17 @@ def test_product_made_after_all_counts_too():
     design = BlockDesign(np.tile(X[:, :1], N_POSITIONS))
     design.correlate(residual)
     assert design.n_products == pytest.approx(1.0 + 1 / N_TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity"), (1e160, "too large")],
+)
+def test_norms_tell_what_is_not_finite(value, message):
+    X, _ = draw()
+    X[3, 7] = value
+    with pytest.raises(ValueError, match=f"X contains .*{message}"):
+        BlockDesign(X).norms  # noqa: B018
 
 
 def test_columns_and_norms_are_no_products():

@@ -7,9 +7,12 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from ..objective import compute_columns, compute_dual, compute_primal
+from ..threads import map_chunks
 
-# Positions started at a time, at least.
+# Positions that enter at a time, at least.
 _STARTED = 10
+# Positions whose rows of the Hessian one thread computes at a time.
+_CHUNK = 64
 # A variance so small, relative to penalty / ||X_g||^2, has no influence left and is set to zero.
 _NEGLIGIBLE = 1e-11
 # Halvings of a step before the next direction is tried.
@@ -44,12 +47,15 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     Many positions and few targets make the Hessian singular: it is damped in proportion to the
     gap, as Levenberg and Marquardt do, which leaves the convergence quadratic.
 
+    The positions that move are those of positive variance, and the worst of those at zero that
+    should not be there, ``||C_g|| > 1``.
+
     It makes progress from any start. Each step decreases ``F`` by a share of what its slope
-    promises, or else is the update ``v_g <- v_g ||C_g||``, which minimises an upper bound of ``F``
-    that is tight at ``v`` and so decreases it unless all ``||C_g|| = 1``. A position at zero that
-    should not be there, ``||C_g|| > 1``, is started at a fraction 1/m of a step that would decrease
-    ``F`` alone, m the number started together, which decreases the convex ``F`` too. Near the
-    minimum the steps are Newton's, and the convergence quadratic.
+    promises, or else is halfway between two that decrease it: the update ``v_g <- v_g ||C_g||``,
+    which minimises an upper bound of ``F`` that is tight at ``v``, and so decreases it unless all
+    ``||C_g|| = 1``; and a start of the m positions at zero at 1/m of a step that would decrease
+    ``F`` alone. Since ``F`` is convex, so does what is between. Near the minimum the steps are
+    Newton's, and the convergence quadratic.
 
     Parameters
     ----------
@@ -76,9 +82,7 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     .. [1] Júdice & Pires (1994). A block principal pivoting algorithm for large-scale strictly
        monotone linear complementarity problems. Computers & Operations Research 21(5), 587-596.
     """
-    correlation = problem.X.T @ (problem.y - problem.predict(coef)) / problem.penalty
-    variances = _adjust_support(problem, problem.block_norms(coef), correlation)
-    point = _evaluate(problem, variances)
+    point = _evaluate(problem, problem.block_norms(coef))
     best, best_gap, n_stalled = point, np.inf, 0
     for n_iter in range(maxit + 1):
         gap = _compute_gap(problem, point)
@@ -88,9 +92,6 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
         if best_gap <= tol or n_iter == maxit or n_stalled == _MAX_STALLED:
             break
         previous = point
-        variances = _adjust_support(problem, point.variances, point.correlation)
-        if variances is not point.variances:
-            point = _evaluate(problem, variances)
         damping = max(_DAMPING * gap / (0.5 * problem.penalty * point.value), _MIN_DAMPING)
         point = _step(problem, point, damping)
         n_stalled = 0 if point.value < (1 - 1e-13) * previous.value else n_stalled + 1
@@ -106,6 +107,7 @@ class _Point:
     columns: np.ndarray  # their columns of X
     factor: np.ndarray  # Cholesky factor of S, or of a I + D X^T X D with D = sqrt(variances)
     in_samples: bool  # which of the two
+    residual: np.ndarray  # y - X W = a S^-1 y
     correlation: np.ndarray  # C, (n_positions * n_orient, n_targets)
     norms: np.ndarray  # ||C_g||, (n_positions,)
     value: float  # F
@@ -115,109 +117,130 @@ class _Point:
 
 
 def _evaluate(problem, variances):
-    """Compute ``F`` and ``C``: by a system in the samples, or in the support if that is smaller."""
+    """Compute ``F`` and ``C``: by a system in the samples, or in the support if that is smaller.
+
+    Variances so small that they have no influence are set to zero.
+    """
     a, n_orient, y = problem.penalty, problem.n_orient, problem.y
-    support = np.flatnonzero(variances)
+    support = np.flatnonzero(variances * problem.squared_norms > _NEGLIGIBLE * a)
+    kept = np.zeros_like(variances)
+    kept[support] = variances[support]
     columns = compute_columns(support, n_orient)
-    deviations = np.sqrt(np.repeat(variances[support], n_orient))
+    deviations = np.sqrt(np.repeat(kept[support], n_orient))
     in_samples = len(columns) > len(y)
     if in_samples:
         scaled = problem.X[:, columns] * deviations
         factor = _factorize(scaled @ scaled.T, a)
         whitened = cho_solve((factor, True), y, check_finite=False)
         correlation = problem.X.T @ whitened
-        fit = np.vdot(y, whitened)
+        residual = a * whitened
     else:
-        Xty = problem.Xty[columns]
         gram = _take_gram(problem, columns)
         factor = _factorize(gram * deviations * deviations[:, None], a)
+        Xty = problem.Xty[columns]
         solved = cho_solve((factor, True), deviations[:, None] * Xty, check_finite=False)
-        coef = deviations[:, None] * solved
-        residual = y - problem.X[:, columns] @ coef
+        residual = y - problem.X[:, columns] @ (deviations[:, None] * solved)
         if len(columns) < problem.X.shape[1]:
             correlation = problem.X.T @ residual
             correlation /= a
         else:
-            correlation = np.empty_like(coef)
+            correlation = np.empty_like(solved)
         # More exact than the correlation of the residual where the variance is small.
         correlation[columns] = solved / deviations[:, None]
-        fit = np.vdot(y, residual) / a
     norms = problem.block_norms(correlation)
-    value = fit + variances.sum()
-    return _Point(variances, support, columns, factor, in_samples, correlation, norms, value)
+    value = np.vdot(y, residual) / a + kept.sum()
+    return _Point(kept, support, columns, factor, in_samples, residual, correlation, norms, value)
 
 
 def _compute_gap(problem, point):
     """Compute the duality gap of ``W_g = v_g C_g`` over the positions of the problem."""
     a = problem.penalty
-    coef = point.coef(problem.n_orient)[point.columns]
-    residual = problem.y - problem.X[:, point.columns] @ coef
-    primal = compute_primal(residual, point.variances * point.norms, a)
-    return primal - compute_dual(problem.y, residual, a * point.norms.max(initial=0.0), a)
-
-
-def _adjust_support(problem, variances, correlation):
-    """Start the worst of the positions that should not be zero, and drop those without influence.
-
-    Returns the same array if there is nothing to change.
-    """
-    a = problem.penalty
-    negligible = (variances > 0.0) & (variances * problem.lipschitz < _NEGLIGIBLE * a)
-    norms = problem.block_norms(correlation)
-    new = np.flatnonzero((variances == 0.0) & (norms > 1.0))
-    if len(new) == 0 and not negligible.any():
-        return variances
-    variances = np.where(negligible, 0.0, variances)
-    n_new = max(_STARTED, np.count_nonzero(variances))
-    new = new[np.argsort(-norms[new], kind="stable")[:n_new]]
-    # The curvature of 1 / ||C_g|| along v_g is at most ||X_g||^2 / a.
-    alone = (norms[new] - 1.0) * a / problem.lipschitz[new]
-    variances[new] = alone / len(new)
-    return variances
+    primal = compute_primal(point.residual, point.variances * point.norms, a)
+    dual_norm = a * point.norms.max(initial=0.0)
+    return primal - compute_dual(problem.y, point.residual, dual_norm, a)
 
 
 def _step(problem, point, damping):
     """Make one step that decreases ``F``."""
-    support = point.support
-    squares = point.norms[support] ** 2
-    gradient = 1.0 - squares
-    hessian = _compute_hessian(problem, point)
-    for rhs in (2.0 * squares * (point.norms[support] - 1.0), -gradient):
+    entering = _find_entering(point)
+    moving = np.append(point.support, entering)
+    norms, variances = point.norms[moving], point.variances[moving]
+    gradient = 1.0 - norms**2
+    hessian = _compute_hessian(problem, point, moving)
+    for rhs in (2.0 * norms**2 * (norms - 1.0), -gradient):
         try:
-            direction = _solve_bounded(hessian, rhs, -point.variances[support], damping)
+            direction = _solve_bounded(hessian, rhs, -variances, damping)
         except LinAlgError:
             break
         if not gradient @ direction < 0.0:
             continue
-        accepted = _search(problem, point, direction, gradient @ direction)
+        accepted = _search(problem, point, moving, direction, gradient @ direction)
         if accepted is not None:
             return accepted
-    return _evaluate(problem, point.variances * point.norms)
+    variances = point.variances * point.norms
+    if len(entering):
+        variances = 0.5 * (variances + point.variances)
+        # The curvature of 1 / ||C_g|| along v_g is at most ||X_g||^2 / a.
+        alone = (point.norms[entering] - 1.0) * problem.penalty / problem.squared_norms[entering]
+        variances[entering] = 0.5 * alone / len(entering)
+    return _evaluate(problem, variances)
 
 
-def _compute_hessian(problem, point):
-    """Compute the second derivatives of ``F`` over the support, shape (n_support, n_support)."""
+def _find_entering(point):
+    """Return the worst of the positions at zero that should not be there."""
+    entering = np.flatnonzero((point.variances == 0.0) & (point.norms > 1.0))
+    n_most = max(_STARTED, len(point.support))
+    return entering[np.argsort(-point.norms[entering], kind="stable")[:n_most]]
+
+
+def _compute_hessian(problem, point, moving):
+    """Compute the second derivatives of ``F`` over some positions, the support first."""
     n_orient = problem.n_orient
-    correlation = point.correlation[point.columns]
-    if point.in_samples:
-        half = solve_triangular(
-            point.factor, problem.X[:, point.columns], lower=True, check_finite=False
-        )
-        inner = half.T @ half
-    else:
-        # X^T S^-1 X = D^-1 (I - a (a I + D X^T X D)^-1) D^-1
-        inverse, _ = dpotri(point.factor, lower=1)
-        inner = np.tril(inverse, -1)
-        inner += inner.T
-        inner += np.diag(inverse.diagonal())
-        inner *= -problem.penalty
-        inner.flat[:: len(inner) + 1] += 1.0
-        deviations = np.sqrt(np.repeat(point.variances[point.support], n_orient))
-        inner /= deviations
-        inner /= deviations[:, None]
-    inner *= correlation @ correlation.T
-    blocks = range(n_orient)
-    return 2.0 * sum(inner[i::n_orient, j::n_orient] for i in blocks for j in blocks)
+    columns = compute_columns(moving, n_orient)
+    correlation = point.correlation[columns]
+    if not point.in_samples:
+        inner = _compute_inner(problem, point, columns[len(point.columns) :])
+        inner *= correlation @ correlation.T
+        return 2.0 * _sum_blocks(inner, n_orient)
+    half = solve_triangular(point.factor, problem.X[:, columns], lower=True, check_finite=False)
+    hessian = np.empty((len(moving), len(moving)))
+
+    def fill(chunk):
+        rows = slice(chunk.start * n_orient, chunk.stop * n_orient)
+        inner = half[:, rows].T @ half[:, rows.start :]
+        inner *= correlation[rows] @ correlation[rows.start :].T
+        hessian[chunk, chunk.start :] = 2.0 * _sum_blocks(inner, n_orient)
+        hessian[chunk.stop :, chunk] = hessian[chunk, chunk.stop :].T
+
+    map_chunks(fill, len(moving), _CHUNK)
+    return hessian
+
+
+def _compute_inner(problem, point, entering):
+    """Compute ``X^T S^-1 X`` over the support and the entering columns, by the support's system."""
+    a = problem.penalty
+    deviations = np.sqrt(np.repeat(point.variances[point.support], problem.n_orient))
+    n_old = len(deviations)
+    inverse = dpotri(point.factor, lower=1)[0] if n_old else point.factor
+    inverse = np.tril(inverse, -1) + np.tril(inverse).T
+    inner = np.empty((n_old + len(entering),) * 2)
+    # Over the support, D^-1 (I - a (a I + D X^T X D)^-1) D^-1.
+    inner[:n_old, :n_old] = (np.eye(n_old) - a * inverse) / deviations / deviations[:, None]
+    if len(entering):
+        scaled = problem.gram[np.ix_(entering, point.columns)] * deviations
+        solved = scaled @ inverse
+        inner[n_old:, :n_old] = solved / deviations
+        inner[:n_old, n_old:] = inner[n_old:, :n_old].T
+        inner[n_old:, n_old:] = (problem.gram[np.ix_(entering, entering)] - solved @ scaled.T) / a
+    return inner
+
+
+def _sum_blocks(matrix, n_orient):
+    """Sum blocks of ``n_orient`` rows and columns."""
+    if n_orient == 1:
+        return matrix
+    rows = sum(matrix[i::n_orient] for i in range(n_orient))
+    return sum(rows[:, i::n_orient] for i in range(n_orient))
 
 
 def _solve_bounded(hessian, rhs, lower, damping):
@@ -253,14 +276,13 @@ def _solve_bounded(hessian, rhs, lower, damping):
     return (np.maximum(solution, 0.0) + lower) * scale
 
 
-def _search(problem, point, direction, slope):
+def _search(problem, point, moving, direction, slope):
     """Shorten a step until ``F`` decreases by a share of its slope; None if it does not."""
     step = 1.0
     rounding = 1e-14 * abs(point.value)
     for _ in range(_MAX_BACKTRACKS):
         variances = point.variances.copy()
-        moved = point.variances[point.support] + step * direction
-        variances[point.support] = np.maximum(moved, 0.0)
+        variances[moving] = np.maximum(point.variances[moving] + step * direction, 0.0)
         candidate = _evaluate(problem, variances)
         change = candidate.value - point.value
         if change <= 1e-4 * step * slope + rounding:

@@ -40,6 +40,12 @@ class BlockProblem:
         return self.X.T @ self.y
 
     @cached_property
+    def squared_norms(self):
+        """The squared Frobenius norm of each block, shape (n_positions,)."""
+        squares = np.einsum("ij,ij->j", self.X, self.X)
+        return squares.reshape(-1, self.n_orient).sum(axis=1)
+
+    @cached_property
     def lipschitz(self):
         """Largest eigenvalue of each block's ``X_g^T X_g``, shape (n_positions,)."""
         blocks = self.X.T.reshape(self.n_positions, self.n_orient, len(self.y))
