@@ -1,7 +1,13 @@
 """Debiasing: take back the shrinkage of the penalty."""
 
 import numpy as np
-from scipy.optimize import lsq_linear, nnls
+
+from .quadratic import minimize_quadratic
+
+# Damping of the Gram matrix of fields of unit norm, which may be parallel; what it spoils is made
+# up for by repetition.
+_DAMPING = 1e-12
+_MAX_REPETITIONS = 20
 
 
 def compute_debiasing(X, y, coef, n_orient=1):
@@ -28,7 +34,13 @@ def compute_debiasing(X, y, coef, n_orient=1):
     Notes
     -----
     With ``d = 1 + e`` this is a non-negative least squares problem for ``e``, whose Gram matrix
-    is that of the fields ``X_g W_g`` of the positions.
+    is that of the fields ``X_g W_g`` of the positions. Where fields are parallel, it is solved by
+    the proximal point method [1]_, each step of which has one solution.
+
+    References
+    ----------
+    .. [1] Rockafellar (1976). Monotone operators and the proximal point algorithm. SIAM Journal
+       on Control and Optimization 14(5), 877-898.
     """
     n_active = len(coef) // n_orient
     if n_active == 0:
@@ -40,16 +52,16 @@ def compute_debiasing(X, y, coef, n_orient=1):
     gram = (X.T @ X) * (coef @ coef.T)
     gram = sum_rows(sum_rows(gram).T)
     moments = sum_rows((X.T @ (y - X @ coef)) * coef).sum(axis=1)
-    # Fields of unit norm, then a square root of their Gram matrix stands in for the fields.
     norms = np.sqrt(np.maximum(gram.diagonal(), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(gram / norms / norms[:, None])
-    kept = values > 1e-14 * values[-1]
-    roots, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    target = vectors.T @ (moments / norms) / roots
-    fields = roots[:, None] * vectors.T
-    try:
-        excess, _ = nnls(fields, target, maxiter=max(100, 30 * n_active))
-    except RuntimeError:
-        # The active sets of `nnls` may cycle where fields are nearly parallel.
-        excess = lsq_linear(fields, target, bounds=(0.0, np.inf), tol=1e-14).x
+    gram = gram / norms / norms[:, None]
+    target = moments / norms
+    excess, lower = np.zeros(n_active), np.zeros(n_active)
+    for _ in range(_MAX_REPETITIONS):
+        previous = excess
+        excess = minimize_quadratic(
+            gram, target + _DAMPING * previous, lower, damping=_DAMPING, max_pivots=10 * n_active
+        )
+        moved = np.abs(excess - previous).max()
+        if _DAMPING * moved <= np.finfo(float).eps * np.abs(target).max():
+            break
     return 1.0 + excess / norms

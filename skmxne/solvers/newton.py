@@ -7,6 +7,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
 from ..objective import compute_columns, compute_dual, compute_primal
+from ..quadratic import minimize_quadratic
 from ..threads import map_chunks
 
 # Positions that enter at a time, at least.
@@ -20,9 +21,6 @@ _MAX_BACKTRACKS = 4
 # Damping of the Newton system, relative to its diagonal: in units of the relative gap, and least.
 _DAMPING = 0.1
 _MIN_DAMPING = 1e-12
-# Exchanges in a row that do not help, before one position at a time is exchanged; and most of all.
-_PATIENCE = 3
-_MAX_PIVOTS = 30
 # Steps in which neither the objective nor the gap gets better, before rounding is blamed.
 _MAX_STALLED = 5
 
@@ -76,11 +74,6 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
         The solution.
     n_iter : int
         Steps made.
-
-    References
-    ----------
-    .. [1] Júdice & Pires (1994). A block principal pivoting algorithm for large-scale strictly
-       monotone linear complementarity problems. Computers & Operations Research 21(5), 587-596.
     """
     point = _evaluate(problem, problem.block_norms(coef))
     best, best_gap, n_stalled = point, np.inf, 0
@@ -169,7 +162,7 @@ def _step(problem, point, damping):
     hessian = _compute_hessian(problem, point, moving)
     for rhs in (2.0 * norms**2 * (norms - 1.0), -gradient):
         try:
-            direction = _solve_bounded(hessian, rhs, -variances, damping)
+            direction = minimize_quadratic(hessian, rhs, -variances, damping=damping)
         except LinAlgError:
             break
         if not gradient @ direction < 0.0:
@@ -241,39 +234,6 @@ def _sum_blocks(matrix, n_orient):
         return matrix
     rows = sum(matrix[i::n_orient] for i in range(n_orient))
     return sum(rows[:, i::n_orient] for i in range(n_orient))
-
-
-def _solve_bounded(hessian, rhs, lower, damping):
-    """Minimise ``1/2 d^T hessian d - rhs^T d`` over ``d >= lower``, by block principal pivoting.
-
-    Every position is free or held at its bound. All that violate their side of optimality change
-    sides at once, as long as they become fewer; only the last of them where they do not for a
-    while, which ends in any case [1]_.
-    """
-    scale = 1.0 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(float).tiny))
-    hessian = hessian * scale * scale[:, None]
-    hessian.flat[:: len(hessian) + 1] += damping
-    lower = lower / scale
-    target = rhs * scale - hessian @ lower
-    free = np.ones(len(rhs), dtype=bool)
-    fewest, patience = len(rhs) + 1, _PATIENCE
-    for _ in range(_MAX_PIVOTS):
-        index = np.flatnonzero(free)
-        factor = cho_factor(_take(hessian, index), lower=True, check_finite=False)
-        solution = np.zeros(len(rhs))
-        solution[index] = cho_solve(factor, target[index], check_finite=False)
-        multipliers = hessian @ solution - target
-        wrong = np.flatnonzero(np.where(free, solution < 0.0, multipliers < -1e-12))
-        if len(wrong) == 0:
-            break
-        if len(wrong) < fewest:
-            fewest, patience = len(wrong), _PATIENCE
-        elif patience:
-            patience -= 1
-        else:
-            wrong = wrong[-1:]
-        free[wrong] = ~free[wrong]
-    return (np.maximum(solution, 0.0) + lower) * scale
 
 
 def _search(problem, point, moving, direction, slope):
