@@ -47,6 +47,7 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
     hessian.flat[:: len(hessian) + 1] += damping
     lower = lower / scale
     target = linear * scale - hessian @ lower
+    rounding = 1e-12 * np.abs(target).max(initial=0.0)
     free = np.ones(len(linear), dtype=bool)
     fewest, patience = len(linear) + 1, _PATIENCE
     for _ in range(max_pivots):
@@ -56,7 +57,7 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
         solution = np.zeros(len(linear))
         solution[index] = cho_solve(factor, target[index], check_finite=False)
         multipliers = hessian @ solution - target
-        wrong = np.flatnonzero(np.where(free, solution < 0.0, multipliers < -1e-12))
+        wrong = np.flatnonzero(np.where(free, solution < 0.0, multipliers < -rounding))
         if len(wrong) == 0:
             break
         if len(wrong) < fewest:

@@ -14,21 +14,24 @@ from skmxne.quadratic import minimize_quadratic
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 40),
     decades=st.floats(0, 4),
+    hessian_unit=st.sampled_from([1e-12, 1.0, 1e9]),
     unit=st.sampled_from([1e-12, 1.0, 1e9]),
 )
-def test_optimality_conditions_hold(seed, n, decades, unit):
+def test_optimality_conditions_hold(seed, n, decades, hessian_unit, unit):
     rng = np.random.default_rng(seed)
     root = rng.standard_normal((2 * n, n)) * 10.0 ** rng.uniform(-decades, 0.0, n)
-    hessian, linear = unit * root.T @ root, unit * root.T @ rng.standard_normal(2 * n)
-    lower = rng.standard_normal(n)
+    hessian = hessian_unit * root.T @ root
+    linear = hessian_unit * unit * root.T @ rng.standard_normal(2 * n)
+    lower = unit * rng.standard_normal(n)
 
     minimizer = minimize_quadratic(hessian, linear, lower, max_pivots=20 * n)
 
     assert (minimizer >= lower - 1e-12 * np.abs(lower)).all()
-    slope = (hessian @ minimizer - linear) / np.sqrt(hessian.diagonal()) / np.sqrt(unit)
+    slope = (hessian @ minimizer - linear) / np.sqrt(hessian.diagonal())
+    slope /= unit * np.sqrt(hessian_unit)
     rounding = 1e-9 * (1.0 + np.abs(slope).max())
     assert slope.min() >= -rounding
-    above = minimizer > lower + 1e-9 * (1.0 + np.abs(lower))
+    above = minimizer > lower + 1e-9 * (unit + np.abs(lower))
     assert np.abs(slope[above]).max(initial=0.0) <= rounding
 
 
