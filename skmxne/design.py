@@ -9,6 +9,8 @@ from .threads import map_chunks
 
 # Positions that one chunk of a product covers.
 _CHUNK = 512
+# Samples up to which the rounding of products in single precision is small enough.
+_MAX_SAMPLES_SINGLE = 5000
 # Share of the threshold that the targets left out of a product may reach, ...
 _TAIL = 0.3
 # ... and share of the residual that they may have where the maximum is looked for.
@@ -18,7 +20,8 @@ _TAIL_OF_MAXIMUM = 0.02
 class BlockDesign:
     """Blocks of ``n_orient`` columns of ``X``, each scaled by the weight of its position.
 
-    ``X`` is neither copied nor changed nor, if of single precision, converted as a whole.
+    ``X`` is not changed, nor converted as a whole if it is of single precision. If it is of double
+    precision, products with all of it are made with a copy in single precision.
 
     Parameters
     ----------
@@ -53,16 +56,22 @@ class BlockDesign:
     @cached_property
     def norms(self):
         """The Frobenius norm of each scaled block, shape (n_positions,)."""
+        norms = self._unscaled_norms
+        return norms if self.scale is None else norms * self.scale
+
+    @cached_property
+    def _unscaled_norms(self):
         norms = np.empty(self.n_positions)
 
         def fill(chunk):
             with np.errstate(over="ignore", invalid="ignore"):
-                norms[chunk] = self._norms_of(self._chunk(chunk))
+                columns = self.X[:, self._columns_of(chunk)].astype(np.float64, copy=False)
+                norms[chunk] = self._norms_of(columns)
 
         map_chunks(fill, self.n_positions, _CHUNK)
         if not np.isfinite(norms).all():
             _raise_not_finite(self.X)
-        return norms if self.scale is None else norms * self.scale
+        return norms
 
     @cached_property
     def largest_norm(self):
@@ -98,8 +107,9 @@ class BlockDesign:
 
         Low-passed recordings have few independent time points. With the targets in the order of
         their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
-        only the others are multiplied. Where this leaves open what the maximum is, or whether it
-        is above the threshold, the bounds are made exact.
+        only the others are multiplied, in single precision, whose rounding is bounded, too [1]_.
+        Where this leaves open what the maximum is, or whether it is above the threshold, the
+        bounds are made exact.
 
         Parameters
         ----------
@@ -117,11 +127,20 @@ class BlockDesign:
         bounds : ndarray of shape (n,)
             Never below the norms, but for rounding. Their maximum is exact, unless it is below
             the threshold.
+
+        References
+        ----------
+        .. [1] Higham (2002). Accuracy and stability of numerical algorithms, section 3.1. SIAM.
         """
         n_head, tail = self._split_targets(residual, threshold)
-        lower = self._multiply(residual[:, :n_head], positions)
+        head = residual[:, :n_head]
         norms = self.norms if positions is None else self.norms[positions]
-        bounds = np.hypot(lower, norms * tail)
+        if positions is None:
+            products, rounding = self._multiply_all(head)
+        else:
+            products, rounding = self._multiply(head, positions), 0.0
+        lower, upper = products - rounding * norms, products + rounding * norms
+        bounds = np.hypot(upper, norms * tail)
         if known is not None:
             lower[known[0]] = bounds[known[0]] = known[1]
         decisive = max(threshold or 0.0, lower.max(initial=0.0))
@@ -144,21 +163,66 @@ class BlockDesign:
         n_head = int(np.argmax(tails <= allowed))
         return n_head, tails[n_head]
 
-    def _multiply(self, residual, positions=None):
-        """Compute ``||X_g^T residual||_F`` of some positions, or of all."""
-        n = self.n_positions if positions is None else len(positions)
-        norms = np.empty(n)
+    def _multiply(self, residual, positions):
+        """Compute ``||X_g^T residual||_F`` of some positions."""
+        norms = np.empty(len(positions))
         # This way round BLAS is twice as fast as with X transposed.
         rows = np.ascontiguousarray(residual.T)
 
         def fill(chunk):
-            columns = self._chunk(chunk) if positions is None else self._pick(positions[chunk])
-            norms[chunk] = self._norms_of(rows @ columns)
+            norms[chunk] = self._norms_of(rows @ self._pick(positions[chunk]))
 
-        map_chunks(fill, n, _CHUNK)
+        map_chunks(fill, len(norms), _CHUNK)
+        return norms if self.scale is None else norms * self.scale[positions]
+
+    def _multiply_all(self, residual):
+        """Compute ``||X_g^T residual||_F`` of all positions, with the rounding of single precision.
+
+        Returns
+        -------
+        norms : ndarray of shape (n_positions,)
+            The norms.
+        rounding : float
+            How far they may be off, relative to ``||X_g||``.
+        """
+        size = np.linalg.norm(residual)
+        norms = np.zeros(self.n_positions)
+        if size == 0.0:
+            return norms, 0.0
+        X, unit = self._single
+        rows = np.ascontiguousarray(residual.T / size, dtype=X.dtype)
+
+        def fill(chunk):
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                norms[chunk] = self._norms_of(rows @ X[:, self._columns_of(chunk)])
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        norms[np.isnan(norms)] = np.inf
+        norms *= unit * size
         if self.scale is not None:
-            norms *= self.scale if positions is None else self.scale[positions]
-        return norms
+            norms *= self.scale
+        # A sum of n products is off by at most n roundings of ||x|| ||r||; then squares add up.
+        n_roundings = len(residual) + residual.shape[1] * self.n_orient + 10
+        return norms, 2.0 * n_roundings * np.finfo(X.dtype).eps * size
+
+    @cached_property
+    def _single(self):
+        """``X`` in single precision, and the unit that it is in."""
+        if self.X.dtype == np.float32 or len(self.X) > _MAX_SAMPLES_SINGLE:
+            return self.X, 1.0
+        # A power of two: no rounding.
+        unit = 2.0 ** np.round(np.log2(self._unscaled_norms.max() or 1.0))
+        single = np.empty(self.X.shape, dtype=np.float32, order="F")
+
+        def fill(chunk):
+            columns = self._columns_of(chunk)
+            with np.errstate(under="ignore"):
+                np.multiply(
+                    self.X[:, columns], 1.0 / unit, out=single[:, columns], casting="unsafe"
+                )
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return single, unit
 
     def _pick(self, positions):
         """Return the unscaled columns of some positions in double precision."""
@@ -170,10 +234,9 @@ class BlockDesign:
         squares = np.einsum("ij,ij->j", columns, columns)
         return np.sqrt(squares.reshape(-1, self.n_orient).sum(axis=1))
 
-    def _chunk(self, positions):
-        """Return the unscaled columns of a slice of positions in double precision."""
-        columns = slice(positions.start * self.n_orient, positions.stop * self.n_orient)
-        return self.X[:, columns].astype(np.float64, copy=False)
+    def _columns_of(self, positions):
+        """Return the slice of the columns of a slice of positions."""
+        return slice(positions.start * self.n_orient, positions.stop * self.n_orient)
 
 
 def _raise_not_finite(X):
