@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skmxne import active_set
@@ -277,3 +279,35 @@ def test_best_dual_value_is_kept(monkeypatch, caplog, make_case):
     gaps = read_gaps(caplog)
     assert len(gaps) > 4
     assert np.all(np.diff(gaps) <= 0.0)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 30), st.integers(1, 25)),
+    n_orient=st.integers(1, 4),
+    decades=st.floats(0, 8),
+    n_duplicates=st.integers(0, 5),
+    share=st.floats(1e-3, 1.1),
+    active_set_size=st.sampled_from([1, 3, 10, None]),
+)
+def test_newton_is_certified_whatever_the_problem(
+    judge, seed, shape, n_orient, decades, n_duplicates, share, active_set_size
+):
+    rng = np.random.default_rng(seed)
+    n_samples, n_positions, n_targets = shape
+    X = rng.standard_normal((n_samples, n_positions * n_orient))
+    left, values, right = np.linalg.svd(X, full_matrices=False)
+    X = left * 10.0 ** (-decades * np.linspace(0.0, 1.0, len(values))) @ right
+    blocks = X.reshape(n_samples, n_positions, n_orient)
+    blocks[:, :n_duplicates] = blocks[:, -1:]
+    case = Case(X, rng.standard_normal((n_samples, n_targets)), n_orient, share)
+
+    solution = case.solve(active_set_size=active_set_size)
+
+    verdict = case.judge(judge, solution)
+    # Correlations of the size of the penalty are sums of terms that may be much larger.
+    rounding = ROUNDING / share
+    assert solution.converged
+    assert solution.dual_gap <= min(TOL["newton"], verdict.gap + rounding)
+    assert verdict.gain <= solution.dual_gap + rounding
+    assert max(np.diff(solution.objective), default=0.0) <= ROUNDING * np.vdot(case.y, case.y)

@@ -21,6 +21,8 @@ _MAX_BACKTRACKS = 4
 # Damping of the Newton system, relative to its diagonal: in units of the relative gap, and least.
 _DAMPING = 0.1
 _MIN_DAMPING = 1e-12
+# Refinements of a solution of an ill-conditioned system.
+_MAX_REFINEMENTS = 2
 # Steps in which neither the objective nor the gap gets better, before rounding is blamed.
 _MAX_STALLED = 5
 
@@ -75,7 +77,8 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     n_iter : int
         Steps made.
     """
-    point = _evaluate(problem, problem.block_norms(coef))
+    precision = 0.01 * tol / max(np.vdot(problem.y, problem.y), np.finfo(float).tiny)
+    point = _evaluate(problem, problem.block_norms(coef), precision)
     best, best_gap, n_stalled = point, np.inf, 0
     for n_iter in range(maxit + 1):
         gap = _compute_gap(problem, point)
@@ -104,12 +107,13 @@ class _Point:
     correlation: np.ndarray  # C, (n_positions * n_orient, n_targets)
     norms: np.ndarray  # ||C_g||, (n_positions,)
     value: float  # F
+    precision: float  # of the gap, relative to ||y||^2
 
     def coef(self, n_orient):
         return np.repeat(self.variances, n_orient)[:, None] * self.correlation
 
 
-def _evaluate(problem, variances):
+def _evaluate(problem, variances, precision):
     """Compute ``F`` and ``C``: by a system in the samples, or in the support if that is smaller.
 
     Variances so small that they have no influence are set to zero.
@@ -119,30 +123,52 @@ def _evaluate(problem, variances):
     kept = np.zeros_like(variances)
     kept[support] = variances[support]
     columns = compute_columns(support, n_orient)
-    deviations = np.sqrt(np.repeat(kept[support], n_orient))
+    deviations = np.sqrt(np.repeat(kept[support], n_orient))[:, None]
+    scaled = problem.X[:, columns] * deviations.T
+    n_refinements = _count_refinements(problem, kept, precision)
     in_samples = len(columns) > len(y)
+    # With z = D^-1 W, where D is the diagonal matrix of deviations.
     if in_samples:
-        scaled = problem.X[:, columns] * deviations
         factor = _factorize(scaled @ scaled.T, a)
         whitened = cho_solve((factor, True), y, check_finite=False)
         correlation = problem.X.T @ whitened
+        z = deviations * correlation[columns]
+        for _ in range(n_refinements):
+            missed = cho_solve((factor, True), y - scaled @ z - a * whitened, check_finite=False)
+            whitened += missed
+            correlation += problem.X.T @ missed
+            z += scaled.T @ missed
         residual = a * whitened
     else:
-        gram = _take_gram(problem, columns)
-        factor = _factorize(gram * deviations * deviations[:, None], a)
-        Xty = problem.Xty[columns]
-        solved = cho_solve((factor, True), deviations[:, None] * Xty, check_finite=False)
-        residual = y - problem.X[:, columns] @ (deviations[:, None] * solved)
-        if len(columns) < problem.X.shape[1]:
-            correlation = problem.X.T @ residual
+        factor = _factorize(_take_gram(problem, columns) * deviations * deviations.T, a)
+        target = deviations * problem.Xty[columns]
+        z = cho_solve((factor, True), target, check_finite=False)
+        residual = y - scaled @ z
+        for _ in range(n_refinements):
+            z += cho_solve((factor, True), scaled.T @ residual - a * z, check_finite=False)
+            residual = y - scaled @ z
+        correlation = np.empty((problem.X.shape[1], y.shape[1]))
+        if len(columns) < len(correlation):
+            np.matmul(problem.X.T, residual, out=correlation)
             correlation /= a
-        else:
-            correlation = np.empty_like(solved)
-        # More exact than the correlation of the residual where the variance is small.
-        correlation[columns] = solved / deviations[:, None]
+    # More exact than the correlation of the residual where the variance is small.
+    correlation[columns] = z / deviations
     norms = problem.block_norms(correlation)
     value = np.vdot(y, residual) / a + kept.sum()
-    return _Point(kept, support, columns, factor, in_samples, residual, correlation, norms, value)
+    return _Point(
+        kept, support, columns, factor, in_samples, residual, correlation, norms, value, precision
+    )
+
+
+def _count_refinements(problem, variances, precision):
+    """Count how often a solution is to be refined, for the gap to be that of its coefficients.
+
+    What a system solved in finite precision misses, rounding times the size of ``S / a``, comes
+    into the gap times ``||X_g|| ||y|| / a``.
+    """
+    system = 1.0 + variances @ problem.squared_norms / problem.penalty
+    size = np.sqrt(problem.squared_norms.max() * np.vdot(problem.y, problem.y)) / problem.penalty
+    return _MAX_REFINEMENTS if np.finfo(float).eps * system * size > precision else 0
 
 
 def _compute_gap(problem, point):
@@ -176,7 +202,7 @@ def _step(problem, point, damping):
         # The curvature of 1 / ||C_g|| along v_g is at most ||X_g||^2 / a.
         alone = (point.norms[entering] - 1.0) * problem.penalty / problem.squared_norms[entering]
         variances[entering] = 0.5 * alone / len(entering)
-    return _evaluate(problem, variances)
+    return _evaluate(problem, variances, point.precision)
 
 
 def _find_entering(point):
@@ -243,7 +269,7 @@ def _search(problem, point, moving, direction, slope):
     for _ in range(_MAX_BACKTRACKS):
         variances = point.variances.copy()
         variances[moving] = np.maximum(point.variances[moving] + step * direction, 0.0)
-        candidate = _evaluate(problem, variances)
+        candidate = _evaluate(problem, variances, point.precision)
         change = candidate.value - point.value
         if change <= 1e-4 * step * slope + rounding:
             return candidate
