@@ -13,7 +13,16 @@ logger = logging.getLogger(__name__)
 
 
 def solve_reweighted(
-    design, y, penalty, start, *, n_mxne_iter=1, reweighting_scale=1.0, tol=1e-4, **options
+    design,
+    y,
+    penalty,
+    start,
+    *,
+    n_mxne_iter=1,
+    reweighting_scale=1.0,
+    active_set_size=10,
+    tol=1e-4,
+    **options,
 ):
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g sqrt(u ||W_g||_F)``, locally.
 
@@ -38,8 +47,10 @@ def solve_reweighted(
     tol : float, default=1e-4
         Duality gap of the convex problems, relative to ``||y||_F^2``, and relative change of ``W``
         at which the reweighting stops.
+    active_set_size : int or None, default=10
+        As for `solve_mixed_norm`, of the first convex problem: the others are small.
     **options : dict
-        Options of `solve_mixed_norm`.
+        ``solver``, ``maxit`` and ``dgap_freq`` of every convex problem, as for `solve_mixed_norm`.
 
     Returns
     -------
@@ -55,7 +66,9 @@ def solve_reweighted(
        estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
        Imaging 35(10), 2218-2228.
     """
-    first = solve_mixed_norm(design, y, penalty, start, tol=tol, **options)
+    first = solve_mixed_norm(
+        design, y, penalty, start, tol=tol, active_set_size=active_set_size, **options
+    )
     if n_mxne_iter == 1:
         return first, first
     solution = first
@@ -84,9 +97,8 @@ def solve_reweighted(
 
 
 def _reweight(
-    columns, y, penalty, solution, n_orient, scale, *, tol, solver="auto", maxit=3000,
-    dgap_freq=10, active_set_size=None,
-):  # fmt: skip
+    columns, y, penalty, solution, n_orient, scale, *, tol, solver="auto", maxit=3000, dgap_freq=10
+):
     """Solve the convex problem with the weights of a solution, over its own positions.
 
     Returns the next solution and which rows of the last one it kept.
