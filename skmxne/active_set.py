@@ -117,7 +117,7 @@ def solve_mixed_norm(
     while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
         # Zero is not an answer, however good it is, where a position violates optimality.
         least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
-        active_set.grow(certificate.correlation, active_set_size, is_stale=not objective)
+        active_set.grow(certificate.correlation, active_set_size, len(objective))
         n_iter += active_set.solve(
             SOLVERS[solver],
             tol=max(_INNER_SHARE * certificate.gap, least),
@@ -154,10 +154,11 @@ class _ActiveSet:
         columns = design.columns(start.positions)
         self.problem = BlockProblem(columns, y, penalty, design.n_orient)
 
-    def grow(self, correlation, size, is_stale):
+    def grow(self, correlation, size, n_before):
         """Add the positions that violate optimality most, or all positions if size is None.
 
-        The correlation is stale if it is that of the solution for another penalty.
+        At first the correlation is that of another solution, so that only few are added; then
+        twice as many every time, and as many as there are.
         """
         norms = correlation.norms
         joins = (self.design.norms if size is None else norms) > (
@@ -170,8 +171,8 @@ class _ActiveSet:
             # Tripled while there are fewer columns than samples, doubled after: with many more
             # columns than samples the problem on the active set is slow to solve.
             growth = 2 if len(self.coef) < len(self.problem.y) else 1
-            n_most = size if is_stale else max(size, growth * len(self.positions))
-            joining = joining[worst[:n_most]]
+            n_most = size if n_before == 0 else growth * len(self.positions)
+            joining = joining[worst[: max(n_most, size * 2**n_before)]]
         if len(joining):
             self.problem = self.problem.extend(self.design.columns(joining))
             self.positions = np.append(self.positions, joining)
