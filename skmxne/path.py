@@ -158,6 +158,27 @@ def warn_if_missed(n_missed, of, params):
         )
 
 
+def warn_if_smallest(alpha, alphas, eps):
+    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
+
+    Parameters
+    ----------
+    alpha : float
+        The choice.
+    alphas : ndarray of shape (n_alphas,)
+        What there was to choose from, in descending order.
+    eps : float
+        Ratio of the smallest alpha of a grid to 100 percent.
+    """
+    if alpha == alphas[-1] > 0.0:
+        warnings.warn(
+            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
+            f"eps={eps:g}, or pass smaller alphas.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def make_problem(X, y, params, sample_weight=None):
     """Make the problem that the parameters of an estimator describe.
 

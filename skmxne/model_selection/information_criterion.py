@@ -1,14 +1,18 @@
-"""Choosing alpha: by an information criterion, or by cross-validation, on a warm-started path."""
-
-import warnings
+"""Alpha by an information criterion."""
 
 import numpy as np
 
-from .base import BaseMixedNorm
-from .degrees_of_freedom import compute_criterion
-from .parameters import check_target_covariance, verbosity
-from .path import check_alphas, make_problem, solve_path, warn_if_missed
-from .threads import single_threaded_blas
+from ..base import BaseMixedNorm, store_model, warn_if_empty
+from ..degrees_of_freedom import compute_criterion
+from ..parameters import check_target_covariance, verbosity
+from ..path import (
+    check_alphas,
+    make_problem,
+    solve_path,
+    warn_if_missed,
+    warn_if_smallest,
+)
+from ..threads import single_threaded_blas
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -196,11 +200,11 @@ class MixedNormIC(BaseMixedNorm):
         self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.array(judged).T
         best = self._choose(y.size, len(y), covariance)
         self.alpha_ = float(self.alphas_[best])
-        self._store(problem, self.alpha_, *models[best], y.ndim)
+        store_model(self, problem, self.alpha_, *models[best], y.ndim)
         n_missed = sum(not solution.converged for solution, _ in models)
         warn_if_missed(n_missed, f"{len(models)} alphas", params)
-        _warn_at_edge(self)
-        self._warn_if_empty("the criterion finds no more than noise. Check noise_variance.")
+        warn_if_smallest(self.alpha_, self.alphas_, self.eps)
+        warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
 
     def _choose(self, n, n_samples, covariance):
@@ -228,14 +232,3 @@ class MixedNormIC(BaseMixedNorm):
             return np.argmin(self.criterion_)
         reached = self.criterion_ <= 0.0
         return np.argmax(reached) if reached.any() else len(rss) - 1
-
-
-def _warn_at_edge(model):
-    """Warn if the choice is the smallest alpha, below which the best may lie."""
-    if model.alpha_ == model.alphas_[-1] > 0.0:
-        warnings.warn(
-            f"alpha_={model.alpha_:g} is the smallest of the grid, the best may lie below it: "
-            f"lower eps={model.eps:g}, or pass smaller alphas.",
-            UserWarning,
-            stacklevel=3,
-        )
