@@ -234,15 +234,51 @@ def solve_path(problem, alphas, params, start=None):
     factors : ndarray of shape (n_active,)
         Debiasing factors of the active positions, ones if not asked for.
     """
-    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
-    options = {name: params[name] for name in names}
     for alpha in alphas:
-        solution, start = problem.solve(alpha, start, **options)
-        factors = np.ones(len(solution.positions))
-        # Without penalty nothing is shrunk.
-        if params["debias"] and alpha > 0:
-            factors = problem.debias(solution)
-        yield solution, factors
+        solution, start = problem.solve(alpha, start, **pick_options(params))
+        yield solution, compute_factors(problem, alpha, solution, params)
+
+
+def pick_options(params):
+    """Return the parameters that `MixedNormProblem.solve` takes.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    options : dict
+        Some of them.
+    """
+    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
+    return {name: params[name] for name in names}
+
+
+def compute_factors(problem, alpha, solution, params):
+    """Compute the debiasing factors that the parameters of an estimator ask for.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_active,)
+        Debiasing factors of the active positions, ones if not asked for.
+    """
+    # Without penalty nothing is shrunk.
+    if params["debias"] and alpha > 0:
+        return problem.debias(solution)
+    return np.ones(len(solution.positions))
 
 
 def _to_sparse(active, coef, n_features):

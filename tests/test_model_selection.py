@@ -17,7 +17,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC
-from skmxne.degrees_of_freedom import CRITERIA, compute_degrees_of_freedom
+from skmxne.degrees_of_freedom import CRITERIA
 
 SIZES = dict(n_samples=40, n_positions=60, n_targets=6, n_active=3, noise=1.0)
 ALPHAS = [80.0, 60.0, 40.0, 30.0, 20.0, 12.0, 8.0]
@@ -58,21 +58,37 @@ def test_scikit_learn_checks(estimator, check):
 # The criteria
 
 
+def compute_dof(X, coef, n_orient, curvature, excess):
+    """Compute degrees of freedom by a system in the features, without the code of the package.
+
+    The penalty on a block of norm r has the Hessian curvature * (I - excess * w w^T / r^2).
+    """
+    norms = np.linalg.norm(coef.reshape(len(curvature), -1), axis=1)
+    inverse = np.linalg.inv(X.T @ X + np.diag(np.repeat(curvature, n_orient)))
+    hat = inverse @ X.T @ X
+
+    def sum_blocks(matrix):
+        blocks = (matrix * (coef @ coef.T)).reshape(len(norms), n_orient, len(norms), n_orient)
+        return blocks.sum(axis=(1, 3))
+
+    system = np.diag(norms**2 / (excess * curvature)) - sum_blocks(inverse)
+    moved = np.linalg.solve(system, sum_blocks(hat @ inverse))
+    return coef.shape[1] * np.trace(hat) + np.trace(moved)
+
+
 def refit(X, y, alpha, n_mxne_iter, n_orient):
-    """Return RSS and dof of the estimator, before debiasing."""
+    """Return RSS and dof of the estimator, before debiasing, at a fixed point if reweighted."""
     estimator = MixedNormEstimator(
         alpha, n_orient=n_orient, n_mxne_iter=n_mxne_iter, debias=False, tol=1e-12
     ).fit(X, y)
-    scale = estimator.alpha_max_ / max(
-        np.linalg.norm(X[:, g : g + n_orient], 2) ** 2 for g in range(0, X.shape[1], n_orient)
-    )
-    dof = compute_degrees_of_freedom(
-        X[:, estimator.active_set_],
-        estimator.coef_[:, estimator.active_set_].T,
-        estimator.penalty_,
-        n_orient=n_orient,
-        reweighting_scale=scale if n_mxne_iter > 1 else None,
-    )
+    coef = estimator.coef_[:, estimator.active_set_].T
+    norms = np.linalg.norm(coef.reshape(estimator.n_active_, -1), axis=1)
+    curvature, excess = estimator.penalty_ / norms, 1.0
+    if n_mxne_iter > 1:
+        blocks = [X[:, g : g + n_orient] for g in range(0, X.shape[1], n_orient)]
+        scale = estimator.alpha_max_ / max(np.linalg.norm(block, 2) ** 2 for block in blocks)
+        curvature, excess = curvature * np.sqrt(scale / norms) / 2, 1.5
+    dof = compute_dof(X[:, estimator.active_set_], coef, n_orient, curvature, excess)
     return np.sum((y - estimator.predict(X)) ** 2), dof
 
 
@@ -86,7 +102,7 @@ DEFINITIONS = {
 
 @n_orients
 @criteria
-@pytest.mark.parametrize("n_mxne_iter", [1, 100])
+@pytest.mark.parametrize("n_mxne_iter", [1, 300])
 @pytest.mark.parametrize("noise_variance", [2.0, None])
 def test_criterion_is_what_its_definition_makes_of_refits(
     make_data, criterion, n_mxne_iter, n_orient, noise_variance
@@ -136,6 +152,58 @@ def test_model_is_the_estimator_at_the_alpha_chosen(make_data, n_orient, n_mxne_
     assert model.converged_
     ours, its = ({name for name in vars(fit) if name.endswith("_")} for fit in (model, expected))
     assert its < ours
+
+
+@pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest", "ignore:No position is active")
+@pytest.mark.parametrize("n_mxne_iter", [1, 3])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_sure_estimates_the_risk(make_problem, n_mxne_iter, correlation):
+    """The mean over draws of the noise, at the same penalty and the same scale."""
+    X, mean = make_problem(15, 30, n_orient=2, n_targets=4, n_active=2, noise=0.0)
+    rng, noise_variance = np.random.default_rng(0), 4.0
+    covariance = correlation ** np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    root = np.sqrt(noise_variance) * np.linalg.cholesky(covariance)
+    model = MixedNormIC(
+        criterion="sure",
+        noise_variance=noise_variance,
+        target_covariance=covariance,
+        n_orient=2,
+        n_mxne_iter=n_mxne_iter,
+        reweighting_scale=1.0,
+        tol=1e-10,
+        debias=False,
+    )
+    estimates, losses, naive = [], [], []
+    for _ in range(200):
+        y = mean + rng.standard_normal(mean.shape) @ root.T
+        alpha_max = np.linalg.norm((X.T @ y).reshape(30, -1), axis=1).max()
+        model.set_params(alphas=[100 * 25.0 / alpha_max]).fit(X, y)
+        estimates.append(model.criterion_[0])
+        losses.append(np.sum((model.predict(X) - mean) ** 2))
+        model.set_params(target_covariance=None).fit(X, y)
+        naive.append(model.criterion_[0])
+        model.set_params(target_covariance=covariance)
+    standard_error = np.std(np.subtract(estimates, losses)) / np.sqrt(len(losses))
+    assert abs(np.mean(estimates) - np.mean(losses)) < 3 * standard_error
+    assert standard_error < 0.1 * np.mean(losses)
+    if correlation:
+        assert np.mean(naive) - np.mean(losses) < -5 * standard_error
+
+
+def test_covariance_of_targets_in_the_criteria(make_data):
+    X, y = make_data()
+    covariance = 2.0 * 0.9 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    n = len(X) * np.trace(covariance)
+    n_independent = len(X) * np.trace(covariance) ** 2 / np.sum(covariance**2)
+    assert n_independent < y.size / 2
+    for criterion, definition in DEFINITIONS.items():
+        model = MixedNormIC(criterion=criterion, target_covariance=covariance, eps=0.02).fit(X, y)
+        rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
+        if criterion == "bic":
+            expected = rss + np.log(n_independent) * dof
+        else:
+            expected = definition(rss, dof, n, 1.0)
+        assert_allclose(model.criterion_, expected, rtol=1e-12)
 
 
 # Cross-validation

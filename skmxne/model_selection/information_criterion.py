@@ -7,8 +7,9 @@ from ..degrees_of_freedom import compute_criterion
 from ..parameters import check_target_covariance, verbosity
 from ..path import (
     check_alphas,
+    compute_factors,
     make_problem,
-    solve_path,
+    pick_options,
     warn_if_missed,
     warn_if_smallest,
 )
@@ -78,12 +79,11 @@ class MixedNormIC(BaseMixedNorm):
 
     Notes
     -----
-    Degrees of freedom are the divergence of the fit: of the convex estimate with
-    ``n_mxne_iter=1``, of the non-convex one at a fixed point of the reweighting otherwise. Ten
-    iterations come close enough to it but at an alpha where a position is about to vanish; with
-    two or three, the weights still follow the data less than at a fixed point, and the value is
-    an approximation. The non-convex estimate jumps where a position enters. No divergence sees
-    jumps, so that "sure" is unbiased in the convex case only, and too small by what jumps add [4]_.
+    Degrees of freedom are the divergence of the fit after the reweightings that were made, exactly,
+    whether or not these have reached a fixed point; `penalty_` and the scale of the reweighting
+    count as given. In the mean over the noise "sure" is the risk. The closer to a fixed point,
+    the steeper the fit rises where a position enters, up to a jump: at most data the divergence
+    is then smaller than its mean, which few data make up for [4]_. BIC asks for more anyway.
 
     Noise of low-passed recordings is correlated in time: the fit follows it more than the same
     noise without correlation, and there is less to judge the fit by. With `target_covariance`
@@ -190,22 +190,30 @@ class MixedNormIC(BaseMixedNorm):
         covariance = check_target_covariance(self.target_covariance, y.size // len(y))
         with verbosity(self.verbose), single_threaded_blas():
             problem = make_problem(X, y, params)
-            models = list(solve_path(problem, self.alphas_, params))
-            judged = [
-                problem.compute_rss_and_dof(
-                    *(solution, alpha), n_mxne_iter=self.n_mxne_iter, target_covariance=covariance
-                )
-                for alpha, (solution, _) in zip(self.alphas_, models, strict=True)
-            ]
-        self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.array(judged).T
-        best = self._choose(y.size, len(y), covariance)
-        self.alpha_ = float(self.alphas_[best])
-        store_model(self, problem, self.alpha_, *models[best], y.ndim)
-        n_missed = sum(not solution.converged for solution, _ in models)
-        warn_if_missed(n_missed, f"{len(models)} alphas", params)
+            solutions, judged = self._solve(problem, covariance, pick_options(params))
+            self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.transpose(judged)
+            best = self._choose(y.size, len(y), covariance)
+            self.alpha_ = float(self.alphas_[best])
+            factors = compute_factors(problem, self.alpha_, solutions[best], params)
+        store_model(self, problem, self.alpha_, solutions[best], factors, y.ndim)
+        n_missed = sum(not solution.converged for solution in solutions)
+        warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
         warn_if_smallest(self.alpha_, self.alphas_, self.eps)
         warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
+
+    def _solve(self, problem, covariance, options):
+        """Return the solutions of the path, and the RSS and dof of each."""
+        solutions, judged, first = [], [], None
+        for alpha in self.alphas_:
+            solution, first = problem.solve(alpha, first, **options)
+            solutions.append(solution)
+            judged.append(
+                problem.compute_rss_and_dof(
+                    *(alpha, solution, first), target_covariance=covariance, **options
+                )
+            )
+        return solutions, judged
 
     def _choose(self, n, n_samples, covariance):
         """Compute the criterion, and return the index of the best alpha."""
