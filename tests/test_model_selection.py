@@ -16,7 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC
+from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC
+from skmxne.datasets import make_recording
 from skmxne.degrees_of_freedom import CRITERIA
 
 SIZES = dict(n_samples=40, n_positions=60, n_targets=6, n_active=3, noise=1.0)
@@ -204,6 +205,34 @@ def test_covariance_of_targets_in_the_criteria(make_data):
         else:
             expected = definition(rss, dof, n, 1.0)
         assert_allclose(model.criterion_, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize(("X_scale", "y_scale"), [(1e8, 1e-9), (1e-12, 1e6)])
+def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_scale, y_scale):
+    X, y = make_data(3)
+    model = MixedNormIC(criterion=criterion, n_orient=3, eps=0.02, tol=1e-8)
+    plain = clone(model).fit(X, y)
+    scaled = model.set_params(noise_variance=y_scale**2).fit(X_scale * X, y_scale * y)
+    assert scaled.alpha_ == plain.alpha_
+    assert_allclose(scaled.degrees_of_freedom_, plain.degrees_of_freedom_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
+    """The recipe of the docstring."""
+    recording = make_recording(
+        n_sources=1 + seed, autocorrelation=0.9, amplitude=25e-9, random_state=seed
+    )
+    evoked, epochs = (data.copy().crop(0.05, 0.35) for data in (recording.evoked, recording.epochs))
+    problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov, loose=0)
+    noise = epochs.get_data()
+    noise = problem.whitener @ (noise - noise.mean(axis=0))
+    covariance = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
+    white = MixedNormIC().fit(problem.X, problem.y)
+    model = MixedNormIC(target_covariance=covariance).fit(problem.X, problem.y)
+    assert model.n_active_ == 1 + seed < white.n_active_
+    assert len(problem.to_dipoles(model)) == 1 + seed
 
 
 # Cross-validation
@@ -464,6 +493,7 @@ REFUSED = [
     (MixedNormIC(noise_variance=0), ValueError, r"noise_variance must be in \(0, inf\)"),
     (MixedNormIC(noise_variance="1"), TypeError, "noise_variance must be a number or None"),
     (MixedNormIC(target_covariance=np.eye(2)), ValueError, r"target_covariance has shape \(2, 2\)"),
+    (MixedNormIC(target_covariance=np.ones(6)), ValueError, r"target_covariance has shape \(6,\)"),
     (MixedNormIC(target_covariance=-np.eye(6)), ValueError, "target_covariance must be a cov"),
     (MixedNormIC(target_covariance=np.tri(6)), ValueError, "target_covariance must be a cov"),
     (MixedNormIC(target_covariance=np.zeros((6, 6))), ValueError, "not zero throughout"),

@@ -32,13 +32,13 @@ class MixedNormIC(BaseMixedNorm):
     Parameters
     ----------
     criterion : {"sure", "bic", "gcv", "discrepancy"}, default="bic"
-        What chooses alpha. The two first assume that `noise_variance` is right.
+        What chooses alpha. All but "gcv" take `noise_variance` at its word.
     noise_variance : float or None, default=1.0
         Variance of the noise of ``y``: 1 for the whitened data of an `InverseProblem`. None
         estimates it as ``RSS / (n - dof)`` at the smallest alpha.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
         Covariance of the noise across targets, in units of `noise_variance`: of the times of a
-        low-passed recording for example. None: independent noise of the same variance.
+        low-passed recording for example, see below. None: independent noise of one variance.
     alphas : int or array-like of shape (n_alphas,), default=20
         Percentages to choose from; an int for so many in a geometric grid from 99 down to
         ``100 * eps``.
@@ -85,12 +85,16 @@ class MixedNormIC(BaseMixedNorm):
     the steeper the fit rises where a position enters, up to a jump: at most data the divergence
     is then smaller than its mean, which few data make up for [4]_. BIC asks for more anyway.
 
-    Noise of low-passed recordings is correlated in time: the fit follows it more than the same
-    noise without correlation, and there is less to judge the fit by. With `target_covariance`
-    ``C``, dof is the covariance of fit and noise in units of ``s2``, ``n`` becomes
-    ``n_samples * tr(C)``, and BIC takes the logarithm of ``n_samples * tr(C)^2 / tr(C^2)``. The
-    baseline of the whitened data has ``C``, as the mean of its autocorrelation over rows at least.
-    Decimating a recording to about twice its low-pass frequency makes the noise close to white.
+    Noise of low-passed recordings is correlated in time, and stronger the farther from the baseline
+    that was subtracted: taken for white noise of variance 1, it makes all criteria keep too many
+    positions. With `target_covariance` ``C``, dof is the covariance of fit and noise in units of
+    ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
+    ``n_samples * tr(C)^2 / tr(C^2)``. The trials of an average have ``C``, with epochs of
+    the channels and the times of the `InverseProblem`::
+
+        noise = epochs.get_data()
+        noise = problem.whitener @ (noise - noise.mean(axis=0))
+        C = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
 
     References
     ----------
