@@ -85,7 +85,8 @@ class MixedNormIC(BaseMixedNorm):
     the basis of a limited `time_pca` count as given. In the mean over the noise "sure" is the
     risk. The closer to a fixed point, the steeper the fit rises where a position enters, up to a
     jump: at most data the divergence is then smaller than its mean, which few data make up
-    for [4]_. BIC asks for more anyway.
+    for [4]_, and close to a jump it stands out from its neighbours in `degrees_of_freedom_`, up or
+    down. BIC asks for more anyway.
 
     Noise of low-passed recordings is correlated in time, and stronger the farther from the baseline
     that was subtracted: taken for white noise of variance 1, it makes all criteria keep too many
