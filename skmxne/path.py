@@ -105,14 +105,7 @@ def mixed_norm_path(X, y, *, alphas=20, eps=0.1, **params):
             coefs.append(_to_sparse(*problem.to_coef(solution, factors), X.shape[1]))
             dual_gaps.append(solution.dual_gap)
             n_missed += not solution.converged
-    if n_missed:
-        warnings.warn(
-            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
-            f"{len(alphas)} alphas: increase maxit={params['maxit']}, or tol where rounding does "
-            "not allow for less.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    warn_if_missed(n_missed, f"{len(alphas)} alphas", params)
     return alphas, coefs, np.array(dual_gaps)
 
 
@@ -152,7 +145,50 @@ def check_alphas(alphas, eps):
     return np.sort(alphas.astype(np.float64))[::-1]
 
 
-def make_problem(X, y, params):
+def warn_if_missed(n_missed, of, params):
+    """Warn, in the name of the caller's caller, of solutions that miss the tolerance.
+
+    Parameters
+    ----------
+    n_missed : int
+        How many.
+    of : str
+        Of how many, and what they are.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+    """
+    if n_missed:
+        warnings.warn(
+            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
+            f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
+            "less.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def warn_if_smallest(alpha, alphas, eps):
+    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
+
+    Parameters
+    ----------
+    alpha : float
+        The choice.
+    alphas : ndarray of shape (n_alphas,)
+        What there was to choose from, in descending order.
+    eps : float
+        Ratio of the smallest alpha of a grid to 100 percent.
+    """
+    if alpha == alphas[-1] > 0.0:
+        warnings.warn(
+            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
+            f"eps={eps:g}, or pass smaller alphas.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def make_problem(X, y, params, sample_weight=None):
     """Make the problem that the parameters of an estimator describe.
 
     Parameters
@@ -163,6 +199,8 @@ def make_problem(X, y, params):
         Checked targets.
     params : dict
         Checked parameters of `MixedNormEstimator`.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Checked weights of the samples in the data term.
 
     Returns
     -------
@@ -170,9 +208,13 @@ def make_problem(X, y, params):
         What to solve.
     """
     n_orient = params["n_orient"]
+    y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+    if sample_weight is not None:
+        roots = np.sqrt(sample_weight)[:, None]
+        X, y = X * roots.astype(X.dtype), y * roots
     return MixedNormProblem(
         X,
-        y.reshape(len(y), -1).astype(np.float64, copy=False),
+        y,
         n_orient=n_orient,
         scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),
         time_pca=params["time_pca"],
@@ -201,15 +243,51 @@ def solve_path(problem, alphas, params, start=None):
     factors : ndarray of shape (n_active,)
         Debiasing factors of the active positions, ones if not asked for.
     """
-    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
-    options = {name: params[name] for name in names}
     for alpha in alphas:
-        solution, start = problem.solve(alpha, start, **options)
-        factors = np.ones(len(solution.positions))
-        # Without penalty nothing is shrunk.
-        if params["debias"] and alpha > 0:
-            factors = problem.debias(solution)
-        yield solution, factors
+        solution, start = problem.solve(alpha, start, **pick_options(params))
+        yield solution, compute_factors(problem, alpha, solution, params)
+
+
+def pick_options(params):
+    """Return the parameters that `MixedNormProblem.solve` takes.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    options : dict
+        Some of them.
+    """
+    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
+    return {name: params[name] for name in names}
+
+
+def compute_factors(problem, alpha, solution, params):
+    """Compute the debiasing factors that the parameters of an estimator ask for.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_active,)
+        Debiasing factors of the active positions, ones if not asked for.
+    """
+    # Without penalty nothing is shrunk.
+    if params["debias"] and alpha > 0:
+        return problem.debias(solution)
+    return np.ones(len(solution.positions))
 
 
 def _to_sparse(active, coef, n_features):

@@ -5,10 +5,17 @@ import numpy as np
 from .active_set import Solution
 from .correlation import Correlation
 from .debiasing import compute_debiasing
+from .degrees_of_freedom import compute_degrees_of_freedom
 from .design import BlockDesign
 from .least_squares import solve_least_squares
-from .objective import compute_columns
+from .objective import compute_block_norms, compute_columns
 from .reweighting import solve_reweighted
+from .solvers import BlockProblem, solve_newton
+
+# Duality gap, relative to the power of the data, to which degrees of freedom need the solution; a
+# block whose penalty is smaller cannot be told from zero.
+_EXACT = 1e-12
+_MAX_STEPS = 200
 
 
 class MixedNormProblem:
@@ -33,13 +40,15 @@ class MixedNormProblem:
     ----------
     alpha_max : float
         Smallest penalty at which no position is active.
+    power_left_out : float
+        ``||.||_F^2`` of what a limited rank leaves out of the data.
     """
 
     def __init__(self, X, y, *, n_orient=1, scale=None, time_pca=True, reweighting_scale=None):
         self.design = BlockDesign(X, n_orient, scale)
         self.n_targets = y.shape[1]
         column_norms = self.design.norms  # first: they show whether X is finite
-        self.y, self.basis = _reduce_targets(y, time_pca)
+        self.y, self.basis, self.power_left_out = _reduce_targets(y, time_pca)
         norms = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
         rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * column_norms
@@ -100,6 +109,72 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
+    def compute_rss_and_dof(self, alpha, solution, first, *, target_covariance=None):
+        """Compute the residual sum of squares and the degrees of freedom of a solution.
+
+        Derivatives need more exact solutions than sources do: both are those of the model that
+        `solve` approximates to its tolerance, on the active set that it has found.
+
+        Parameters
+        ----------
+        alpha : float
+            Penalty in percent of `alpha_max`.
+        solution, first : Solution
+            What `solve` returned.
+        target_covariance : ndarray of shape (n_targets, n_targets), default=None
+            As for `compute_degrees_of_freedom`. None: the identity.
+
+        Returns
+        -------
+        rss : float
+            Residual sum of squares.
+        dof : float
+            Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
+            limited rank count as given.
+        """
+        columns, penalty = self.design.columns(first.positions), self.compute_penalty(alpha)
+        coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
+        if penalty > 0.0 and len(first.positions):
+            # Nothing was reweighted in a model that has a single problem.
+            n_problems = 1 if solution is first else len(solution.objective)
+            coefs, penalties = self._retrace(columns, first.coef, penalty, n_problems)
+        residual = self.y - columns @ coefs[-1]
+        if self.power_left_out:
+            if target_covariance is not None:
+                target_covariance = self.basis @ target_covariance @ self.basis.T
+        elif self.basis is not None:
+            coefs = [coef @ self.basis for coef in coefs]
+        dof = compute_degrees_of_freedom(
+            *(columns, coefs, penalties),
+            n_orient=self.design.n_orient,
+            target_covariance=target_covariance,
+        )
+        return float(np.vdot(residual, residual)) + self.power_left_out, dof
+
+    def _retrace(self, columns, coef, penalty, n_problems):
+        """Go through a reweighting again, to rounding, and keep all of it.
+
+        Returns the coefficients and the penalties of each convex problem.
+        """
+        n_orient, tol = self.design.n_orient, _EXACT * np.vdot(self.y, self.y)
+        weights, coefs, penalties = np.ones(len(coef) // n_orient), [], []
+        while len(coefs) < n_problems and weights.any():
+            with np.errstate(divide="ignore"):
+                penalties.append(penalty / weights)
+            positions = np.flatnonzero(weights)
+            rows, scale = compute_columns(positions, n_orient), np.repeat(weights, n_orient)
+            problem = BlockProblem(columns[:, rows] * scale[rows], self.y, penalty, n_orient)
+            start = coef[rows] / scale[rows, None]
+            scaled, _ = solve_newton(problem, start, tol=tol, maxit=_MAX_STEPS)
+            scaled[np.repeat(penalty * problem.block_norms(scaled) <= tol, n_orient)] = 0.0
+            coef = np.zeros_like(coef)
+            coef[rows] = scaled * scale[rows, None]
+            coefs.append(coef)
+            if self.reweighting_scale is not None:
+                norms = compute_block_norms(coef, n_orient)
+                weights = 2.0 * np.sqrt(norms / self.reweighting_scale)
+        return coefs, penalties
+
     def to_coef(self, solution, factors=1.0):
         """Turn a solution into coefficients for ``X`` and ``y`` as they were given.
 
@@ -143,14 +218,15 @@ class MixedNormProblem:
 def _reduce_targets(y, time_pca):
     """Rotate the targets so that the fewest matter: the penalty does not see rotations.
 
-    Returns the reduced targets, in the order of their energy, and the basis to come back with.
+    Returns the reduced targets, in the order of their energy, the basis to come back with, and the
+    power that a limit leaves out.
     """
     unlimited = isinstance(time_pca, bool | np.bool_)
     if y.shape[1] == 1 or (unlimited and not time_pca):
-        return y, None
+        return y, None, 0.0
     left, singular_values, basis = np.linalg.svd(y, full_matrices=False)
     rounding = max(y.shape) * np.finfo(y.dtype).eps * singular_values[0]
     rank = max(np.count_nonzero(singular_values > rounding), 1)
-    if not unlimited:
-        rank = min(rank, time_pca)
-    return left[:, :rank] * singular_values[:rank], basis[:rank]
+    kept = rank if unlimited else min(rank, time_pca)
+    power_left_out = float(np.sum(singular_values[kept:rank] ** 2))
+    return left[:, :kept] * singular_values[:kept], basis[:kept], power_left_out
