@@ -32,11 +32,6 @@ class BlockDesign:
     scale : ndarray of shape (n_positions,), default=None
         What the columns of each block are multiplied by. A position of scale 0 is left out.
 
-    Raises
-    ------
-    ValueError
-        If a norm is not finite, when it is first needed.
-
     Attributes
     ----------
     n_positions : int
@@ -44,6 +39,11 @@ class BlockDesign:
     n_products : float
         Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
         of the targets or positions counts for that part.
+
+    Raises
+    ------
+    ValueError
+        If a norm is not finite, when it is first needed.
     """
 
     def __init__(self, X, n_orient=1, scale=None):

@@ -50,7 +50,7 @@ class MixedNormEstimator(BaseMixedNorm):
         coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
         proximal gradient ("prox"). All solve the same problem to the same certificate.
     maxit : int, default=3000
-        Most iterations of the solver.
+        Most iterations of the solver, in each convex problem of the reweighting.
     tol : float, default=1e-4
         The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
     active_set_size : int, default=10
@@ -221,12 +221,10 @@ class MixedNormEstimator(BaseMixedNorm):
         """Warn of what the user should know of the fit."""
         if not self.converged_:
             reached = f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above"
+            remedy = f"increase maxit={self.maxit}, or tol where rounding does not allow for less."
             if self.dual_gap_ <= self.tol:
                 reached = "A convex problem before the last of the reweighting did not reach"
-            warnings.warn(
-                f"{reached} tol={self.tol:g}: increase maxit={self.maxit}, or tol where rounding "
-                "does not allow for less.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            elif self.n_mxne_iter == 1 and self.n_iter_ < self.maxit:
+                remedy = "rounding does not allow for less, increase tol."
+            warnings.warn(f"{reached} tol={self.tol:g}: {remedy}", ConvergenceWarning, stacklevel=3)
         warn_if_empty(self, "lower alpha.", stacklevel=4)

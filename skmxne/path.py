@@ -1,32 +1,16 @@
 """The warm-started path of solutions."""
 
 import warnings
-from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_X_y
 
+from .grid import check_alphas
 from .parameters import check_parameters, check_weights, verbosity
 from .problem import MixedNormProblem
 from .threads import single_threaded_blas
-
-DEFAULTS = {
-    "n_orient": 1,
-    "n_mxne_iter": 1,
-    "reweighting_scale": None,
-    "weights": None,
-    "weights_min": 0.0,
-    "solver": "auto",
-    "maxit": 3000,
-    "tol": 1e-4,
-    "active_set_size": 10,
-    "dgap_freq": 10,
-    "debias": True,
-    "time_pca": True,
-    "verbose": None,
-}
 
 # How X and y are checked. Whether X is finite shows in the norms of its columns, which are needed
 # anyway: looking at all of X once more takes as long as a product.
@@ -38,7 +22,26 @@ CHECKS = {
 }
 
 
-def mixed_norm_path(X, y, *, alphas=20, eps=0.1, **params):
+def mixed_norm_path(
+    X,
+    y,
+    *,
+    alphas=20,
+    eps=0.1,
+    n_orient=1,
+    n_mxne_iter=1,
+    reweighting_scale=None,
+    weights=None,
+    weights_min=0.0,
+    solver="auto",
+    maxit=3000,
+    tol=1e-4,
+    active_set_size=10,
+    dgap_freq=10,
+    debias=True,
+    time_pca=True,
+    verbose=None,
+):
     """Compute the mixed-norm estimate along a path of alphas.
 
     Each solution starts from the one before, which makes a path much cheaper than its solutions
@@ -55,15 +58,17 @@ def mixed_norm_path(X, y, *, alphas=20, eps=0.1, **params):
         ``100 * eps``.
     eps : float, default=0.1
         Ratio of the smallest alpha of the grid to 100 percent.
-    **params : dict
-        Parameters of `MixedNormEstimator`, except ``alpha`` and ``warm_start``.
+    n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
+        As for `MixedNormEstimator`.
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+        As for `MixedNormEstimator`.
 
     Returns
     -------
     alphas : ndarray of shape (n_alphas,)
         The percentages, in descending order.
     coefs : list of scipy.sparse.csc_array of shape (n_targets, n_features)
-        The coefficients for each alpha, debiased unless ``debias=False``.
+        The coefficients for each alpha, debiased unless ``debias=False``, in the precision of `X`.
     dual_gaps : ndarray of shape (n_alphas,)
         The duality gap of the last convex problem for each alpha, relative to ``||y||_F^2``.
 
@@ -91,58 +96,34 @@ def mixed_norm_path(X, y, *, alphas=20, eps=0.1, **params):
     >>> [coef.nnz // (3 * 10) for coef in coefs]
     [1, 2, 2]
     """
-    unknown = sorted(set(params) - set(DEFAULTS))
-    if unknown:
-        raise TypeError(f"mixed_norm_path has no parameter {', '.join(unknown)}.")
-    params = DEFAULTS | params
+    params = dict(
+        n_orient=n_orient,
+        n_mxne_iter=n_mxne_iter,
+        reweighting_scale=reweighting_scale,
+        weights=weights,
+        weights_min=weights_min,
+        solver=solver,
+        maxit=maxit,
+        tol=tol,
+        active_set_size=active_set_size,
+        dgap_freq=dgap_freq,
+        debias=debias,
+        time_pca=time_pca,
+        verbose=verbose,
+    )
     X, y = check_X_y(X, y, **CHECKS)
     check_parameters(params, X.shape[1])
     alphas = check_alphas(alphas, eps)
-    with verbosity(params["verbose"]), single_threaded_blas():
+    with verbosity(verbose), single_threaded_blas():
         problem = make_problem(X, y, params)
         coefs, dual_gaps, n_missed = [], [], 0
         for solution, factors in solve_path(problem, alphas, params):
-            coefs.append(_to_sparse(*problem.to_coef(solution, factors), X.shape[1]))
+            active, coef = problem.to_coef(solution, factors)
+            coefs.append(_to_sparse(active, coef.astype(X.dtype, copy=False), X.shape[1]))
             dual_gaps.append(solution.dual_gap)
             n_missed += not solution.converged
     warn_if_missed(n_missed, f"{len(alphas)} alphas", params)
     return alphas, coefs, np.array(dual_gaps)
-
-
-def check_alphas(alphas, eps):
-    """Check a grid of alphas, or make one.
-
-    Parameters
-    ----------
-    alphas : int or array-like of shape (n_alphas,)
-        Percentages, or the number of them.
-    eps : float
-        Ratio of the smallest alpha of the grid to 100 percent.
-
-    Returns
-    -------
-    alphas : ndarray of shape (n_alphas,)
-        Percentages in descending order.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not numbers in [0, 100).
-    """
-    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
-        if alphas < 1:
-            raise ValueError(f"alphas must be at least one, got {alphas}.")
-        if not isinstance(eps, Real):
-            raise TypeError(f"eps must be a number, got {eps!r}.")
-        if not 0 < eps < 0.99:
-            raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
-        return np.geomspace(99.0, 100.0 * eps, alphas)
-    alphas = np.asarray(alphas)
-    if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
-        raise TypeError("alphas must be an int or a sequence of percentages.")
-    if not ((alphas >= 0) & (alphas < 100)).all():
-        raise ValueError("alphas must be percentages in [0, 100).")
-    return np.sort(alphas.astype(np.float64))[::-1]
 
 
 def warn_if_missed(n_missed, of, params):
@@ -163,27 +144,6 @@ def warn_if_missed(n_missed, of, params):
             f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
             "less.",
             ConvergenceWarning,
-            stacklevel=3,
-        )
-
-
-def warn_if_smallest(alpha, alphas, eps):
-    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
-
-    Parameters
-    ----------
-    alpha : float
-        The choice.
-    alphas : ndarray of shape (n_alphas,)
-        What there was to choose from, in descending order.
-    eps : float
-        Ratio of the smallest alpha of a grid to 100 percent.
-    """
-    if alpha == alphas[-1] > 0.0:
-        warnings.warn(
-            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
-            f"eps={eps:g}, or pass smaller alphas.",
-            UserWarning,
             stacklevel=3,
         )
 

@@ -44,11 +44,11 @@ def solve_reweighted(
         Most convex problems to solve.
     reweighting_scale : float, default=1.0
         The amplitude ``u``.
+    active_set_size : int or None, default=10
+        As for `solve_mixed_norm`, of the first convex problem: the others are small.
     tol : float, default=1e-4
         Duality gap of the convex problems, relative to ``||y||_F^2``, and relative change of ``W``
         at which the reweighting stops.
-    active_set_size : int or None, default=10
-        As for `solve_mixed_norm`, of the first convex problem: the others are small.
     **options : dict
         ``solver``, ``maxit`` and ``dgap_freq`` of every convex problem, as for `solve_mixed_norm`.
 

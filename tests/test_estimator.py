@@ -633,6 +633,14 @@ def test_iterations_that_run_out_are_told(judge, make_data, solver):
     assert record[0].filename == __file__
 
 
+def test_gap_that_rounding_does_not_allow_is_told(make_data):
+    X, y = make_data()
+    with pytest.warns(ConvergenceWarning, match="rounding does not allow for less, increase tol"):
+        estimator = MixedNormEstimator(2, tol=1e-20).fit(X, y)
+    assert estimator.n_iter_ < estimator.maxit
+    assert estimator.dual_gap_ < 1e-13
+
+
 def test_messages_are_logged_and_nothing_is_printed(make_data, caplog, capfd):
     X, y = make_data()
     MixedNormEstimator(verbose=None).fit(X, y)

@@ -1,11 +1,15 @@
 """The warm-started path."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from skmxne import MixedNormEstimator, mixed_norm_path, path
+from skmxne import MixedNormEstimator, mixed_norm_path
+from skmxne.path import make_problem as prepare
+from skmxne.path import solve_path
 
 ALPHAS = [60.0, 40.0, 20.0, 5.0]
 
@@ -75,11 +79,11 @@ def test_path_needs_fewer_iterations_and_products_than_its_solutions_alone(make_
     params = MixedNormEstimator(tol=1e-8).get_params()
     alphas = np.geomspace(99, 5, 15)
 
-    along = path.make_problem(X, y, params)
-    n_iter = sum(solution.n_iter for solution, _ in path.solve_path(along, alphas, params))
-    alone = [path.make_problem(X, y, params) for _ in alphas]
+    along = prepare(X, y, params)
+    n_iter = sum(solution.n_iter for solution, _ in solve_path(along, alphas, params))
+    alone = [prepare(X, y, params) for _ in alphas]
     n_iter_alone = sum(
-        next(path.solve_path(problem, [alpha], params))[0].n_iter
+        next(solve_path(problem, [alpha], params))[0].n_iter
         for problem, alpha in zip(alone, alphas, strict=True)
     )
 
@@ -109,8 +113,8 @@ def test_unreached_tolerance_is_told_once(make_problem):
         (dict(eps=0), ValueError, "eps must be in"),
         (dict(eps=1), ValueError, "eps must be in"),
         (dict(eps="small"), TypeError, "eps must be a number"),
-        (dict(alpha=10), TypeError, "no parameter alpha"),
-        (dict(warm_start=True), TypeError, "no parameter warm_start"),
+        (dict(alpha=10), TypeError, "unexpected keyword argument .alpha"),
+        (dict(warm_start=True), TypeError, "unexpected keyword argument .warm_start"),
         (dict(n_orient=3), ValueError, "n_orient=3 does not divide"),
         (dict(solver="lars"), ValueError, "solver='lars'"),
         (dict(weights=np.ones(3)), ValueError, "weights has shape"),
@@ -131,8 +135,18 @@ def test_data_that_are_not_finite_are_refused(make_problem, value):
 
 
 def test_defaults_are_those_of_the_estimator():
+    own = {"X", "y", "alphas", "eps"}
+    parameters = signature(mixed_norm_path).parameters
+    defaults = {name: parameters[name].default for name in parameters.keys() - own}
     params = MixedNormEstimator().get_params()
-    assert params == {"alpha": 20.0, "warm_start": False} | path.DEFAULTS
+    assert params == {"alpha": 20.0, "warm_start": False} | defaults
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_precision_is_that_of_the_data(make_problem, dtype):
+    X, y = make_problem(20, 10, n_targets=2)
+    _, coefs, _ = mixed_norm_path(X.astype(dtype), y, alphas=[50, 0])
+    assert {coef.dtype for coef in coefs} == {np.dtype(dtype)}
 
 
 def test_convex_problem_that_misses_the_tolerance_before_the_last_is_told(make_problem):

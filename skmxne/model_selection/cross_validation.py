@@ -1,5 +1,7 @@
 """Alpha by cross-validation."""
 
+from inspect import signature
+
 import numpy as np
 from sklearn import get_config
 from sklearn.metrics import check_scoring, mean_squared_error
@@ -14,14 +16,12 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..estimator import MixedNormEstimator
+from ..grid import check_alphas, warn_if_smallest
 from ..parameters import check_sample_weight, verbosity
 from ..path import (
-    DEFAULTS,
-    check_alphas,
     make_problem,
     solve_path,
     warn_if_missed,
-    warn_if_smallest,
 )
 from ..threads import single_threaded_blas
 
@@ -172,7 +172,7 @@ class MixedNormCV(BaseMixedNorm):
             sample_weight = check_sample_weight(sample_weight, len(X))
         self.alphas_ = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
-        params = {name: getattr(self, name) for name in DEFAULTS}
+        params = {name: getattr(self, name) for name in signature(BaseMixedNorm).parameters}
         data = X, y, sample_weight
         with verbosity(self.verbose), single_threaded_blas():
             results = Parallel(n_jobs=self.n_jobs, prefer="threads")(

@@ -4,14 +4,13 @@ import numpy as np
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..degrees_of_freedom import compute_criterion
+from ..grid import check_alphas, warn_if_smallest
 from ..parameters import check_target_covariance, verbosity
 from ..path import (
-    check_alphas,
     compute_factors,
     make_problem,
     pick_options,
     warn_if_missed,
-    warn_if_smallest,
 )
 from ..threads import single_threaded_blas
 

@@ -1,0 +1,63 @@
+"""Grids of alphas to choose from."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+
+
+def check_alphas(alphas, eps):
+    """Check a grid of alphas, or make one.
+
+    Parameters
+    ----------
+    alphas : int or array-like of shape (n_alphas,)
+        Percentages, or the number of them.
+    eps : float
+        Ratio of the smallest alpha of the grid to 100 percent.
+
+    Returns
+    -------
+    alphas : ndarray of shape (n_alphas,)
+        Percentages in descending order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not numbers in [0, 100).
+    """
+    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
+        if alphas < 1:
+            raise ValueError(f"alphas must be at least one, got {alphas}.")
+        if not isinstance(eps, Real):
+            raise TypeError(f"eps must be a number, got {eps!r}.")
+        if not 0 < eps < 0.99:
+            raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
+        return np.geomspace(99.0, 100.0 * eps, alphas)
+    alphas = np.asarray(alphas)
+    if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
+        raise TypeError("alphas must be an int or a sequence of percentages.")
+    if not ((alphas >= 0) & (alphas < 100)).all():
+        raise ValueError("alphas must be percentages in [0, 100).")
+    return np.sort(alphas.astype(np.float64))[::-1]
+
+
+def warn_if_smallest(alpha, alphas, eps):
+    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
+
+    Parameters
+    ----------
+    alpha : float
+        The choice.
+    alphas : ndarray of shape (n_alphas,)
+        What there was to choose from, in descending order.
+    eps : float
+        Ratio of the smallest alpha of a grid to 100 percent.
+    """
+    if alpha == alphas[-1] > 0.0:
+        warnings.warn(
+            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
+            f"eps={eps:g}, or pass smaller alphas.",
+            UserWarning,
+            stacklevel=3,
+        )
