@@ -107,7 +107,8 @@ class InverseProblem(ModelOutputs):
         )
 
     @cached_property
-    def forward(self):  # documented with the attributes
+    def forward(self):
+        """Forward solution of `ch_names` in the orientation used."""
         with mne.use_log_level("WARNING"):
             return self._gain.to_forward()
 

@@ -69,8 +69,8 @@ def _check_forward(forward):
     n_used = sum(space["nuse"] for space in forward["src"])
     if n_used != forward["nsource"]:
         raise ValueError(
-            f"forward has {forward['nsource']} positions, but {n_used} vertices of its source space "
-            "(key 'src') are in use. Compute it again with that source space."
+            f"forward has {forward['nsource']} positions, but {n_used} vertices of its source "
+            "space (key 'src') are in use. Compute it again with that source space."
         )
 
 

@@ -37,7 +37,7 @@ class ModelOutputs:
             If `pick_ori` does not suit the orientation or the source space, or the coefficients
             do not fit `X`.
         """
-        source_outputs.check_pick_ori(pick_ori, self._gain)
+        source_outputs.check_pick_ori(pick_ori, self.n_orient, self._gain.src.kind)
         positions, sources = self._find_sources(estimator)
         return self._for_each_evoked(
             lambda evoked, targets: source_outputs.make_source_estimate(

@@ -10,17 +10,20 @@ _CLASSES = {
     "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
     "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
 }
+SOURCE_ESTIMATES = tuple({one for pair in _CLASSES.values() for one in pair})
 
 
-def check_pick_ori(pick_ori, gain):
-    """Raise unless the orientations of a source estimate can be had from a gain.
+def check_pick_ori(pick_ori, n_orient, kind):
+    """Raise unless a source estimate can have the orientations asked for.
 
     Parameters
     ----------
     pick_ori : {None, "normal", "vector"}
         The orientations asked for.
-    gain : OrientedGain
-        The gain of the model.
+    n_orient : int
+        The number of orientations of a position.
+    kind : str
+        The kind of source space.
 
     Raises
     ------
@@ -29,15 +32,15 @@ def check_pick_ori(pick_ori, gain):
     """
     if pick_ori not in (None, "normal", "vector"):
         raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
-    if pick_ori is not None and gain.n_orient == 1:
+    if pick_ori is not None and n_orient == 1:
         raise ValueError(
             f"pick_ori={pick_ori!r} needs loose or free orientation. Make the problem with "
             "loose > 0, or pass pick_ori=None for the signed amplitudes along the normals."
         )
-    if pick_ori == "normal" and gain.src.kind not in ("surface", "discrete"):
+    if pick_ori == "normal" and kind not in ("surface", "discrete"):
         raise ValueError(
             f"pick_ori='normal' needs a source space with normals, but forward has a "
-            f"{gain.src.kind} one. Pass pick_ori='vector' or None."
+            f"{kind} one. Pass pick_ori='vector' or None."
         )
 
 
@@ -178,7 +181,7 @@ def compare_power(data, residual):
     return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
 
 
-def make_weights(stc, src):
+def make_weights(stc, src, name="stc"):
     """Find the largest magnitude over time at every position of a source space.
 
     Parameters
@@ -187,19 +190,20 @@ def make_weights(stc, src):
         A source estimate of all or some vertices.
     src : instance of mne.SourceSpaces
         The source space of the forward solution.
+    name : str, default="stc"
+        What the argument is called in errors.
 
     Returns
     -------
     weights : ndarray of shape (n_positions,)
         The magnitudes, 0 for vertices that `stc` lacks.
     """
-    classes = {one for pair in _CLASSES.values() for one in pair}
-    if not isinstance(stc, tuple(classes)):
-        raise TypeError(f"stc must be a source estimate of MNE, got {type(stc).__name__}.")
+    if not isinstance(stc, SOURCE_ESTIMATES):
+        raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
     subject = src[0].get("subject_his_id")
     if None not in (stc.subject, subject) and stc.subject != subject:
         raise ValueError(
-            f"stc is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
+            f"{name} is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
             "mne.compute_source_morph."
         )
     if len(stc.vertices) != len(src) or not all(
@@ -207,8 +211,8 @@ def make_weights(stc, src):
         for vertices, space in zip(stc.vertices, src, strict=True)
     ):
         raise ValueError(
-            "stc has vertices that are not in the source space of the forward solution. Compute "
-            "it with the same source space, or morph it there with mne.compute_source_morph."
+            f"{name} has vertices that are not in the source space of the forward solution. "
+            "Compute it with that source space, or morph it there with mne.compute_source_morph."
         )
     magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
     starts = _find_starts(src)
