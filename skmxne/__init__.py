@@ -9,6 +9,7 @@ __version__ = "0.1.0.dev0"
 _MODULES = {
     "InverseProblem": "inverse_problem",
     "MixedNormEstimator": "estimator",
+    "MixedNormIC": "model_selection",
     "mixed_norm": "drop_in",
     "mixed_norm_path": "path",
 }

@@ -6,6 +6,7 @@ import numpy as np
 
 from .estimator import MixedNormEstimator
 from .inverse_problem import InverseProblem
+from .model_selection import MixedNormIC
 from .parameters import check_parameters, verbosity
 from .path import make_problem
 from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
@@ -166,28 +167,34 @@ def _read_weights(weights, src):
     return np.maximum(weights, 0) if is_number else weights
 
 
-def _fit(problem, **params):
-    """Fit the model of MNE, and return coefficients on `X` and `y` of the problem."""
-    # MNE leaves out the number of trials.
-    y = problem.y / problem.target_scale
-    params["reweighting_scale"] = _find_reweighting_scale(problem.X, y, params)
-    estimator = MixedNormEstimator(**params).fit(problem.X, y)
-    return estimator.coef_ * problem.target_scale[:, np.newaxis]
+def _fit(problem, alpha, **params):
+    """Fit the model, and return its coefficients on `X` and `y` of the problem."""
+    roots = problem.target_scale
+    if isinstance(alpha, str):
+        # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
+        scale = _find_reweighting_scale(problem.X, problem.y, params) * np.mean(roots**2)
+        model = MixedNormIC(criterion=alpha, reweighting_scale=scale, **params)
+        coef = model.fit(problem.X, problem.y).coef_
+        logger.info("Alpha chosen by %s: %.3g", alpha, model.alpha_)
+        return coef
+    y = problem.y / roots  # MNE leaves the number of trials out
+    scale = _find_reweighting_scale(problem.X, y, params)
+    model = MixedNormEstimator(alpha, reweighting_scale=scale, **params)
+    return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
 
 
 def _find_reweighting_scale(X, y, params):
-    """Return the amplitude that makes the reweighted penalty that of MNE.
+    """Return the amplitude of MNE's reweighted penalty, for data that are averages.
 
-    It multiplies its columns by the roots of amplitudes that it measures on the scale where
-    ``alpha_max`` is 100.
+    MNE measures amplitudes on the scale where ``alpha_max`` is 100. Without reweighting the
+    amplitude does not matter, and costs nothing.
     """
-    params = params | {"reweighting_scale": None}
     check_parameters(params, X.shape[1])
     if params["n_mxne_iter"] == 1:
-        return None
+        return 1.0
     with single_threaded_blas():
-        alpha_max = make_problem(X, y, params).alpha_max
-    return 100 / alpha_max if alpha_max > 0 else None
+        alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
+    return 100 / alpha_max if alpha_max > 0 else 1.0
 
 
 def _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles):

@@ -3,16 +3,15 @@
 import warnings
 
 import numpy as np
-from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .parameters import check_parameters, check_sample_weight, verbosity
+from .base import BaseMixedNorm
+from .parameters import check_sample_weight, verbosity
 from .path import make_problem, solve_path
 from .threads import single_threaded_blas
 
 
-class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class MixedNormEstimator(BaseMixedNorm):
     """Sparse multi-output regression with a mixed norm over blocks of features.
 
     Minimises over ``W``::
@@ -150,21 +149,23 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         warm_start=False,
         verbose=None,
     ):
+        super().__init__(
+            n_orient=n_orient,
+            n_mxne_iter=n_mxne_iter,
+            reweighting_scale=reweighting_scale,
+            weights=weights,
+            weights_min=weights_min,
+            solver=solver,
+            maxit=maxit,
+            tol=tol,
+            active_set_size=active_set_size,
+            dgap_freq=dgap_freq,
+            debias=debias,
+            time_pca=time_pca,
+            verbose=verbose,
+        )
         self.alpha = alpha
-        self.n_orient = n_orient
-        self.n_mxne_iter = n_mxne_iter
-        self.reweighting_scale = reweighting_scale
-        self.weights = weights
-        self.weights_min = weights_min
-        self.solver = solver
-        self.maxit = maxit
-        self.tol = tol
-        self.active_set_size = active_set_size
-        self.dgap_freq = dgap_freq
-        self.debias = debias
-        self.time_pca = time_pca
         self.warm_start = warm_start
-        self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
@@ -195,72 +196,26 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
         UserWarning
             If no position is active.
         """
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
-        )
-        params = self.get_params(deep=False)
-        check_parameters(params, X.shape[1])
-        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        X, y, params = self._check(X, y)
         if sample_weight is not None:
-            roots = np.sqrt(check_sample_weight(sample_weight, len(X)))[:, None]
-            X, targets = X * roots.astype(X.dtype), targets * roots
-
+            sample_weight = check_sample_weight(sample_weight, len(X))
         with verbosity(self.verbose), single_threaded_blas():
-            problem = make_problem(X, targets, params)
-            start = self._get_start(problem, (targets.shape[1], X.shape[1]))
+            problem = make_problem(X, y, params, sample_weight)
+            start = self._get_start(problem)
             ((solution, factors),) = solve_path(problem, [self.alpha], params, start)
-        self._store(problem, solution, factors, X.dtype)
-        if y.ndim == 1:
-            self.coef_ = self.coef_[0]
+        self._store(problem, self.alpha, solution, factors, y.ndim)
         self._warn()
         return self
 
-    def predict(self, X):
-        """Predict with the linear model.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Samples.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predicted targets.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        # Few features matter, of many.
-        active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
-        return X[:, active] @ self.coef_[..., active].T
-
-    def _get_start(self, problem, shape):
+    def _get_start(self, problem):
         """Return the last solution if it is to be the start and fits."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
         coef = self.coef_.reshape(-1, self.coef_.shape[-1])
+        shape = problem.n_targets, problem.design.X.shape[1]
         if coef.shape != shape or len(self.debias_scale_) * self.n_orient != shape[1]:
             return None
         return problem.from_coef(coef / np.repeat(self.debias_scale_, self.n_orient))
-
-    def _store(self, problem, solution, factors, dtype):
-        """Store what was found, for all features."""
-        n_features = problem.design.X.shape[1]
-        active, coef = problem.to_coef(solution, factors)
-        self.coef_ = np.zeros((problem.n_targets, n_features), dtype=dtype, order="F")
-        self.coef_[:, active] = coef
-        self.debias_scale_ = np.ones(problem.design.n_positions)
-        self.debias_scale_[solution.positions] = factors
-        self.intercept_ = 0.0
-        self.alpha_max_ = problem.alpha_max
-        self.penalty_ = problem.compute_penalty(self.alpha)
-        self.active_set_ = np.zeros(n_features, dtype=bool)
-        self.active_set_[active] = True
-        self.n_active_ = len(solution.positions)
-        self.dual_gap_ = float(solution.dual_gap)
-        self.objective_ = [float(value) for value in solution.objective]
-        self.n_iter_ = max(solution.n_iter, 1)
-        self.converged_ = solution.converged
 
     def _warn(self):
         """Warn of what the user should know of the fit."""
@@ -274,10 +229,4 @@ class MixedNormEstimator(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if self.n_active_ == 0:
-            warnings.warn(
-                "No position is active, the model is all zero: "
-                + ("X and y do not correlate." if self.alpha_max_ == 0.0 else "lower alpha."),
-                UserWarning,
-                stacklevel=3,
-            )
+        self._warn_if_empty("lower alpha.", stacklevel=4)

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_array
 
+from .degrees_of_freedom import CRITERIA
 from .solvers import SOLVERS
 
 
@@ -37,6 +38,12 @@ def check_parameters(params, n_features):
     _check_integer(params, "active_set_size", optional=True)
     _check_bool(params, "debias")
     _check_bool(params, "warm_start")
+    _check_bool(params, "one_standard_error")
+    _check_real(params, "noise_variance", 0, math.inf, optional=True, strict=True)
+    if params.get("criterion", CRITERIA[0]) not in CRITERIA:
+        raise ValueError(
+            f"criterion={params['criterion']!r} is unknown: use one of {list(CRITERIA)}."
+        )
     if params.get("dgap_freq") != math.inf:
         _check_integer(params, "dgap_freq", or_else="inf")
     if not isinstance(params.get("time_pca"), bool | np.bool_):
@@ -132,6 +139,45 @@ def check_sample_weight(sample_weight, n_samples):
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError("sample_weight must not be negative, nor zero throughout.")
     return weight
+
+
+def check_target_covariance(target_covariance, n_targets):
+    """Check the covariance of the noise across targets.
+
+    Parameters
+    ----------
+    target_covariance : array-like of shape (n_targets, n_targets) or None
+        Symmetric and positive semi-definite.
+    n_targets : int
+        Number of targets.
+
+    Returns
+    -------
+    target_covariance : ndarray of shape (n_targets, n_targets) or None
+        The covariance.
+
+    Raises
+    ------
+    ValueError
+        If it has the wrong shape, is not finite, or is no covariance.
+    """
+    if target_covariance is None:
+        return None
+    covariance = check_array(target_covariance, dtype=np.float64, input_name="target_covariance")
+    if covariance.shape != (n_targets, n_targets):
+        raise ValueError(
+            f"target_covariance has shape {covariance.shape}, but y has {n_targets} targets: give "
+            f"the covariance of their noise, shape ({n_targets}, {n_targets})."
+        )
+    largest = np.abs(covariance).max()
+    rounding = 1e-6 * n_targets * largest
+    is_symmetric = np.allclose(covariance, covariance.T, rtol=0.0, atol=rounding)
+    if largest == 0 or not is_symmetric or np.linalg.eigvalsh(covariance)[0] < -rounding:
+        raise ValueError(
+            "target_covariance must be a covariance: symmetric, without negative eigenvalues, and "
+            "not zero throughout."
+        )
+    return covariance
 
 
 @contextmanager

@@ -96,14 +96,7 @@ def mixed_norm_path(X, y, *, alphas=20, eps=0.1, **params):
             coefs.append(_to_sparse(*problem.to_coef(solution, factors), X.shape[1]))
             dual_gaps.append(solution.dual_gap)
             n_missed += not solution.converged
-    if n_missed:
-        warnings.warn(
-            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
-            f"{len(alphas)} alphas: increase maxit={params['maxit']}, or tol where rounding does "
-            "not allow for less.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    warn_if_missed(n_missed, f"{len(alphas)} alphas", params)
     return alphas, coefs, np.array(dual_gaps)
 
 
@@ -143,7 +136,29 @@ def check_alphas(alphas, eps):
     return np.sort(alphas.astype(np.float64))[::-1]
 
 
-def make_problem(X, y, params):
+def warn_if_missed(n_missed, of, params):
+    """Warn, in the name of the caller's caller, of solutions that miss the tolerance.
+
+    Parameters
+    ----------
+    n_missed : int
+        How many.
+    of : str
+        Of how many, and what they are.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+    """
+    if n_missed:
+        warnings.warn(
+            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
+            f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
+            "less.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def make_problem(X, y, params, sample_weight=None):
     """Make the problem that the parameters of an estimator describe.
 
     Parameters
@@ -154,6 +169,8 @@ def make_problem(X, y, params):
         Checked targets.
     params : dict
         Checked parameters of `MixedNormEstimator`.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Checked weights of the samples in the data term.
 
     Returns
     -------
@@ -161,9 +178,13 @@ def make_problem(X, y, params):
         What to solve.
     """
     n_orient = params["n_orient"]
+    y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+    if sample_weight is not None:
+        roots = np.sqrt(sample_weight)[:, None]
+        X, y = X * roots.astype(X.dtype), y * roots
     return MixedNormProblem(
         X,
-        y.reshape(len(y), -1).astype(np.float64, copy=False),
+        y,
         n_orient=n_orient,
         scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),
         time_pca=params["time_pca"],

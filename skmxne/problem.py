@@ -4,6 +4,7 @@ import numpy as np
 
 from .active_set import Solution
 from .debiasing import compute_debiasing
+from .degrees_of_freedom import compute_degrees_of_freedom
 from .design import BlockDesign
 from .least_squares import solve_least_squares
 from .objective import compute_columns
@@ -32,12 +33,14 @@ class MixedNormProblem:
     ----------
     alpha_max : float
         Smallest penalty at which no position is active.
+    power_left_out : float
+        ``||.||_F^2`` of what a limited rank leaves out of the data.
     """
 
     def __init__(self, X, y, *, n_orient=1, scale=None, time_pca=True, reweighting_scale=None):
         self.design = BlockDesign(X, n_orient, scale)
         self.n_targets = y.shape[1]
-        self.y, self.basis = _reduce_targets(y, time_pca)
+        self.y, self.basis, self.power_left_out = _reduce_targets(y, time_pca)
         correlation = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
         rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * self.design.norms
@@ -97,6 +100,44 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
+    def compute_rss_and_dof(self, solution, alpha, *, n_mxne_iter=1, target_covariance=None):
+        """Compute the residual sum of squares and the degrees of freedom of a solution.
+
+        Parameters
+        ----------
+        solution : Solution
+            What `solve` returned.
+        alpha : float
+            Penalty in percent of `alpha_max`.
+        n_mxne_iter : int, default=1
+            Convex problems solved; more than one are taken for a fixed point of the reweighting.
+        target_covariance : ndarray of shape (n_targets, n_targets), default=None
+            As for `compute_degrees_of_freedom`. None: the identity.
+
+        Returns
+        -------
+        rss : float
+            Residual sum of squares.
+        dof : float
+            Degrees of freedom. A basis of limited rank counts as given.
+        """
+        columns, coef = self.design.columns(solution.positions), solution.coef
+        residual = self.y - columns @ coef
+        if self.power_left_out:
+            if target_covariance is not None:
+                target_covariance = self.basis @ target_covariance @ self.basis.T
+        elif self.basis is not None:
+            coef = coef @ self.basis
+        dof = compute_degrees_of_freedom(
+            columns,
+            coef,
+            self.compute_penalty(alpha),
+            n_orient=self.design.n_orient,
+            reweighting_scale=self.reweighting_scale if n_mxne_iter > 1 else None,
+            target_covariance=target_covariance,
+        )
+        return float(np.vdot(residual, residual)) + self.power_left_out, dof
+
     def to_coef(self, solution, factors=1.0):
         """Turn a solution into coefficients for ``X`` and ``y`` as they were given.
 
@@ -140,14 +181,15 @@ class MixedNormProblem:
 def _reduce_targets(y, time_pca):
     """Rotate the targets so that the fewest matter: the penalty does not see rotations.
 
-    Returns the reduced targets, in the order of their energy, and the basis to come back with.
+    Returns the reduced targets, in the order of their energy, the basis to come back with, and the
+    power that a limit leaves out.
     """
     unlimited = isinstance(time_pca, bool | np.bool_)
     if y.shape[1] == 1 or (unlimited and not time_pca):
-        return y, None
+        return y, None, 0.0
     left, singular_values, basis = np.linalg.svd(y, full_matrices=False)
     rounding = max(y.shape) * np.finfo(y.dtype).eps * singular_values[0]
     rank = max(np.count_nonzero(singular_values > rounding), 1)
-    if not unlimited:
-        rank = min(rank, time_pca)
-    return left[:, :rank] * singular_values[:rank], basis[:rank]
+    kept = rank if unlimited else min(rank, time_pca)
+    power_left_out = float(np.sum(singular_values[kept:rank] ** 2))
+    return left[:, :kept] * singular_values[:kept], basis[:kept], power_left_out

@@ -1,0 +1,111 @@
+"""What the regressors have in common: parameters, what a fit leaves, predictions."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .parameters import check_parameters
+
+
+class BaseMixedNorm(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """A linear model whose coefficients are a mixed-norm estimate.
+
+    Parameters
+    ----------
+    n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
+        As for `MixedNormEstimator`.
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+        As for `MixedNormEstimator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_orient,
+        n_mxne_iter,
+        reweighting_scale,
+        weights,
+        weights_min,
+        solver,
+        maxit,
+        tol,
+        active_set_size,
+        dgap_freq,
+        debias,
+        time_pca,
+        verbose,
+    ):
+        self.n_orient = n_orient
+        self.n_mxne_iter = n_mxne_iter
+        self.reweighting_scale = reweighting_scale
+        self.weights = weights
+        self.weights_min = weights_min
+        self.solver = solver
+        self.maxit = maxit
+        self.tol = tol
+        self.active_set_size = active_set_size
+        self.dgap_freq = dgap_freq
+        self.debias = debias
+        self.time_pca = time_pca
+        self.verbose = verbose
+
+    def predict(self, X):
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted targets.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        # Few features matter, of many.
+        active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
+        return X[:, active] @ self.coef_[..., active].T
+
+    def _check(self, X, y):
+        """Check the data and the hyperparameters."""
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True
+        )
+        params = self.get_params(deep=False)
+        check_parameters(params, X.shape[1])
+        return X, y, params
+
+    def _store(self, problem, alpha, solution, factors, y_ndim):
+        """Store what was found, for all features."""
+        X = problem.design.X
+        active, coef = problem.to_coef(solution, factors)
+        self.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
+        self.coef_[:, active] = coef
+        if y_ndim == 1:
+            self.coef_ = self.coef_[0]
+        self.debias_scale_ = np.ones(problem.design.n_positions)
+        self.debias_scale_[solution.positions] = factors
+        self.intercept_ = 0.0
+        self.alpha_max_ = problem.alpha_max
+        self.penalty_ = problem.compute_penalty(alpha)
+        self.active_set_ = np.zeros(X.shape[1], dtype=bool)
+        self.active_set_[active] = True
+        self.n_active_ = len(solution.positions)
+        self.dual_gap_ = float(solution.dual_gap)
+        self.objective_ = [float(value) for value in solution.objective]
+        self.n_iter_ = max(solution.n_iter, 1)
+        self.converged_ = solution.converged
+
+    def _warn_if_empty(self, remedy, stacklevel=3):
+        """Warn where no position is active."""
+        if self.n_active_ == 0:
+            warnings.warn(
+                "No position is active, the model is all zero: "
+                + ("X and y do not correlate." if self.alpha_max_ == 0.0 else remedy),
+                UserWarning,
+                stacklevel=stacklevel,
+            )
