@@ -21,8 +21,8 @@ class ModelOutputs:
             coefficients themselves, dense or sparse.
         pick_ori : {None, "normal", "vector"}, default=None
             None gives the amplitudes, signed for fixed orientation, else the norms of vectors.
-            "normal" gives the components along the normals of surfaces or discrete sources,
-            "vector" vectors in head coordinates: both for loose or free orientation only.
+            "normal" gives the components along the normals of surfaces, "vector" vectors in head
+            coordinates: both for loose or free orientation only.
 
         Returns
         -------

@@ -37,10 +37,10 @@ def check_pick_ori(pick_ori, n_orient, kind):
             f"pick_ori={pick_ori!r} needs loose or free orientation. Make the problem with "
             "loose > 0, or pass pick_ori=None for the signed amplitudes along the normals."
         )
-    if pick_ori == "normal" and kind not in ("surface", "discrete"):
+    if pick_ori == "normal" and kind != "surface":
         raise ValueError(
-            f"pick_ori='normal' needs a source space with normals, but forward has a "
-            f"{kind} one. Pass pick_ori='vector' or None."
+            f"pick_ori='normal' needs the normals of a surface, but forward has a {kind} "
+            "source space. Pass pick_ori='vector' or None."
         )
 
 
