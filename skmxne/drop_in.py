@@ -1,6 +1,7 @@
 """The function `mixed_norm`, to be used in place of that of MNE."""
 
 import logging
+import warnings
 
 import numpy as np
 
@@ -80,7 +81,8 @@ def mixed_norm(
     weights_min : float, default=0.0
         Positions whose weight is not above it are left out; same unit as `weights`.
     solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
-        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation.
+        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation; for others
+        "auto" is taken, with a warning.
     n_mxne_iter : int, default=1
         Number of MxNE iterations. Above 1, iterative reweighting is applied (irMxNE).
     return_residual : bool, default=False
@@ -147,7 +149,7 @@ def mixed_norm(
             n_mxne_iter=n_mxne_iter,
             weights=_read_weights(weights, forward["src"]),
             weights_min=weights_min,
-            solver=solver,
+            solver=_choose_solver(solver, problem.n_orient),
             maxit=maxit,
             tol=tol,
             active_set_size=active_set_size,
@@ -165,6 +167,16 @@ def _read_weights(weights, src):
     weights = None if weights is None else np.asarray(weights)
     is_number = weights is not None and weights.dtype.kind in "if"
     return np.maximum(weights, 0) if is_number else weights
+
+
+def _choose_solver(solver, n_orient):
+    """Return the solver, but take another where MNE does so, too."""
+    if solver != "cd" or n_orient == 1:
+        return solver
+    warnings.warn(
+        "solver='cd' is for fixed orientation only: 'auto' is used.", RuntimeWarning, stacklevel=3
+    )
+    return "auto"
 
 
 def _fit(problem, alpha, **params):

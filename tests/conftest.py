@@ -40,6 +40,11 @@ MODELS = {
 }
 
 
+def pytest_addoption(parser):
+    """Add the option that makes the whole of the parity table."""
+    parser.addoption("--all-kinds", action="store_true", help="parity for every source space")
+
+
 def pytest_generate_tests(metafunc):
     """Run a test that asks for a `model` with every kind of source space and orientation."""
     if "model" in metafunc.fixturenames:
@@ -149,10 +154,12 @@ def make_source_space(kind, cortex, center):
     """
     import mne
 
+    spaces = []
     sphere = dict(sphere=(*center, 0.07), sphere_units="m", mindist=0, verbose="ERROR")
 
     def make_volume():
-        src = mne.setup_volume_source_space(pos=30.0, **sphere)
+        # A second grid has other points: where two positions are one, which is active is open.
+        src = mne.setup_volume_source_space(pos=30.0 if not spaces else 37.0, **sphere)
         src[0]["type"] = "vol"  # MNE calls a grid discrete if there is no MRI
         return src
 
@@ -167,7 +174,8 @@ def make_source_space(kind, cortex, center):
             pos=dict(rr=rr, nn=[[1, 0, 0], [0, 2, 1], [1, 1, 0], [0, -1, 1]]), verbose="ERROR"
         ),
     }
-    spaces = [parts[part]() for part in kind.split("+")]
+    for part in kind.split("+"):
+        spaces.append(parts[part]())
     src = spaces[0]
     for space in spaces[1:]:
         src = src + space
@@ -196,7 +204,7 @@ def make_case(recording):
 
     Kinds: "surface", "volume" or "discrete", or several with a plus. 16 magnetometers, 32
     gradiometers and 16 electrodes, with a projector of the magnetometers and the average
-    reference. Four positions are active, in different directions.
+    reference. Four positions are active, in different directions; `amplitude` is in A m.
     """
     import mne
 
@@ -204,7 +212,7 @@ def make_case(recording):
     sphere = mne.make_sphere_model("auto", "auto", info, verbose="ERROR")
 
     @cache
-    def make(kind):
+    def make(kind, amplitude=5e-9):
         rng = np.random.default_rng(0)
         src = make_source_space(kind, recording.forward, sphere["r0"])
         with mne.use_log_level("ERROR"):
@@ -217,13 +225,15 @@ def make_case(recording):
         evokeds = []
         for nave, tmin, n_times in [(4, -0.1, 12), (9, 0.05, 8)]:
             sources = np.zeros((forward["nsource"], 3, n_times))
-            sources[active] = 3e-8 * rng.standard_normal((4, 3, n_times))
+            sources[active] = amplitude * rng.standard_normal((4, 3, n_times))
             data = forward["sol"]["data"] @ sources.reshape(-1, n_times)
             data += mixing @ rng.standard_normal(data.shape) / np.sqrt(nave)
-            evokeds.append(project(mne.EvokedArray(data, info.copy(), tmin=tmin, nave=nave)))
+            evokeds.append(mne.EvokedArray(data, info.copy(), tmin=tmin, nave=nave))
+        projected = [project(evoked.copy()) for evoked in evokeds]
         return Bunch(
-            evoked=evokeds[0],
-            evokeds=evokeds,
+            unprojected=evokeds[0],
+            evokeds=projected,
+            evoked=projected[0],
             forward=forward,
             noise_cov=noise_cov,
             info=info,
@@ -233,8 +243,8 @@ def make_case(recording):
     return make
 
 
-def project(evoked):
-    """Apply a projector of the magnetometers and the average reference."""
+def project(evoked, apply=True):
+    """Add, and apply, a projector of the magnetometers and the average reference."""
     import mne
 
     names = evoked.ch_names[:48:3]
@@ -243,7 +253,8 @@ def project(evoked):
         data=vector / np.linalg.norm(vector), col_names=names, row_names=None, nrow=1, ncol=16
     )
     evoked.add_proj(mne.Projection(data=data, desc="external field"), verbose="ERROR")
-    return evoked.set_eeg_reference(projection=True, verbose="ERROR").apply_proj(verbose="ERROR")
+    evoked.set_eeg_reference(projection=True, verbose="ERROR")
+    return evoked.apply_proj(verbose="ERROR") if apply else evoked
 
 
 @pytest.fixture(scope="session")
