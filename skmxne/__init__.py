@@ -8,6 +8,7 @@ __version__ = "0.1.0.dev0"
 # takes no time, and who works on arrays never waits for MNE.
 _MODULES = {
     "InverseProblem": "inverse_problem",
+    "MixedNormCV": "model_selection",
     "MixedNormEstimator": "estimator",
     "MixedNormIC": "model_selection",
     "mixed_norm": "drop_in",

@@ -79,33 +79,61 @@ class BaseMixedNorm(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_parameters(params, X.shape[1])
         return X, y, params
 
-    def _store(self, problem, alpha, solution, factors, y_ndim):
-        """Store what was found, for all features."""
-        X = problem.design.X
-        active, coef = problem.to_coef(solution, factors)
-        self.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
-        self.coef_[:, active] = coef
-        if y_ndim == 1:
-            self.coef_ = self.coef_[0]
-        self.debias_scale_ = np.ones(problem.design.n_positions)
-        self.debias_scale_[solution.positions] = factors
-        self.intercept_ = 0.0
-        self.alpha_max_ = problem.alpha_max
-        self.penalty_ = problem.compute_penalty(alpha)
-        self.active_set_ = np.zeros(X.shape[1], dtype=bool)
-        self.active_set_[active] = True
-        self.n_active_ = len(solution.positions)
-        self.dual_gap_ = float(solution.dual_gap)
-        self.objective_ = [float(value) for value in solution.objective]
-        self.n_iter_ = max(solution.n_iter, 1)
-        self.converged_ = solution.converged
 
-    def _warn_if_empty(self, remedy, stacklevel=3):
-        """Warn where no position is active."""
-        if self.n_active_ == 0:
-            warnings.warn(
-                "No position is active, the model is all zero: "
-                + ("X and y do not correlate." if self.alpha_max_ == 0.0 else remedy),
-                UserWarning,
-                stacklevel=stacklevel,
-            )
+def store_model(model, problem, alpha, solution, factors, y_ndim):
+    """Store a solution as the fitted attributes of a model, for all features.
+
+    Parameters
+    ----------
+    model : BaseMixedNorm
+        The model.
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution, before debiasing.
+    factors : ndarray of shape (n_active,)
+        Debiasing factors.
+    y_ndim : {1, 2}
+        Dimensions of the targets.
+    """
+    X = problem.design.X
+    active, coef = problem.to_coef(solution, factors)
+    model.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
+    model.coef_[:, active] = coef
+    if y_ndim == 1:
+        model.coef_ = model.coef_[0]
+    model.debias_scale_ = np.ones(problem.design.n_positions)
+    model.debias_scale_[solution.positions] = factors
+    model.intercept_ = 0.0
+    model.alpha_max_ = problem.alpha_max
+    model.penalty_ = problem.compute_penalty(alpha)
+    model.active_set_ = np.zeros(X.shape[1], dtype=bool)
+    model.active_set_[active] = True
+    model.n_active_ = len(solution.positions)
+    model.dual_gap_ = float(solution.dual_gap)
+    model.objective_ = [float(value) for value in solution.objective]
+    model.n_iter_ = max(solution.n_iter, 1)
+    model.converged_ = solution.converged
+
+
+def warn_if_empty(model, remedy, stacklevel=3):
+    """Warn where no position is active.
+
+    Parameters
+    ----------
+    model : BaseMixedNorm
+        The fitted model.
+    remedy : str
+        What to do where `X` and `y` do correlate.
+    stacklevel : int, default=3
+        As of `warnings.warn`: 3 is the caller's caller.
+    """
+    if model.n_active_ == 0:
+        warnings.warn(
+            "No position is active, the model is all zero: "
+            + ("X and y do not correlate." if model.alpha_max_ == 0.0 else remedy),
+            UserWarning,
+            stacklevel=stacklevel,
+        )

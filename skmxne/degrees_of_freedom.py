@@ -1,4 +1,4 @@
-"""How many parameters a fit has really used: exact degrees of freedom."""
+"""How many parameters a fit has really used: exact degrees of freedom, and criteria of them."""
 
 import numpy as np
 from scipy.linalg import pinvh
@@ -9,30 +9,29 @@ CRITERIA = ("sure", "bic", "gcv", "discrepancy")
 _DEPENDENT = 1e-12
 
 
-def compute_degrees_of_freedom(
-    X, coef, penalty, *, n_orient=1, reweighting_scale=None, target_covariance=None
-):
-    """Compute the degrees of freedom of a mixed-norm fit from its solution.
+def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covariance=None):
+    """Compute the degrees of freedom of a mixed-norm fit, reweighted or not.
 
     They are the divergence of the fit ``y -> X W(y)``: what Stein's unbiased risk estimate (SURE)
     and information criteria need. By the implicit function theorem ``W`` changes with ``y``
     through the Hessian of the objective on the active positions, whose Kronecker structure leaves
-    systems in the features and in the positions of the active set alone. For the group lasso
-    see [1]_.
+    systems in the features and in the positions of the active set alone; for the group lasso see
+    [1]_. Reweighting is a chain of such problems, each with the penalties that the norms of the
+    one before make, and the chain rule goes through all of it: the result is exact after any
+    number of reweightings, before the fixed point as well as there.
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_active * n_orient)
-        Columns of the active positions.
-    coef : ndarray of shape (n_active * n_orient, n_targets)
-        Coefficients of the active positions before debiasing, none of them zero as a block.
-    penalty : float
-        Regularization strength, absolute.
+    X : ndarray of shape (n_samples, n_positions * n_orient)
+        Columns of all positions that are active in the first problem.
+    coefs : list of ndarray of shape (n_positions * n_orient, n_targets)
+        Solution of each convex problem in turn, before debiasing. Blocks that are zero are not
+        active, and stay zero.
+    penalties : list of ndarray of shape (n_positions,)
+        Penalty on the norm of each block in each problem, inversely proportional to the square
+        root of its norm in the problem before. Zero: no regularization.
     n_orient : int, default=1
         Columns of a block.
-    reweighting_scale : float, default=None
-        The amplitude ``u`` of the penalty ``penalty * sum_g sqrt(u ||W_g||_F)``, for a fixed point
-        of the reweighting. None: the convex ``penalty * sum_g ||W_g||_F``.
     target_covariance : ndarray of shape (n_targets, n_targets), default=None
         Covariance ``C`` of the noise across targets, which weights the derivatives:
         ``sum_its C_ts d(X W)_it / dy_is``, the covariance of fit and noise. None: the identity.
@@ -44,55 +43,72 @@ def compute_degrees_of_freedom(
 
     Notes
     -----
-    With ``r_g = ||W_g||_F``, the penalty ``phi(r_g)`` has the Hessian
-    ``c_g (I - k w_g w_g^T / r_g^2)``, where ``c_g = phi'(r_g) / r_g`` and ``k`` is 1 for the norm,
-    3/2 for its square root. With ``A_g = X_g / sqrt(c_g)``, ``K = A A^T``, ``S = I + K``, and
-    ``s_C(Z)`` the sums over the blocks of ``Z * (V C V^T)`` with ``V_g = W_g / r_g``, ::
+    Within one problem let ``r_g = ||W_g||_F``, ``c_g = penalty_g / r_g``, ``P = X^T X + diag(c)``,
+    ``Z_g = X P^-1`` times block ``g`` of ``W``, and ``M = diag(r^2 / c) - s(P^-1)`` with ``s`` the
+    sums of ``P^-1 * (W W^T)`` over the blocks. If ``rho_g`` is the derivative of ``log r_g`` with
+    respect to ``y``, and ``rho'`` that of the problem before (0 for the first), ::
 
-        dof = tr(C) tr(K S^-1) + tr[(s_I(A^T S^-1 A) - (1 - 1/k) I)^+ s_C(A^T S^-2 A)]
+        rho = diag(1 / c) M^+ (Z + diag(r^2) rho' / 2) - rho' / 2
+        dof = tr(C) tr(X P^-1 X^T) + sum_gh M^+_gh <Z_h + r_h^2 rho'_h / 2, Z_g C>
 
-    The first matrix in brackets is, but for its diagonal, the Gram matrix of the fields
-    ``S^-1/2 X_g W_g``. In the convex case it is singular where these are linearly dependent, with
-    columns that occur twice for example: ``W`` may then move without a change of the fit, which
-    the pseudo-inverse leaves out.
+    Only inner products of ``rho`` with the last ``Z C`` are needed. ``M`` is the Gram matrix of
+    the fields ``S^-1/2 X_g W_g / c_g``, ``S = I + X diag(1 / c) X^T``, and is computed as such. It
+    is singular where fields are linearly dependent, with columns that occur twice for example:
+    ``W`` may then move without a change of the fit, which the pseudo-inverse leaves out. Weights
+    that are made of such a ``W`` are as arbitrary; a fixed point does not depend on them.
 
     References
     ----------
     .. [1] Vaiter, Deledalle, Peyré, Fadili & Dossal (2012). The degrees of freedom of the group
        lasso. ICML Workshop on Sparsity, Dictionaries and Projections in Machine Learning.
     """
-    n_active, n_targets = len(coef) // n_orient, coef.shape[1]
-    variance = n_targets if target_covariance is None else np.trace(target_covariance)
-    if n_active == 0:
+    n_positions = X.shape[1] // n_orient
+    variance = coefs[-1].shape[1] if target_covariance is None else np.trace(target_covariance)
+    if not coefs[-1].any():
         return 0.0
-    if penalty == 0.0:
+    if not penalties[-1].any():
         return float(variance * np.linalg.matrix_rank(X))
-    norms = np.sqrt((coef**2).reshape(n_active, -1).sum(axis=1))
-    if reweighting_scale is None:
-        curvature, concavity = penalty / norms, 0.0
-    else:
-        curvature, concavity = penalty * np.sqrt(reweighting_scale) / (2.0 * norms**1.5), 1.0 / 3.0
-
-    roots = np.repeat(np.sqrt(curvature), n_orient)
-    coef = coef / np.repeat(norms, n_orient)[:, None]
-    moved = coef if target_covariance is None else coef @ target_covariance
     # Only X^T X matters: there are no more rows than columns.
-    _, singular_values, right = np.linalg.svd(
-        np.linalg.qr(X / roots, mode="r"), full_matrices=False
-    )
-    hat = singular_values**2 / (1.0 + singular_values**2)
+    X = np.linalg.qr(X, mode="r")
+    problems = [_Linearized(X, *each, n_orient) for each in zip(coefs, penalties, strict=True)]
+    last = problems[-1]
+    moved = last.coef if target_covariance is None else last.coef @ target_covariance
+    rates = np.zeros((n_positions, np.count_nonzero(last.active)))
+    for problem in problems:
+        before = rates[problem.active]
+        gram = _sum_blocks(problem.fit.T @ last.fit * (problem.coef @ moved.T), n_orient)
+        response = problem.inverse @ (gram + 0.5 * problem.norms[:, None] ** 2 * before)
+        rates[problem.active] = response / problem.curvature[:, None] - 0.5 * before
+    return float(variance * last.hat_trace + np.trace(response))
 
-    def sum_blocks(values, moments):
-        matrix = (right.T * values) @ right * moments
-        return matrix.reshape(n_active, n_orient, n_active, n_orient).sum(axis=(1, 3))
 
-    gram = sum_blocks(hat, coef @ coef.T)
-    response = sum_blocks(hat / (1.0 + singular_values**2), moved @ coef.T)
-    # Positions with weak and with strong fields alike.
-    scale = 1.0 / np.sqrt(gram.diagonal() + concavity)
-    system = (gram - concavity * np.eye(n_active)) * scale * scale[:, None]
-    inverse = pinvh(system, atol=0.0, rtol=_DEPENDENT) * scale * scale[:, None]
-    return float(variance * hat.sum() + np.vdot(inverse, response))
+class _Linearized:
+    """One convex problem at its solution: how the active positions answer to the data."""
+
+    def __init__(self, X, coef, penalties, n_orient):
+        norms = np.sqrt((coef**2).reshape(len(penalties), -1).sum(axis=1))
+        self.active = norms > 0.0
+        rows = np.repeat(self.active, n_orient)
+        self.coef, self.norms = coef[rows], norms[self.active]
+        self.curvature = penalties[self.active] / self.norms
+        roots = np.repeat(np.sqrt(self.curvature), n_orient)
+        left, singular_values, right = np.linalg.svd(X[:, rows] / roots, full_matrices=False)
+        hat = singular_values**2 / (1.0 + singular_values**2)
+        self.hat_trace = hat.sum()
+        # X P^-1
+        self.fit = left * (singular_values / (1.0 + singular_values**2)) @ right / roots
+        fields = (right.T * hat) @ right / roots / roots[:, None]
+        gram = _sum_blocks(fields * (self.coef @ self.coef.T), n_orient)
+        # Positions with weak and with strong fields alike.
+        scale = 1.0 / np.sqrt(gram.diagonal())
+        gram *= scale * scale[:, None]
+        self.inverse = pinvh(gram, atol=0.0, rtol=_DEPENDENT) * scale * scale[:, None]
+
+
+def _sum_blocks(matrix, n_orient):
+    """Sum up each ``n_orient`` by ``n_orient`` block."""
+    n_rows, n_columns = (size // n_orient for size in matrix.shape)
+    return matrix.reshape(n_rows, n_orient, n_columns, n_orient).sum(axis=(1, 3))
 
 
 def compute_criterion(criterion, rss, dof, noise_variance, n, n_independent):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .base import BaseMixedNorm
+from .base import BaseMixedNorm, store_model, warn_if_empty
 from .parameters import check_sample_weight, verbosity
 from .path import make_problem, solve_path
 from .threads import single_threaded_blas
@@ -203,7 +203,7 @@ class MixedNormEstimator(BaseMixedNorm):
             problem = make_problem(X, y, params, sample_weight)
             start = self._get_start(problem)
             ((solution, factors),) = solve_path(problem, [self.alpha], params, start)
-        self._store(problem, self.alpha, solution, factors, y.ndim)
+        store_model(self, problem, self.alpha, solution, factors, y.ndim)
         self._warn()
         return self
 
@@ -229,4 +229,4 @@ class MixedNormEstimator(BaseMixedNorm):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self._warn_if_empty("lower alpha.", stacklevel=4)
+        warn_if_empty(self, "lower alpha.", stacklevel=4)

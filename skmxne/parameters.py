@@ -163,7 +163,13 @@ def check_target_covariance(target_covariance, n_targets):
     """
     if target_covariance is None:
         return None
-    covariance = check_array(target_covariance, dtype=np.float64, input_name="target_covariance")
+    covariance = check_array(
+        target_covariance,
+        dtype=np.float64,
+        ensure_2d=False,
+        allow_nd=True,
+        input_name="target_covariance",
+    )
     if covariance.shape != (n_targets, n_targets):
         raise ValueError(
             f"target_covariance has shape {covariance.shape}, but y has {n_targets} targets: give "

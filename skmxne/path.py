@@ -158,6 +158,27 @@ def warn_if_missed(n_missed, of, params):
         )
 
 
+def warn_if_smallest(alpha, alphas, eps):
+    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
+
+    Parameters
+    ----------
+    alpha : float
+        The choice.
+    alphas : ndarray of shape (n_alphas,)
+        What there was to choose from, in descending order.
+    eps : float
+        Ratio of the smallest alpha of a grid to 100 percent.
+    """
+    if alpha == alphas[-1] > 0.0:
+        warnings.warn(
+            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
+            f"eps={eps:g}, or pass smaller alphas.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def make_problem(X, y, params, sample_weight=None):
     """Make the problem that the parameters of an estimator describe.
 
@@ -213,15 +234,51 @@ def solve_path(problem, alphas, params, start=None):
     factors : ndarray of shape (n_active,)
         Debiasing factors of the active positions, ones if not asked for.
     """
-    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
-    options = {name: params[name] for name in names}
     for alpha in alphas:
-        solution, start = problem.solve(alpha, start, **options)
-        factors = np.ones(len(solution.positions))
-        # Without penalty nothing is shrunk.
-        if params["debias"] and alpha > 0:
-            factors = problem.debias(solution)
-        yield solution, factors
+        solution, start = problem.solve(alpha, start, **pick_options(params))
+        yield solution, compute_factors(problem, alpha, solution, params)
+
+
+def pick_options(params):
+    """Return the parameters that `MixedNormProblem.solve` takes.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    options : dict
+        Some of them.
+    """
+    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
+    return {name: params[name] for name in names}
+
+
+def compute_factors(problem, alpha, solution, params):
+    """Compute the debiasing factors that the parameters of an estimator ask for.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_active,)
+        Debiasing factors of the active positions, ones if not asked for.
+    """
+    # Without penalty nothing is shrunk.
+    if params["debias"] and alpha > 0:
+        return problem.debias(solution)
+    return np.ones(len(solution.positions))
 
 
 def _to_sparse(active, coef, n_features):

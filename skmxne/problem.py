@@ -7,8 +7,8 @@ from .debiasing import compute_debiasing
 from .degrees_of_freedom import compute_degrees_of_freedom
 from .design import BlockDesign
 from .least_squares import solve_least_squares
-from .objective import compute_columns
-from .reweighting import solve_reweighted
+from .objective import compute_block_norms, compute_columns
+from .reweighting import _reweight, solve_reweighted
 
 
 class MixedNormProblem:
@@ -100,43 +100,66 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
-    def compute_rss_and_dof(self, solution, alpha, *, n_mxne_iter=1, target_covariance=None):
+    def compute_rss_and_dof(self, alpha, solution, first, *, target_covariance=None, **options):
         """Compute the residual sum of squares and the degrees of freedom of a solution.
 
         Parameters
         ----------
-        solution : Solution
-            What `solve` returned.
         alpha : float
             Penalty in percent of `alpha_max`.
-        n_mxne_iter : int, default=1
-            Convex problems solved; more than one are taken for a fixed point of the reweighting.
+        solution, first : Solution
+            What `solve` returned.
         target_covariance : ndarray of shape (n_targets, n_targets), default=None
             As for `compute_degrees_of_freedom`. None: the identity.
+        **options : dict
+            Options of `solve`.
 
         Returns
         -------
         rss : float
             Residual sum of squares.
         dof : float
-            Degrees of freedom. A basis of limited rank counts as given.
+            Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
+            limited rank count as given.
         """
-        columns, coef = self.design.columns(solution.positions), solution.coef
-        residual = self.y - columns @ coef
+        residual = self.y - self.design.columns(solution.positions) @ solution.coef
+        columns = self.design.columns(first.positions)
+        # Nothing was reweighted in a model that has a single problem.
+        n_problems = 1 if solution is first else len(solution.objective)
+        coefs, penalties = self._retrace(
+            first, columns, self.compute_penalty(alpha), n_problems, **options
+        )
         if self.power_left_out:
             if target_covariance is not None:
                 target_covariance = self.basis @ target_covariance @ self.basis.T
         elif self.basis is not None:
-            coef = coef @ self.basis
+            coefs = [coef @ self.basis for coef in coefs]
         dof = compute_degrees_of_freedom(
-            columns,
-            coef,
-            self.compute_penalty(alpha),
+            *(columns, coefs, penalties),
             n_orient=self.design.n_orient,
-            reweighting_scale=self.reweighting_scale if n_mxne_iter > 1 else None,
             target_covariance=target_covariance,
         )
         return float(np.vdot(residual, residual)) + self.power_left_out, dof
+
+    def _retrace(self, first, columns, penalty, n_problems, *, n_mxne_iter=1, **options):
+        """Go through a reweighting again, for all that lies between its ends.
+
+        Returns the coefficients and the penalties of each convex problem.
+        """
+        n_orient, scale, solution = self.design.n_orient, self.reweighting_scale, first
+        coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
+        active = np.arange(len(first.coef))
+        while len(coefs) < n_problems:
+            norms = compute_block_norms(coefs[-1], n_orient)
+            with np.errstate(divide="ignore"):
+                penalties.append(0.5 * penalty * np.sqrt(scale / norms))
+            solution, kept = _reweight(
+                columns[:, active], self.y, penalty, solution, n_orient, scale, **options
+            )
+            active = active[kept]
+            coefs.append(np.zeros_like(first.coef))
+            coefs[-1][active] = solution.coef
+        return coefs, penalties
 
     def to_coef(self, solution, factors=1.0):
         """Turn a solution into coefficients for ``X`` and ``y`` as they were given.

@@ -1,14 +1,24 @@
-"""Choosing alpha: criteria against their definitions, and what scikit-learn expects."""
+"""Choosing alpha: criteria and folds against their definitions, and what scikit-learn expects."""
 
+import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmxne import MixedNormEstimator, MixedNormIC
-from skmxne.degrees_of_freedom import CRITERIA, compute_degrees_of_freedom
+from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC
+from skmxne.datasets import make_recording
+from skmxne.degrees_of_freedom import CRITERIA
 
 SIZES = dict(n_samples=40, n_positions=60, n_targets=6, n_active=3, noise=1.0)
 ALPHAS = [80.0, 60.0, 40.0, 30.0, 20.0, 12.0, 8.0]
@@ -35,6 +45,9 @@ def forgive_choice():
         MixedNormIC(criterion="sure", n_mxne_iter=1),
         MixedNormIC(criterion="gcv", noise_variance=None, n_mxne_iter=1),
         MixedNormIC(criterion="discrepancy", noise_variance=None),
+        MixedNormCV(),
+        MixedNormCV(alphas=5, n_mxne_iter=3, tol=1e-10, one_standard_error=True),
+        MixedNormCV(scoring="neg_mean_absolute_error", n_jobs=2, alphas=4),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
@@ -46,21 +59,37 @@ def test_scikit_learn_checks(estimator, check):
 # The criteria
 
 
+def compute_dof(X, coef, n_orient, curvature, excess):
+    """Compute degrees of freedom by a system in the features, without the code of the package.
+
+    The penalty on a block of norm r has the Hessian curvature * (I - excess * w w^T / r^2).
+    """
+    norms = np.linalg.norm(coef.reshape(len(curvature), -1), axis=1)
+    inverse = np.linalg.inv(X.T @ X + np.diag(np.repeat(curvature, n_orient)))
+    hat = inverse @ X.T @ X
+
+    def sum_blocks(matrix):
+        blocks = (matrix * (coef @ coef.T)).reshape(len(norms), n_orient, len(norms), n_orient)
+        return blocks.sum(axis=(1, 3))
+
+    system = np.diag(norms**2 / (excess * curvature)) - sum_blocks(inverse)
+    moved = np.linalg.solve(system, sum_blocks(hat @ inverse))
+    return coef.shape[1] * np.trace(hat) + np.trace(moved)
+
+
 def refit(X, y, alpha, n_mxne_iter, n_orient):
-    """Return RSS and dof of the estimator, before debiasing."""
+    """Return RSS and dof of the estimator, before debiasing, at a fixed point if reweighted."""
     estimator = MixedNormEstimator(
         alpha, n_orient=n_orient, n_mxne_iter=n_mxne_iter, debias=False, tol=1e-12
     ).fit(X, y)
-    scale = estimator.alpha_max_ / max(
-        np.linalg.norm(X[:, g : g + n_orient], 2) ** 2 for g in range(0, X.shape[1], n_orient)
-    )
-    dof = compute_degrees_of_freedom(
-        X[:, estimator.active_set_],
-        estimator.coef_[:, estimator.active_set_].T,
-        estimator.penalty_,
-        n_orient=n_orient,
-        reweighting_scale=scale if n_mxne_iter > 1 else None,
-    )
+    coef = estimator.coef_[:, estimator.active_set_].T
+    norms = np.linalg.norm(coef.reshape(estimator.n_active_, -1), axis=1)
+    curvature, excess = estimator.penalty_ / norms, 1.0
+    if n_mxne_iter > 1:
+        blocks = [X[:, g : g + n_orient] for g in range(0, X.shape[1], n_orient)]
+        scale = estimator.alpha_max_ / max(np.linalg.norm(block, 2) ** 2 for block in blocks)
+        curvature, excess = curvature * np.sqrt(scale / norms) / 2, 1.5
+    dof = compute_dof(X[:, estimator.active_set_], coef, n_orient, curvature, excess)
     return np.sum((y - estimator.predict(X)) ** 2), dof
 
 
@@ -74,7 +103,7 @@ DEFINITIONS = {
 
 @n_orients
 @criteria
-@pytest.mark.parametrize("n_mxne_iter", [1, 100])
+@pytest.mark.parametrize("n_mxne_iter", [1, 300])
 @pytest.mark.parametrize("noise_variance", [2.0, None])
 def test_criterion_is_what_its_definition_makes_of_refits(
     make_data, criterion, n_mxne_iter, n_orient, noise_variance
@@ -124,3 +153,407 @@ def test_model_is_the_estimator_at_the_alpha_chosen(make_data, n_orient, n_mxne_
     assert model.converged_
     ours, its = ({name for name in vars(fit) if name.endswith("_")} for fit in (model, expected))
     assert its < ours
+
+
+@pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest", "ignore:No position is active")
+@pytest.mark.parametrize("n_mxne_iter", [1, 3])
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_sure_estimates_the_risk(make_problem, n_mxne_iter, correlation):
+    """The mean over draws of the noise, at the same penalty and the same scale."""
+    X, mean = make_problem(15, 30, n_orient=2, n_targets=4, n_active=2, noise=0.0)
+    rng, noise_variance = np.random.default_rng(0), 4.0
+    covariance = correlation ** np.abs(np.subtract.outer(np.arange(4), np.arange(4)))
+    root = np.sqrt(noise_variance) * np.linalg.cholesky(covariance)
+    model = MixedNormIC(
+        criterion="sure",
+        noise_variance=noise_variance,
+        target_covariance=covariance,
+        n_orient=2,
+        n_mxne_iter=n_mxne_iter,
+        reweighting_scale=1.0,
+        tol=1e-10,
+        debias=False,
+    )
+    estimates, losses, naive = [], [], []
+    for _ in range(200):
+        y = mean + rng.standard_normal(mean.shape) @ root.T
+        alpha_max = np.linalg.norm((X.T @ y).reshape(30, -1), axis=1).max()
+        model.set_params(alphas=[100 * 25.0 / alpha_max]).fit(X, y)
+        estimates.append(model.criterion_[0])
+        losses.append(np.sum((model.predict(X) - mean) ** 2))
+        model.set_params(target_covariance=None).fit(X, y)
+        naive.append(model.criterion_[0])
+        model.set_params(target_covariance=covariance)
+    standard_error = np.std(np.subtract(estimates, losses)) / np.sqrt(len(losses))
+    assert abs(np.mean(estimates) - np.mean(losses)) < 3 * standard_error
+    assert standard_error < 0.1 * np.mean(losses)
+    if correlation:
+        assert np.mean(naive) - np.mean(losses) < -5 * standard_error
+
+
+def test_covariance_of_targets_in_the_criteria(make_data):
+    X, y = make_data()
+    covariance = 2.0 * 0.9 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    n = len(X) * np.trace(covariance)
+    n_independent = len(X) * np.trace(covariance) ** 2 / np.sum(covariance**2)
+    assert n_independent < y.size / 2
+    for criterion, definition in DEFINITIONS.items():
+        model = MixedNormIC(criterion=criterion, target_covariance=covariance, eps=0.02).fit(X, y)
+        rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
+        if criterion == "bic":
+            expected = rss + np.log(n_independent) * dof
+        else:
+            expected = definition(rss, dof, n, 1.0)
+        assert_allclose(model.criterion_, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize(("X_scale", "y_scale"), [(1e8, 1e-9), (1e-12, 1e6)])
+def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_scale, y_scale):
+    X, y = make_data(3)
+    model = MixedNormIC(criterion=criterion, n_orient=3, eps=0.02, tol=1e-8)
+    plain = clone(model).fit(X, y)
+    scaled = model.set_params(noise_variance=y_scale**2).fit(X_scale * X, y_scale * y)
+    assert scaled.alpha_ == plain.alpha_
+    assert_allclose(scaled.degrees_of_freedom_, plain.degrees_of_freedom_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
+    """The recipe of the docstring."""
+    recording = make_recording(
+        n_sources=1 + seed, autocorrelation=0.9, amplitude=25e-9, random_state=seed
+    )
+    evoked, epochs = (data.copy().crop(0.05, 0.35) for data in (recording.evoked, recording.epochs))
+    problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov, loose=0)
+    noise = epochs.get_data()
+    noise = problem.whitener @ (noise - noise.mean(axis=0))
+    covariance = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
+    white = MixedNormIC().fit(problem.X, problem.y)
+    model = MixedNormIC(target_covariance=covariance).fit(problem.X, problem.y)
+    assert model.n_active_ == 1 + seed < white.n_active_
+    assert len(problem.to_dipoles(model)) == 1 + seed
+
+
+# Cross-validation
+
+FOLDS = KFold(5, shuffle=True, random_state=0)
+
+
+@pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
+@n_orients
+@pytest.mark.parametrize("n_mxne_iter", [1, 4])
+@pytest.mark.parametrize("scoring", [None, "r2", "neg_median_absolute_error"])
+@pytest.mark.parametrize("cv", [None, 3, ShuffleSplit(4, random_state=0)])
+def test_choice_is_that_of_a_grid_search(make_data, n_orient, n_mxne_iter, scoring, cv):
+    X, y = make_data(n_orient)
+    params = dict(n_orient=n_orient, n_mxne_iter=n_mxne_iter, tol=1e-9)
+    if scoring == "neg_median_absolute_error":
+        y = y[:, 0]
+    search = GridSearchCV(
+        MixedNormEstimator(**params),
+        {"alpha": ALPHAS},
+        cv=FOLDS if cv is None else cv,
+        scoring=scoring or "neg_mean_squared_error",
+    ).fit(X, y)
+
+    model = MixedNormCV(alphas=ALPHAS, scoring=scoring, cv=cv, **params).fit(X, y)
+
+    results = search.cv_results_
+    expected = np.transpose([results[f"split{k}_test_score"] for k in range(search.n_splits_)])
+    scores = -model.mse_path_ if scoring is None else model.score_path_
+    assert hasattr(model, "score_path_") == (scoring is not None)
+    assert model.mse_path_.shape == expected.shape
+    assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
+    assert model.alpha_ == search.best_params_["alpha"]
+    assert_array_equal(model.coef_, search.best_estimator_.coef_)
+
+
+def test_error_is_that_of_every_fold(make_data):
+    X, y = make_data(3)
+    model = MixedNormCV(n_orient=3, alphas=ALPHAS, tol=1e-10).fit(X, y)
+    for k, (train, test) in enumerate(FOLDS.split(X)):
+        for row, alpha in zip(model.mse_path_, ALPHAS, strict=True):
+            estimator = MixedNormEstimator(alpha, n_orient=3, tol=1e-10).fit(X[train], y[train])
+            expected = mean_squared_error(y[test], estimator.predict(X[test]))
+            assert row[k] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("n_mxne_iter", [1, 4])
+def test_model_is_the_estimator_at_the_alpha_of_the_folds(make_data, n_mxne_iter):
+    X, y = make_data(3)
+    params = dict(n_orient=3, n_mxne_iter=n_mxne_iter)
+    model = MixedNormCV(**params).fit(X, y)
+    expected = MixedNormEstimator(model.alpha_, **params).fit(X, y)
+    fitted = {name: value for name, value in vars(expected).items() if name.endswith("_")}
+    for name, value in fitted.items():
+        assert_array_equal(getattr(model, name), value)
+    assert set(vars(model)) - set(vars(expected)) >= {"alpha_", "alphas_", "mse_path_"}
+
+
+def test_one_standard_error_takes_the_largest_alpha_within_it(make_data):
+    X, y = make_data(noise=0.3)
+    best = MixedNormCV(alphas=ALPHAS).fit(X, y)
+    model = MixedNormCV(alphas=ALPHAS, one_standard_error=True).fit(X, y)
+    means = model.mse_path_.mean(axis=1)
+    k = means.argmin()
+    bound = means[k] + np.std(model.mse_path_[k], ddof=1) / np.sqrt(5)
+    assert model.alpha_ == max(a for a, m in zip(ALPHAS, means, strict=True) if m <= bound)
+    assert model.alpha_ > best.alpha_ == ALPHAS[k]
+    assert_array_equal(model.mse_path_, best.mse_path_)
+
+
+def test_number_of_jobs_does_not_matter(make_data):
+    X, y = make_data(3)
+    fits = [MixedNormCV(n_orient=3, n_jobs=n).fit(X, y) for n in (None, 2)]
+    assert_array_equal(fits[0].mse_path_, fits[1].mse_path_)
+    assert_array_equal(fits[0].coef_, fits[1].coef_)
+
+
+def test_callable_as_scoring_sees_fitted_estimators(make_data):
+    X, y = make_data(3)
+    seen = []
+
+    def score(estimator, X, y):
+        seen.append((estimator.alpha, estimator.n_active_, estimator.n_features_in_))
+        return -np.abs(y - estimator.predict(X)).max()
+
+    model = MixedNormCV(n_orient=3, alphas=[60, 30], cv=2, scoring=score)
+    model.fit(X, y)
+    assert [alpha for alpha, _, _ in seen] == [60, 30, 60, 30]
+    assert all(n_active > 0 and n == X.shape[1] for _, n_active, n in seen)
+
+
+# Groups and sample weights
+
+
+def split_by(groups):
+    return [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in np.unique(groups)]
+
+
+@pytest.mark.parametrize("enable_metadata_routing", [False, True])
+def test_groups_go_to_the_splitter(make_data, enable_metadata_routing):
+    X, y = make_data()
+    groups = np.arange(len(X)) % 4
+    expected = MixedNormCV(cv=split_by(groups)).fit(X, y)
+    model = MixedNormCV(cv=GroupKFold(4))
+    with config_context(enable_metadata_routing=enable_metadata_routing):
+        model.fit(X, y, groups)
+    assert_allclose(np.sort(model.mse_path_), np.sort(expected.mse_path_), rtol=1e-10)
+    with pytest.raises(ValueError, match="'groups' parameter should not be None"):
+        model.fit(X, y)
+
+
+def test_groups_are_routed_through_a_pipeline(make_data):
+    X, y = make_data()
+    groups = np.arange(len(X)) % 4
+    model = MixedNormCV(cv=GroupKFold(4))
+    expected = clone(model).fit(X, y, groups)
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline("passthrough", model).fit(X, y, groups=groups)
+    assert_array_equal(pipeline[-1].mse_path_, expected.mse_path_)
+
+
+def test_sample_weights_are_routed_if_requested(make_data):
+    X, y = make_data()
+    weight = np.linspace(0.1, 1.0, len(X))
+    expected = MixedNormCV().fit(X, y, sample_weight=weight)
+    with config_context(enable_metadata_routing=True):
+        model = MixedNormCV().set_fit_request(sample_weight=True)
+        pipeline = make_pipeline("passthrough", model).fit(X, y, sample_weight=weight)
+    assert_array_equal(pipeline[-1].mse_path_, expected.mse_path_)
+
+
+def test_groups_that_no_splitter_takes_are_told(make_data):
+    X, y = make_data()
+    with pytest.warns(UserWarning, match="groups parameter is ignored by KFold"):
+        MixedNormCV().fit(X, y, groups=np.arange(len(X)))
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+def test_sample_weights_repeat_samples_in_folds_and_scores(make_data, scoring):
+    X, y = make_data()
+    repeats = np.random.default_rng(0).integers(0, 4, len(X))
+    groups = np.arange(len(X)) % 4
+    params = dict(scoring=scoring, tol=1e-10, alphas=ALPHAS)
+    weighted = MixedNormCV(cv=split_by(groups), **params).fit(X, y, sample_weight=repeats)
+    repeated = MixedNormCV(cv=split_by(groups.repeat(repeats)), **params)
+    repeated.fit(X.repeat(repeats, axis=0), y.repeat(repeats, axis=0))
+    assert_allclose(weighted.mse_path_, repeated.mse_path_, rtol=1e-6)
+    if scoring:
+        assert_allclose(weighted.score_path_, repeated.score_path_, rtol=1e-6)
+    assert weighted.alpha_ == repeated.alpha_
+
+
+# Both
+
+models = pytest.mark.parametrize("model", [MixedNormCV(cv=3), MixedNormIC()], ids=["CV", "IC"])
+
+
+@models
+def test_single_precision_stays_single(make_data, model):
+    X, y = (array.astype(np.float32) for array in make_data())
+    single = clone(model).fit(X, y)
+    double = clone(model).fit(X.astype(float), y.astype(float))
+    assert single.coef_.dtype == np.float32
+    assert single.alpha_ == double.alpha_
+    assert_allclose(single.coef_, double.coef_, rtol=1e-3, atol=1e-4)
+
+
+@models
+def test_one_target_has_the_shape_it_comes_in(make_data, model):
+    X, y = make_data(n_targets=1)
+    flat, column = clone(model).fit(X, y), clone(model).fit(X, y[:, None])
+    assert flat.coef_.shape == (X.shape[1],)
+    assert flat.predict(X).shape == (len(X),)
+    assert column.predict(X).shape == (len(X), 1)
+    assert_array_equal(flat.coef_, column.coef_[0])
+    assert flat.alpha_ == column.alpha_
+
+
+@models
+def test_data_frames(make_data, model):
+    X, y = make_data()
+    frame = pd.DataFrame(X, columns=[f"position {g}" for g in range(X.shape[1])])
+    fitted = clone(model).fit(frame, pd.DataFrame(y))
+    assert_array_equal(fitted.feature_names_in_, frame.columns)
+    # Their memory is laid out another way, and products round in another way.
+    assert_allclose(fitted.coef_, clone(model).fit(X, y).coef_, rtol=1e-6, atol=1e-8)
+    assert_allclose(fitted.predict(frame), X @ fitted.coef_.T, rtol=1e-10)
+
+
+@models
+def test_clone_and_pickle(make_data, model):
+    X, y = make_data()
+    fitted = clone(model).fit(X, y)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(loaded.predict(X), fitted.predict(X))
+    assert not hasattr(clone(fitted), "coef_")
+    assert_array_equal(clone(fitted).fit(X, y).coef_, fitted.coef_)
+
+
+@models
+def test_in_a_pipeline(make_data, model):
+    X, y = make_data()
+    pipeline = make_pipeline(MaxAbsScaler(), clone(model)).fit(X, y)
+    expected = clone(model).fit(X / np.abs(X).max(axis=0), y)
+    assert pipeline[-1].alpha_ == expected.alpha_
+    assert_allclose(pipeline.predict(X), expected.predict(X / np.abs(X).max(axis=0)), rtol=1e-10)
+
+
+@models
+def test_data_are_not_changed(make_data, model):
+    arrays = [array.copy() for array in make_data()]
+    before = [array.copy() for array in arrays]
+    for array in arrays:
+        array.flags.writeable = False
+    clone(model).fit(*arrays)
+    for array, copy in zip(arrays, before, strict=True):
+        assert_array_equal(array, copy)
+
+
+@models
+def test_smallest_alpha_of_the_grid_is_told(make_data, model):
+    X, y = make_data(noise=0.01)
+    model = clone(model).set_params(alphas=3, eps=0.5)
+    if isinstance(model, MixedNormIC):
+        model.set_params(noise_variance=1e-4)
+    match = r"alpha_=50 is the smallest of the grid.* lower eps=0.5"
+    with pytest.warns(UserWarning, match=match) as record:
+        model.fit(X, y)
+    assert [warning.filename for warning in record] == [__file__]
+    assert model.alpha_ == 50
+
+
+@models
+def test_nothing_to_find(make_data, model):
+    X, y = make_data()
+    with pytest.warns(UserWarning, match="No position is active.*do not correlate") as record:
+        fitted = clone(model).fit(X, 0.0 * y)
+    assert [warning.filename for warning in record] == [__file__]
+    assert not fitted.coef_.any()
+    assert fitted.alpha_ == 99
+
+
+@models
+def test_unreached_tolerance_is_told_once(make_data, model):
+    X, y = make_data()
+    model = clone(model).set_params(maxit=1, tol=1e-12, alphas=[30, 20])
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    (told,) = [str(w.message) for w in record if w.category is ConvergenceWarning]
+    n_fits = "2 of 2 alphas" if isinstance(model, MixedNormIC) else "7 of 7 fits"
+    assert f"below tol=1e-12 of ||y||^2 at {n_fits}: increase maxit=1," in told
+
+
+REFUSED = [
+    (MixedNormIC(criterion="aic"), ValueError, r"criterion='aic' is unknown: use one of \['sure'"),
+    (MixedNormIC(criterion=None), ValueError, "criterion=None is unknown"),
+    (MixedNormIC(noise_variance=0), ValueError, r"noise_variance must be in \(0, inf\)"),
+    (MixedNormIC(noise_variance="1"), TypeError, "noise_variance must be a number or None"),
+    (MixedNormIC(target_covariance=np.eye(2)), ValueError, r"target_covariance has shape \(2, 2\)"),
+    (MixedNormIC(target_covariance=np.ones(6)), ValueError, r"target_covariance has shape \(6,\)"),
+    (MixedNormIC(target_covariance=-np.eye(6)), ValueError, "target_covariance must be a cov"),
+    (MixedNormIC(target_covariance=np.tri(6)), ValueError, "target_covariance must be a cov"),
+    (MixedNormIC(target_covariance=np.zeros((6, 6))), ValueError, "not zero throughout"),
+    (MixedNormIC(target_covariance=np.full((6, 6), np.nan)), ValueError, "target_covariance cont"),
+    (MixedNormIC(alphas=0), ValueError, "alphas must be at least one"),
+    (MixedNormIC(eps=2), ValueError, "eps must be in"),
+    (MixedNormIC(n_orient=7), ValueError, "n_orient=7 does not divide"),
+    (MixedNormIC(n_mxne_iter=0), ValueError, "n_mxne_iter must be"),
+    (MixedNormCV(alphas=[100]), ValueError, r"\[0, 100\)"),
+    (MixedNormCV(eps=None), TypeError, "eps must be a number"),
+    (MixedNormCV(cv=1), ValueError, "n_splits=1"),
+    (MixedNormCV(cv="5"), ValueError, "Expected `cv`"),
+    (MixedNormCV(cv=[]), ValueError, "cv gives no fold"),
+    (MixedNormCV(scoring="best"), ValueError, "scoring"),
+    (MixedNormCV(scoring=["r2"]), TypeError, "scoring must be the name of a score"),
+    (MixedNormCV(scoring=lambda *_: np.nan), ValueError, "scoring=.* is not finite"),
+    (MixedNormCV(one_standard_error=1), TypeError, "one_standard_error must be True or False"),
+    (
+        MixedNormCV(one_standard_error=True, cv=ShuffleSplit(1)),
+        ValueError,
+        "one_standard_error=True needs more than one fold",
+    ),
+    (MixedNormCV(weights=[1.0]), ValueError, "weights has shape"),
+    (MixedNormCV(solver="lars"), ValueError, "solver='lars'"),
+]
+
+
+@pytest.mark.parametrize(("model", "error", "match"), REFUSED)
+def test_bad_parameter_is_refused_by_name(make_data, model, error, match):
+    with pytest.raises(error, match=match):
+        clone(model).fit(*make_data())
+
+
+def test_no_noise_to_estimate(make_problem):
+    X, y = make_problem(20, 100, n_targets=1, noise=1.0)
+    model = MixedNormIC(noise_variance=None, n_mxne_iter=1, alphas=[50, 0])
+    with pytest.raises(ValueError, match=r"noise_variance=None has nothing to estimate .* alpha=0"):
+        model.fit(X, y)
+
+
+def test_bad_sample_weights(make_data):
+    X, y = make_data()
+    with pytest.raises(ValueError, match=r"sample_weight has shape \(3,\)"):
+        MixedNormCV().fit(X, y, sample_weight=np.ones(3))
+    weight = np.r_[np.zeros(10), np.ones(30)]
+    with pytest.raises(ValueError, match="sample_weight is zero throughout a fold"):
+        MixedNormCV(cv=4).fit(X, y, sample_weight=weight)
+
+
+@models
+def test_data_that_are_not_finite_are_refused(make_data, model):
+    X, y = make_data()
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        clone(model).fit(np.full_like(X, np.nan), y)
+
+
+@models
+def test_parameters_are_those_of_the_estimator(model):
+    ours, its = model.get_params(), MixedNormEstimator().get_params()
+    assert set(its) - set(ours) == {"alpha", "warm_start"}
+    shared = set(its) & set(ours) - {"n_mxne_iter"}
+    assert {name: ours[name] for name in shared} == {name: its[name] for name in shared}
+    assert model.n_mxne_iter == (10 if isinstance(model, MixedNormIC) else 1)

@@ -1,14 +1,19 @@
-"""Choosing alpha: by an information criterion, or by cross-validation, on a warm-started path."""
-
-import warnings
+"""Alpha by an information criterion."""
 
 import numpy as np
 
-from .base import BaseMixedNorm
-from .degrees_of_freedom import compute_criterion
-from .parameters import check_target_covariance, verbosity
-from .path import check_alphas, make_problem, solve_path, warn_if_missed
-from .threads import single_threaded_blas
+from ..base import BaseMixedNorm, store_model, warn_if_empty
+from ..degrees_of_freedom import compute_criterion
+from ..parameters import check_target_covariance, verbosity
+from ..path import (
+    check_alphas,
+    compute_factors,
+    make_problem,
+    pick_options,
+    warn_if_missed,
+    warn_if_smallest,
+)
+from ..threads import single_threaded_blas
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -27,13 +32,13 @@ class MixedNormIC(BaseMixedNorm):
     Parameters
     ----------
     criterion : {"sure", "bic", "gcv", "discrepancy"}, default="bic"
-        What chooses alpha. The two first assume that `noise_variance` is right.
+        What chooses alpha. All but "gcv" take `noise_variance` at its word.
     noise_variance : float or None, default=1.0
         Variance of the noise of ``y``: 1 for the whitened data of an `InverseProblem`. None
         estimates it as ``RSS / (n - dof)`` at the smallest alpha.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
         Covariance of the noise across targets, in units of `noise_variance`: of the times of a
-        low-passed recording for example. None: independent noise of the same variance.
+        low-passed recording for example, see below. None: independent noise of one variance.
     alphas : int or array-like of shape (n_alphas,), default=20
         Percentages to choose from; an int for so many in a geometric grid from 99 down to
         ``100 * eps``.
@@ -74,19 +79,22 @@ class MixedNormIC(BaseMixedNorm):
 
     Notes
     -----
-    Degrees of freedom are the divergence of the fit: of the convex estimate with
-    ``n_mxne_iter=1``, of the non-convex one at a fixed point of the reweighting otherwise. Ten
-    iterations come close enough to it but at an alpha where a position is about to vanish; with
-    two or three, the weights still follow the data less than at a fixed point, and the value is
-    an approximation. The non-convex estimate jumps where a position enters. No divergence sees
-    jumps, so that "sure" is unbiased in the convex case only, and too small by what jumps add [4]_.
+    Degrees of freedom are the divergence of the fit after the reweightings that were made, exactly,
+    whether or not these have reached a fixed point; `penalty_` and the scale of the reweighting
+    count as given. In the mean over the noise "sure" is the risk. The closer to a fixed point,
+    the steeper the fit rises where a position enters, up to a jump: at most data the divergence
+    is then smaller than its mean, which few data make up for [4]_. BIC asks for more anyway.
 
-    Noise of low-passed recordings is correlated in time: the fit follows it more than the same
-    noise without correlation, and there is less to judge the fit by. With `target_covariance`
-    ``C``, dof is the covariance of fit and noise in units of ``s2``, ``n`` becomes
-    ``n_samples * tr(C)``, and BIC takes the logarithm of ``n_samples * tr(C)^2 / tr(C^2)``. The
-    baseline of the whitened data has ``C``, as the mean of its autocorrelation over rows at least.
-    Decimating a recording to about twice its low-pass frequency makes the noise close to white.
+    Noise of low-passed recordings is correlated in time, and stronger the farther from the baseline
+    that was subtracted: taken for white noise of variance 1, it makes all criteria keep too many
+    positions. With `target_covariance` ``C``, dof is the covariance of fit and noise in units of
+    ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
+    ``n_samples * tr(C)^2 / tr(C^2)``. The trials of an average have ``C``, with epochs of
+    the channels and the times of the `InverseProblem`::
+
+        noise = epochs.get_data()
+        noise = problem.whitener @ (noise - noise.mean(axis=0))
+        C = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
 
     References
     ----------
@@ -186,22 +194,30 @@ class MixedNormIC(BaseMixedNorm):
         covariance = check_target_covariance(self.target_covariance, y.size // len(y))
         with verbosity(self.verbose), single_threaded_blas():
             problem = make_problem(X, y, params)
-            models = list(solve_path(problem, self.alphas_, params))
-            judged = [
-                problem.compute_rss_and_dof(
-                    *(solution, alpha), n_mxne_iter=self.n_mxne_iter, target_covariance=covariance
-                )
-                for alpha, (solution, _) in zip(self.alphas_, models, strict=True)
-            ]
-        self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.array(judged).T
-        best = self._choose(y.size, len(y), covariance)
-        self.alpha_ = float(self.alphas_[best])
-        self._store(problem, self.alpha_, *models[best], y.ndim)
-        n_missed = sum(not solution.converged for solution, _ in models)
-        warn_if_missed(n_missed, f"{len(models)} alphas", params)
-        _warn_at_edge(self)
-        self._warn_if_empty("the criterion finds no more than noise. Check noise_variance.")
+            solutions, judged = self._solve(problem, covariance, pick_options(params))
+            self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.transpose(judged)
+            best = self._choose(y.size, len(y), covariance)
+            self.alpha_ = float(self.alphas_[best])
+            factors = compute_factors(problem, self.alpha_, solutions[best], params)
+        store_model(self, problem, self.alpha_, solutions[best], factors, y.ndim)
+        n_missed = sum(not solution.converged for solution in solutions)
+        warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
+        warn_if_smallest(self.alpha_, self.alphas_, self.eps)
+        warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
+
+    def _solve(self, problem, covariance, options):
+        """Return the solutions of the path, and the RSS and dof of each."""
+        solutions, judged, first = [], [], None
+        for alpha in self.alphas_:
+            solution, first = problem.solve(alpha, first, **options)
+            solutions.append(solution)
+            judged.append(
+                problem.compute_rss_and_dof(
+                    *(alpha, solution, first), target_covariance=covariance, **options
+                )
+            )
+        return solutions, judged
 
     def _choose(self, n, n_samples, covariance):
         """Compute the criterion, and return the index of the best alpha."""
@@ -228,14 +244,3 @@ class MixedNormIC(BaseMixedNorm):
             return np.argmin(self.criterion_)
         reached = self.criterion_ <= 0.0
         return np.argmax(reached) if reached.any() else len(rss) - 1
-
-
-def _warn_at_edge(model):
-    """Warn if the choice is the smallest alpha, below which the best may lie."""
-    if model.alpha_ == model.alphas_[-1] > 0.0:
-        warnings.warn(
-            f"alpha_={model.alpha_:g} is the smallest of the grid, the best may lie below it: "
-            f"lower eps={model.eps:g}, or pass smaller alphas.",
-            UserWarning,
-            stacklevel=3,
-        )

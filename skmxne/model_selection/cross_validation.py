@@ -1,0 +1,277 @@
+"""Alpha by cross-validation."""
+
+import numpy as np
+from sklearn import get_config
+from sklearn.metrics import check_scoring, mean_squared_error
+from sklearn.model_selection import KFold, check_cv
+from sklearn.utils.metadata_routing import (
+    UNUSED,
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.parallel import Parallel, delayed
+
+from ..base import BaseMixedNorm, store_model, warn_if_empty
+from ..estimator import MixedNormEstimator
+from ..parameters import check_sample_weight, verbosity
+from ..path import (
+    DEFAULTS,
+    check_alphas,
+    make_problem,
+    solve_path,
+    warn_if_missed,
+    warn_if_smallest,
+)
+from ..threads import single_threaded_blas
+
+
+class MixedNormCV(BaseMixedNorm):
+    """Mixed-norm estimate with alpha chosen by cross-validation.
+
+    In every fold the whole path of alphas is fitted, each solution starting from the one before.
+    `GridSearchCV` over the same alphas, folds and scoring makes the same choice, in more time: an
+    alpha is a percentage of the `alpha_max_` that the fold has itself.
+
+    Parameters
+    ----------
+    alphas : int or array-like of shape (n_alphas,), default=20
+        Percentages to choose from; an int for so many in a geometric grid from 99 down to
+        ``100 * eps``.
+    eps : float, default=0.1
+        Ratio of the smallest alpha of the grid to 100 percent.
+    cv : int, cross-validation generator or iterable, default=None
+        The folds, as for `GridSearchCV`. None: ``KFold(5, shuffle=True, random_state=0)``, since
+        neighbouring rows are often alike.
+    scoring : str or callable, default=None
+        What to choose by: a name that scikit-learn knows, or ``scorer(estimator, X, y)``, greater
+        being better. None: the mean squared error.
+    one_standard_error : bool, default=False
+        Take the largest alpha whose mean score is within one standard error of the best.
+    n_jobs : int, default=None
+        Folds to fit at the same time, in threads. None: 1, unless in a `joblib.parallel_backend`
+        context; -1: as many as there are processors.
+    n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
+        As for `MixedNormEstimator`.
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+        As for `MixedNormEstimator`.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The alpha chosen, in percent: ``MixedNormEstimator(alpha=alpha_)`` is the same model.
+    alphas_ : ndarray of shape (n_alphas,)
+        The alphas to choose from, in percent, in descending order.
+    mse_path_ : ndarray of shape (n_alphas, n_folds)
+        Mean squared error on the left-out samples.
+    score_path_ : ndarray of shape (n_alphas, n_folds)
+        The scores, where `scoring` is not None.
+    coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
+        The model of all data at `alpha_`, as that of `MixedNormEstimator`.
+    dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
+        As for `MixedNormEstimator`.
+
+    See Also
+    --------
+    MixedNormIC : Alpha by an information criterion, from one path on all data.
+    sklearn.linear_model.MultiTaskLassoCV : The same for ``n_orient=1``, without reweighting.
+
+    Examples
+    --------
+    >>> from skmxne import MixedNormCV
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, noise=1.0, random_state=0)
+    >>> model = MixedNormCV(n_orient=3, n_mxne_iter=5, eps=0.03).fit(X, y)
+    >>> model.n_active_
+    5
+    >>> model.mse_path_.shape
+    (20, 5)
+    """
+
+    # Groups are the splitter's: nothing is asked of who hands them to `fit`.
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
+
+    def __init__(
+        self,
+        *,
+        alphas=20,
+        eps=0.1,
+        cv=None,
+        scoring=None,
+        one_standard_error=False,
+        n_jobs=None,
+        n_orient=1,
+        n_mxne_iter=1,
+        reweighting_scale=None,
+        weights=None,
+        weights_min=0.0,
+        solver="auto",
+        maxit=3000,
+        tol=1e-4,
+        active_set_size=10,
+        dgap_freq=10,
+        debias=True,
+        time_pca=True,
+        verbose=None,
+    ):
+        super().__init__(
+            n_orient=n_orient,
+            n_mxne_iter=n_mxne_iter,
+            reweighting_scale=reweighting_scale,
+            weights=weights,
+            weights_min=weights_min,
+            solver=solver,
+            maxit=maxit,
+            tol=tol,
+            active_set_size=active_set_size,
+            dgap_freq=dgap_freq,
+            debias=debias,
+            time_pca=time_pca,
+            verbose=verbose,
+        )
+        self.alphas = alphas
+        self.eps = eps
+        self.cv = cv
+        self.scoring = scoring
+        self.one_standard_error = one_standard_error
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y, groups=None, sample_weight=None):
+        """Fit a path in every fold, choose alpha, and fit its model to all data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_positions * n_orient)
+            Samples, as for `MixedNormEstimator`.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        groups : array-like of shape (n_samples,), default=None
+            What the splitter takes as groups, `GroupKFold` for example.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Weights of the samples, in the data term and in the scores.
+
+        Returns
+        -------
+        self : MixedNormCV
+            The fitted model.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a hyperparameter or the data are not valid, or a score is not finite.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a duality gap does not reach ``tol``.
+        UserWarning
+            If the alpha chosen is the smallest, or if no position is active.
+        """
+        X, y, _ = self._check(X, y)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, len(X))
+        self.alphas_ = check_alphas(self.alphas, self.eps)
+        scorer = self._make_scorer()
+        params = {name: getattr(self, name) for name in DEFAULTS}
+        data = X, y, sample_weight
+        with verbosity(self.verbose), single_threaded_blas():
+            results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+                delayed(_fit_fold)(*data, train, test, self.alphas_, params, scorer)
+                for train, test in self._split(X, y, groups)
+            )
+            self.mse_path_, scores, missed = map(np.transpose, zip(*results, strict=True))
+            if scorer is None:
+                scores = -self.mse_path_
+            else:
+                self.score_path_ = scores
+            self.alpha_ = float(self.alphas_[self._choose(scores)])
+            problem = make_problem(*data[:2], params, sample_weight)
+            ((solution, factors),) = solve_path(problem, [self.alpha_], params)
+        store_model(self, problem, self.alpha_, solution, factors, y.ndim)
+        n_missed = missed.sum() + (not solution.converged)
+        warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
+        warn_if_smallest(self.alpha_, self.alphas_, self.eps)
+        warn_if_empty(self, "no other alpha predicts better.")
+        return self
+
+    def get_metadata_routing(self):
+        """Return how metadata is routed.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Groups go to the splitter, sample weights are used here.
+        """
+        return (
+            MetadataRouter(owner=self)
+            .add_self_request(self)
+            .add(
+                splitter=self._make_splitter(),
+                method_mapping=MethodMapping().add(caller="fit", callee="split"),
+            )
+        )
+
+    def _make_splitter(self):
+        if self.cv is None:
+            return KFold(5, shuffle=True, random_state=0)
+        return check_cv(self.cv)
+
+    def _split(self, X, y, groups):
+        """Return the folds."""
+        metadata = {} if groups is None else {"groups": groups}
+        if metadata and get_config()["enable_metadata_routing"]:
+            metadata = process_routing(self, "fit", **metadata).splitter.split
+        folds = list(self._make_splitter().split(X, y, **metadata))
+        if not folds:
+            raise ValueError("cv gives no fold: pass a splitter, or a list of (train, test).")
+        return folds
+
+    def _make_scorer(self):
+        if self.scoring is None:
+            return None
+        if not (isinstance(self.scoring, str) or callable(self.scoring)):
+            raise TypeError(
+                "scoring must be the name of a score, scorer(estimator, X, y), or None, got "
+                f"{self.scoring!r}."
+            )
+        return check_scoring(self, self.scoring)
+
+    def _choose(self, scores):
+        """Return the index of the best alpha."""
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"scoring={self.scoring!r} is not finite in every fold: take another one, or cv "
+                "with more samples left out at a time."
+            )
+        means = scores.mean(axis=1)
+        best = np.argmax(means)
+        if not self.one_standard_error:
+            return best
+        n_folds = scores.shape[1]
+        if n_folds == 1:
+            raise ValueError("one_standard_error=True needs more than one fold: change cv.")
+        error = scores[best].std(ddof=1) / np.sqrt(n_folds)
+        return np.argmax(means >= means[best] - error)
+
+
+def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
+    """Fit the path of a fold. Return its errors, its scores, and where it missed the tolerance."""
+    weight, weigh = None, {}
+    if sample_weight is not None:
+        weight, weigh = sample_weight[train], {"sample_weight": sample_weight[test]}
+        if not (weight.any() and sample_weight[test].any()):
+            raise ValueError(
+                "sample_weight is zero throughout a fold: leave these samples out, or change cv."
+            )
+    X_test, y_test = X[test], y[test]
+    errors, scores, missed = [], [], []
+    with single_threaded_blas():
+        problem = make_problem(X[train], y[train], params, weight)
+        model = MixedNormEstimator(**params)
+        model.n_features_in_ = X.shape[1]
+        for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
+            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, y.ndim)
+            errors.append(mean_squared_error(y_test, model.predict(X_test), **weigh))
+            scores.append(None if scorer is None else scorer(model, X_test, y_test, **weigh))
+            missed.append(not fitted[0].converged)
+    return errors, scores, missed
