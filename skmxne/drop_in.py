@@ -81,8 +81,8 @@ def mixed_norm(
     weights_min : float, default=0.0
         Positions whose weight is not above it are left out; same unit as `weights`.
     solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
-        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation; for others
-        "auto" is taken, with a warning.
+        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation:
+        for others "auto" is taken, with a warning.
     n_mxne_iter : int, default=1
         Number of MxNE iterations. Above 1, iterative reweighting is applied (irMxNE).
     return_residual : bool, default=False
