@@ -35,9 +35,7 @@ class OrientedGain:
     def __init__(self, forward, ch_names, orientation="given"):
         # MNE assigns to the keys of forward solutions, and writes to none of the arrays in them.
         self._forward = mne.Forward(forward)
-        self._blocks = forward["sol"]["data"].T.reshape(
-            forward["nsource"], -1, len(forward["sol"]["row_names"])
-        )
+        self._forward["sol"] = dict(forward["sol"])
         index = {name: k for k, name in enumerate(forward["sol"]["row_names"])}
         self._rows = np.array([index[name] for name in ch_names])
         self._ch_names = list(ch_names)
@@ -80,7 +78,9 @@ class OrientedGain:
         columns : ndarray of shape (n_channels, n * n_orient)
             The fields of a unit source (1 A m) along every orientation.
         """
-        fields = self._blocks[positions][..., self._rows].astype(np.float64)
+        gain = self._forward["sol"]["data"]
+        blocks = gain.T.reshape(self.n_positions, -1, len(gain))
+        fields = blocks[positions][..., self._rows].astype(np.float64)
         if self._rotation is not None:
             fields = self._rotation[positions] @ fields
             if self.n_orient == 1:

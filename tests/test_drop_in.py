@@ -189,7 +189,7 @@ def make_forward(case, what):
 
 def make_noise_cov(case, what):
     if what == "diagonal":
-        return case.noise_cov.as_diag()
+        return case.noise_cov.copy().as_diag()
     noise_cov = case.noise_cov.copy()
     noise_cov["bads"] = ["MAG 04", "GRAY 00"]
     return noise_cov
@@ -433,6 +433,36 @@ def test_objects_are_not_modified(make_case, models):
         before = pickle.dumps(objects)
         mixed_norm(*objects, 30, loose=loose, n_mxne_iter=2, return_residual=True)
         assert pickle.dumps(objects) == before
+
+
+def test_known_dipoles_are_found(make_case, model):
+    """Without noise, the two positions nearest to the sensors, along their normals."""
+    kind, loose = model
+    case = make_case(kind)
+    forward = case.forward
+    distance = np.linalg.norm(forward["source_rr"] - [0, 0, 0.04], axis=1)
+    positions = np.sort(np.argsort(distance)[-2:])
+    frames = mne.convert_forward_solution(forward, surf_ori=True, verbose="ERROR")["source_nn"]
+    waveforms = 5e-8 * np.array([np.sin(np.arange(20) / 3), np.cos(np.arange(20) / 2)])
+    moments = frames[2::3][positions][:, :, np.newaxis] * waveforms[:, np.newaxis]
+    gain = forward["sol"]["data"].reshape(64, -1, 3)[:, positions]
+    field = np.einsum("cpo,pot->ct", gain, moments)
+    evoked = case.project(mne.EvokedArray(field, case.info.copy(), tmin=0.1, nave=5))
+
+    dipoles = mixed_norm(
+        *(evoked, forward, case.noise_cov, 5),
+        loose=loose,
+        n_mxne_iter=20,
+        return_as_dipoles=True,
+    )
+
+    large = [dipole for dipole in dipoles if abs(dipole.amplitude).max() > 1e-9]
+    assert len(large) == 2
+    for dipole, position, moment in zip(large, positions, moments, strict=True):
+        assert_allclose(dipole.pos, np.tile(forward["source_rr"][position], (20, 1)))
+        found = dipole.ori.T * dipole.amplitude
+        assert_allclose(found, moment, atol=0.1 * 5e-8)
+        assert_allclose(dipole.times, evoked.times)
 
 
 def test_forward_solution_is_not_copied_whole(recording):

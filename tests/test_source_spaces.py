@@ -3,9 +3,10 @@
 import mne
 import numpy as np
 import pytest
+from mne.forward import is_fixed_orient
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skmxne import InverseProblem
+from skmxne import InverseProblem, mixed_norm
 
 SCALAR = {
     "surface": mne.SourceEstimate,
@@ -148,3 +149,119 @@ def test_known_dipoles_are_got_back(make_case, model):
     if forward["src"].kind == "surface" and problem.n_orient == 3:
         normal = problem.to_source_estimate(coef, "normal")
         assert_allclose(normal.data, waveforms, **close)
+
+
+def test_discrete_forward_of_fixed_orientation(make_case, make_problem):
+    case, free = make_case("discrete"), make_problem("discrete", 0)
+    forward = mne.convert_forward_solution(case.forward, force_fixed=True, verbose="ERROR")
+    problem = InverseProblem.from_evoked(case.evoked, forward, case.noise_cov, loose=0)
+    assert_allclose(problem.X, free.X, rtol=1e-6)
+    coef = make_coef(problem, [1, 2])
+    stc, expected = problem.to_source_estimate(coef), free.to_source_estimate(coef)
+    assert_array_equal(stc.vertices[0], expected.vertices[0])
+    assert_allclose(stc.data, expected.data, rtol=1e-6)
+    for dipole, other in zip(problem.to_dipoles(coef), free.to_dipoles(coef), strict=True):
+        assert_allclose(dipole.ori, other.ori)
+        assert_allclose(dipole.gof, other.gof, rtol=1e-4)
+
+
+def test_list_of_data_of_different_nave(make_case, make_problem, model):
+    case = make_case(model[0])
+    problem = make_problem(*model, evoked=case.evokeds)
+    coef = make_coef(problem, [0, 3])
+    starts = [0, 12]
+    for k, (start, evoked) in enumerate(zip(starts, case.evokeds, strict=True)):
+        single = make_problem(*model, evoked=evoked)
+        part = coef[start : start + len(evoked.times)]
+        assert_allclose(single.X, problem.X)
+        stc, expected = problem.to_source_estimate(coef)[k], single.to_source_estimate(part)
+        assert_allclose(stc.data, expected.data)
+        assert (stc.tmin, stc.tstep) == (evoked.times[0], 0.01)
+        assert_allclose(problem.to_residual(coef)[k].data, single.to_residual(part).data)
+        assert_allclose(problem.explained_variance(coef)[k], single.explained_variance(part))
+
+
+@pytest.mark.parametrize("kind", ["volume", "surface+volume", "discrete"])
+def test_weights_of_a_source_estimate(make_problem, kind):
+    problem = make_problem(kind, "auto")
+    positions = [0, 2, problem.forward["nsource"] - 1]
+    coef = make_coef(problem, positions)
+    for pick_ori in (None, "vector"):
+        weights = problem.weights_from(problem.to_source_estimate(coef, pick_ori))
+        assert_array_equal(np.flatnonzero(weights), positions)
+    stc = problem.to_source_estimate(coef)
+    assert_allclose(weights[positions], stc.data.max(axis=1))
+
+
+def test_average_reference_before_or_after(make_case):
+    """The projector counts, whether it has been applied or not."""
+    case = make_case("volume")
+    problems = [
+        InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
+        for evoked in (case.evoked, case.project(case.unprojected.copy(), apply=False))
+    ]
+    for problem in problems:
+        assert len(problem.X) == 64 - 2
+    assert_allclose(problems[0].X, problems[1].X)
+    assert_allclose(problems[0].y, problems[1].y, atol=1e-8 * np.abs(problems[0].y).max())
+
+
+@pytest.mark.parametrize("rank", [None, "info", "full"])
+def test_diagonal_covariance(make_case, rank):
+    """The whitener of a channel is its own where nothing is projected."""
+    case = make_case("volume")
+    evoked = case.unprojected.copy().pick("meg")
+    problem = InverseProblem.from_evoked(
+        evoked, case.forward, case.noise_cov.copy().as_diag(), rank=rank
+    )
+    variance = np.diag(case.noise_cov.data)[:48]
+    assert_allclose(
+        problem.whitener @ np.diag(variance) @ problem.whitener.T, np.eye(48), atol=1e-8
+    )
+    assert_allclose(np.sum(problem.y**2), 4 * np.sum(evoked.data**2 / variance[:, np.newaxis]))
+
+
+@pytest.mark.parametrize("rank", [None, "info"])
+def test_rank_of_maxwell_filtered_data(sample_problem, rank):
+    case = sample_problem()
+    # The sensors, without the projectors that have been applied.
+    info = mne.create_info(case.evoked.ch_names, 600.0, case.evoked.get_channel_types())
+    for ch, recorded in zip(info["chs"], case.evoked.info["chs"], strict=True):
+        ch["loc"][:], ch["coil_type"] = recorded["loc"], recorded["coil_type"]
+    info["dev_head_t"] = case.evoked.info["dev_head_t"]
+    data = np.random.default_rng(0).standard_normal((len(info.ch_names), 3000)) * 1e-13
+    with mne.use_log_level("ERROR"):
+        raw = mne.io.RawArray(data, info)
+        raw = mne.preprocessing.maxwell_filter(raw, origin=(0.0, 0.0, 0.04))
+        noise_cov = mne.compute_raw_covariance(raw)
+        evoked = mne.EvokedArray(raw.get_data()[:, :20], raw.info, nave=1)
+        n = mne.compute_rank(noise_cov, rank=rank, info=raw.info)["meg"]
+        problem = InverseProblem.from_evoked(evoked, case.forward, noise_cov, loose=0, rank=rank)
+        stc, expected = (
+            function(
+                *(evoked, case.forward, noise_cov, 80),
+                loose=0,
+                rank=rank,
+                debias=False,
+                tol=1e-8,
+                maxit=10_000,
+                verbose="ERROR",
+            )
+            for function in (mixed_norm, mne.inverse_sparse.mixed_norm)
+        )
+    assert 60 < n < 100
+    assert problem.X.shape[0] == problem.y.shape[0] == n
+    assert_allclose(np.var(problem.y), 1, rtol=0.2)
+    assert_allclose(stc.data, expected.data, atol=1e-3 * np.abs(expected.data).max())
+
+
+def test_forward_converted_in_place_later_does_not_matter(make_case):
+    case = make_case("surface")
+    forward = case.forward.copy()
+    problem = InverseProblem.from_evoked(case.evoked, forward, case.noise_cov)
+    expected = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
+    mne.convert_forward_solution(forward, force_fixed=True, copy=False, verbose="ERROR")
+    coef = make_coef(problem, [1, 5])
+    assert_array_equal(problem.to_residual(coef).data, expected.to_residual(coef).data)
+    assert_array_equal(problem.forward["sol"]["data"], expected.forward["sol"]["data"])
+    assert not is_fixed_orient(problem.forward)
