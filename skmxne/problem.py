@@ -8,7 +8,13 @@ from .degrees_of_freedom import compute_degrees_of_freedom
 from .design import BlockDesign
 from .least_squares import solve_least_squares
 from .objective import compute_block_norms, compute_columns
-from .reweighting import _reweight, solve_reweighted
+from .reweighting import solve_reweighted
+from .solvers import BlockProblem, solve_newton
+
+# Duality gap, relative to the power of the data, to which degrees of freedom need the solution; a
+# block whose penalty is smaller cannot be told from zero.
+_EXACT = 1e-12
+_MAX_STEPS = 200
 
 
 class MixedNormProblem:
@@ -100,8 +106,11 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
-    def compute_rss_and_dof(self, alpha, solution, first, *, target_covariance=None, **options):
+    def compute_rss_and_dof(self, alpha, solution, first, *, target_covariance=None):
         """Compute the residual sum of squares and the degrees of freedom of a solution.
+
+        Derivatives need more exact solutions than sources do: both are those of the model that
+        `solve` approximates to its tolerance, on the active set that it has found.
 
         Parameters
         ----------
@@ -111,8 +120,6 @@ class MixedNormProblem:
             What `solve` returned.
         target_covariance : ndarray of shape (n_targets, n_targets), default=None
             As for `compute_degrees_of_freedom`. None: the identity.
-        **options : dict
-            Options of `solve`.
 
         Returns
         -------
@@ -122,13 +129,13 @@ class MixedNormProblem:
             Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
             limited rank count as given.
         """
-        residual = self.y - self.design.columns(solution.positions) @ solution.coef
-        columns = self.design.columns(first.positions)
-        # Nothing was reweighted in a model that has a single problem.
-        n_problems = 1 if solution is first else len(solution.objective)
-        coefs, penalties = self._retrace(
-            first, columns, self.compute_penalty(alpha), n_problems, **options
-        )
+        columns, penalty = self.design.columns(first.positions), self.compute_penalty(alpha)
+        coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
+        if penalty > 0.0 and len(first.positions):
+            # Nothing was reweighted in a model that has a single problem.
+            n_problems = 1 if solution is first else len(solution.objective)
+            coefs, penalties = self._retrace(columns, first.coef, penalty, n_problems)
+        residual = self.y - columns @ coefs[-1]
         if self.power_left_out:
             if target_covariance is not None:
                 target_covariance = self.basis @ target_covariance @ self.basis.T
@@ -141,24 +148,28 @@ class MixedNormProblem:
         )
         return float(np.vdot(residual, residual)) + self.power_left_out, dof
 
-    def _retrace(self, first, columns, penalty, n_problems, *, n_mxne_iter=1, **options):
-        """Go through a reweighting again, for all that lies between its ends.
+    def _retrace(self, columns, coef, penalty, n_problems):
+        """Go through a reweighting again, to rounding, and keep all of it.
 
         Returns the coefficients and the penalties of each convex problem.
         """
-        n_orient, scale, solution = self.design.n_orient, self.reweighting_scale, first
-        coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
-        active = np.arange(len(first.coef))
-        while len(coefs) < n_problems:
-            norms = compute_block_norms(coefs[-1], n_orient)
+        n_orient, tol = self.design.n_orient, _EXACT * np.vdot(self.y, self.y)
+        weights, coefs, penalties = np.ones(len(coef) // n_orient), [], []
+        for _ in range(n_problems):
             with np.errstate(divide="ignore"):
-                penalties.append(0.5 * penalty * np.sqrt(scale / norms))
-            solution, kept = _reweight(
-                columns[:, active], self.y, penalty, solution, n_orient, scale, **options
-            )
-            active = active[kept]
-            coefs.append(np.zeros_like(first.coef))
-            coefs[-1][active] = solution.coef
+                penalties.append(penalty / weights)
+            positions = np.flatnonzero(weights)
+            rows, scale = compute_columns(positions, n_orient), np.repeat(weights, n_orient)
+            problem = BlockProblem(columns[:, rows] * scale[rows], self.y, penalty, n_orient)
+            start = coef[rows] / scale[rows, None]
+            scaled, _ = solve_newton(problem, start, tol=tol, maxit=_MAX_STEPS)
+            scaled[np.repeat(penalty * problem.block_norms(scaled) <= tol, n_orient)] = 0.0
+            coef = np.zeros_like(coef)
+            coef[rows] = scaled * scale[rows, None]
+            coefs.append(coef)
+            if self.reweighting_scale is not None:
+                norms = compute_block_norms(coef, n_orient)
+                weights = 2.0 * np.sqrt(norms / self.reweighting_scale)
         return coefs, penalties
 
     def to_coef(self, solution, factors=1.0):

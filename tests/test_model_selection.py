@@ -42,12 +42,12 @@ def forgive_choice():
 @parametrize_with_checks(
     [
         MixedNormIC(),
-        MixedNormIC(criterion="sure", n_mxne_iter=1),
-        MixedNormIC(criterion="gcv", noise_variance=None, n_mxne_iter=1),
-        MixedNormIC(criterion="discrepancy", noise_variance=None),
-        MixedNormCV(),
-        MixedNormCV(alphas=5, n_mxne_iter=3, tol=1e-10, one_standard_error=True),
-        MixedNormCV(scoring="neg_mean_absolute_error", n_jobs=2, alphas=4),
+        MixedNormIC(alphas=4, criterion="sure", n_mxne_iter=1),
+        MixedNormIC(alphas=4, criterion="gcv", noise_variance=None, n_mxne_iter=1),
+        MixedNormIC(alphas=4, criterion="discrepancy", noise_variance=None),
+        MixedNormCV(alphas=4),
+        MixedNormCV(alphas=4, n_mxne_iter=3, tol=1e-10, one_standard_error=True, cv=3),
+        MixedNormCV(alphas=4, scoring="neg_mean_absolute_error", n_jobs=2, cv=3),
     ]
 )
 def test_scikit_learn_checks(estimator, check):
@@ -243,8 +243,10 @@ FOLDS = KFold(5, shuffle=True, random_state=0)
 @pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
 @n_orients
 @pytest.mark.parametrize("n_mxne_iter", [1, 4])
-@pytest.mark.parametrize("scoring", [None, "r2", "neg_median_absolute_error"])
-@pytest.mark.parametrize("cv", [None, 3, ShuffleSplit(4, random_state=0)])
+@pytest.mark.parametrize(
+    ("scoring", "cv"),
+    [(None, None), ("r2", 3), ("neg_median_absolute_error", ShuffleSplit(4, random_state=0))],
+)
 def test_choice_is_that_of_a_grid_search(make_data, n_orient, n_mxne_iter, scoring, cv):
     X, y = make_data(n_orient)
     params = dict(n_orient=n_orient, n_mxne_iter=n_mxne_iter, tol=1e-9)
@@ -322,6 +324,23 @@ def test_callable_as_scoring_sees_fitted_estimators(make_data):
     model.fit(X, y)
     assert [alpha for alpha, _, _ in seen] == [60, 30, 60, 30]
     assert all(n_active > 0 and n == X.shape[1] for _, n_active, n in seen)
+
+
+def test_folds_that_nothing_predicts_are_told():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 40)), rng.standard_normal((30, 2))
+    with pytest.warns(UserWarning, match="No position is active.* no alpha predicts better"):
+        model = MixedNormCV(n_mxne_iter=10, alphas=[98, 60, 30]).fit(X, y)
+    assert model.alpha_ == 98
+
+
+def test_zero_is_no_edge_of_the_grid(make_problem):
+    """Below it there is nothing to try."""
+    X, y = make_problem(40, 10, n_active=10, noise=0.01)
+    assert MixedNormCV(alphas=[50, 0]).fit(X, y).alpha_ == 0
+    model = MixedNormIC(noise_variance=1e-4, alphas=[50, 0]).fit(X, y)
+    assert model.alpha_ == 0
+    assert model.degrees_of_freedom_[-1] == 10 * y.shape[1]
 
 
 # Groups and sample weights

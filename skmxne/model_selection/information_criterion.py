@@ -35,7 +35,8 @@ class MixedNormIC(BaseMixedNorm):
         What chooses alpha. All but "gcv" take `noise_variance` at its word.
     noise_variance : float or None, default=1.0
         Variance of the noise of ``y``: 1 for the whitened data of an `InverseProblem`. None
-        estimates it as ``RSS / (n - dof)`` at the smallest alpha.
+        estimates it as ``RSS / (n - dof)`` at the smallest alpha: too small where the model there
+        takes noise for signal, so give it if you can.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
         Covariance of the noise across targets, in units of `noise_variance`: of the times of a
         low-passed recording for example, see below. None: independent noise of one variance.
@@ -62,9 +63,9 @@ class MixedNormIC(BaseMixedNorm):
     criterion_ : ndarray of shape (n_alphas,)
         The criterion. For "discrepancy", ``RSS - (n - dof) s2``.
     degrees_of_freedom_ : ndarray of shape (n_alphas,)
-        Degrees of freedom.
+        Degrees of freedom of the solutions before debiasing.
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
-        Residual sums of squares.
+        Residual sums of squares of the solutions before debiasing.
     noise_variance_ : float
         The variance of the noise, as given or estimated.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
@@ -80,10 +81,12 @@ class MixedNormIC(BaseMixedNorm):
     Notes
     -----
     Degrees of freedom are the divergence of the fit after the reweightings that were made, exactly,
-    whether or not these have reached a fixed point; `penalty_` and the scale of the reweighting
-    count as given. In the mean over the noise "sure" is the risk. The closer to a fixed point,
-    the steeper the fit rises where a position enters, up to a jump: at most data the divergence
-    is then smaller than its mean, which few data make up for [4]_. BIC asks for more anyway.
+    whether or not these have reached a fixed point; `penalty_`, the scale of the reweighting and
+    the basis of a limited `time_pca` count as given. In the mean over the noise "sure" is the
+    risk. The closer to a fixed point, the steeper the fit rises where a position enters, up to a
+    jump: at most data the divergence is then smaller than its mean, which few data make up
+    for [4]_, and close to a jump it stands out from its neighbours in `degrees_of_freedom_`, up or
+    down. BIC asks for more anyway.
 
     Noise of low-passed recordings is correlated in time, and stronger the farther from the baseline
     that was subtracted: taken for white noise of variance 1, it makes all criteria keep too many
@@ -213,9 +216,7 @@ class MixedNormIC(BaseMixedNorm):
             solution, first = problem.solve(alpha, first, **options)
             solutions.append(solution)
             judged.append(
-                problem.compute_rss_and_dof(
-                    *(alpha, solution, first), target_covariance=covariance, **options
-                )
+                problem.compute_rss_and_dof(*(alpha, solution, first), target_covariance=covariance)
             )
         return solutions, judged
 
