@@ -265,3 +265,14 @@ def test_forward_converted_in_place_later_does_not_matter(make_case):
     assert_array_equal(problem.to_residual(coef).data, expected.to_residual(coef).data)
     assert_array_equal(problem.forward["sol"]["data"], expected.forward["sol"]["data"])
     assert not is_fixed_orient(problem.forward)
+
+
+def test_order_of_channels_may_differ_in_a_list(make_case, make_problem):
+    first, second = make_case("volume").evokeds
+    shuffled = second.copy().reorder_channels(second.ch_names[::-1])
+    problem = make_problem("volume", "auto", evoked=[first, shuffled])
+    expected = make_problem("volume", "auto", evoked=[first, second])
+    assert_array_equal(problem.y, expected.y)
+    coef = make_coef(problem, [3])
+    for ours, theirs in zip(problem.to_residual(coef), expected.to_residual(coef), strict=True):
+        assert_allclose(ours.get_data(theirs.ch_names), theirs.data)
