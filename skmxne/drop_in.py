@@ -164,9 +164,10 @@ def _read_weights(weights, src):
     """Return the weights of the positions, 0 where they are negative, as MNE leaves these out."""
     if isinstance(weights, SOURCE_ESTIMATES):
         return make_weights(weights, src, "weights")
-    weights = None if weights is None else np.asarray(weights)
-    is_number = weights is not None and weights.dtype.kind in "if"
-    return np.maximum(weights, 0) if is_number else weights
+    if weights is None:
+        return None
+    weights = np.asarray(weights)
+    return np.maximum(weights, 0) if weights.dtype.kind in "if" else weights
 
 
 def _choose_solver(solver, n_orient):

@@ -46,9 +46,9 @@ def pytest_addoption(parser):
 
 
 def pytest_generate_tests(metafunc):
-    """Run a test that asks for a `model` with every kind of source space and orientation."""
-    if "model" in metafunc.fixturenames:
-        metafunc.parametrize("model", MODELS.values(), ids=MODELS)
+    """Run a test that asks for a `source_model` with every kind of source space and orientation."""
+    if "source_model" in metafunc.fixturenames:
+        metafunc.parametrize("source_model", MODELS.values(), ids=MODELS)
 
 
 @pytest.hookimpl(tryfirst=True)

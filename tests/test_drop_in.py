@@ -435,9 +435,9 @@ def test_objects_are_not_modified(make_case, models):
         assert pickle.dumps(objects) == before
 
 
-def test_known_dipoles_are_found(make_case, model):
+def test_known_dipoles_are_found(make_case, source_model):
     """Without noise, the two positions nearest to the sensors, along their normals."""
-    kind, loose = model
+    kind, loose = source_model
     case = make_case(kind)
     forward = case.forward
     distance = np.linalg.norm(forward["source_rr"] - [0, 0, 0.04], axis=1)

@@ -48,8 +48,8 @@ def get_locations(forward, stc):
     return np.concatenate(rr)
 
 
-def test_outputs_are_those_of_the_kind(make_problem, model):
-    problem = make_problem(*model)
+def test_outputs_are_those_of_the_kind(make_problem, source_model):
+    problem = make_problem(*source_model)
     forward = problem.forward
     src_kind = forward["src"].kind
     positions = np.unique(np.linspace(0, forward["nsource"] - 1, 5).astype(int))
@@ -79,9 +79,11 @@ def test_outputs_are_those_of_the_kind(make_problem, model):
         assert_allclose(np.linalg.norm(dipole.ori, axis=1), 1)
 
 
-def test_residual_and_forward_projected_sources_give_back_the_data(make_case, make_problem, model):
+def test_residual_and_forward_projected_sources_give_back_the_data(
+    make_case, make_problem, source_model
+):
     """The sources are put through MNE's own forward projection."""
-    case, problem = make_case(model[0]), make_problem(*model)
+    case, problem = make_case(source_model[0]), make_problem(*source_model)
     coef = make_coef(problem, [0, 2, 3])
     is_fixed = problem.n_orient == 1
     stc = problem.to_source_estimate(coef, pick_ori=None if is_fixed else "vector")
@@ -102,9 +104,9 @@ def test_residual_and_forward_projected_sources_give_back_the_data(make_case, ma
     assert_allclose(gof, 100 * (1 - left))
 
 
-def test_known_dipoles_are_got_back(make_case, model):
+def test_known_dipoles_are_got_back(make_case, source_model):
     """Sources along the normals, put through `mne.simulation`, come back where they were."""
-    kind, loose = model
+    kind, loose = source_model
     case = make_case(kind)
     forward = case.forward
     positions = np.array([1, forward["nsource"] - 2])
@@ -165,13 +167,13 @@ def test_discrete_forward_of_fixed_orientation(make_case, make_problem):
         assert_allclose(dipole.gof, other.gof, rtol=1e-4)
 
 
-def test_list_of_data_of_different_nave(make_case, make_problem, model):
-    case = make_case(model[0])
-    problem = make_problem(*model, evoked=case.evokeds)
+def test_list_of_data_of_different_nave(make_case, make_problem, source_model):
+    case = make_case(source_model[0])
+    problem = make_problem(*source_model, evoked=case.evokeds)
     coef = make_coef(problem, [0, 3])
     starts = [0, 12]
     for k, (start, evoked) in enumerate(zip(starts, case.evokeds, strict=True)):
-        single = make_problem(*model, evoked=evoked)
+        single = make_problem(*source_model, evoked=evoked)
         part = coef[start : start + len(evoked.times)]
         assert_allclose(single.X, problem.X)
         stc, expected = problem.to_source_estimate(coef)[k], single.to_source_estimate(part)
