@@ -13,14 +13,19 @@ CONVERSIONS = {
 }
 
 
-@pytest.mark.parametrize("orientation", CONVERSIONS)
-@pytest.mark.parametrize("given", CONVERSIONS)
-@pytest.mark.parametrize("kind", ["surface", "discrete", "volume", "surface+volume"])
+# Fixed orientation cannot be freed, and volumes have no normals.
+POSSIBLE = [
+    (kind, given, orientation)
+    for kind in ("surface", "discrete", "volume", "surface+volume")
+    for given in CONVERSIONS
+    for orientation in CONVERSIONS
+    if (given, orientation) != ("fixed", "surface")
+    and not ("volume" in kind and "fixed" in (given, orientation))
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "orientation"), POSSIBLE)
 def test_orientations_are_those_of_mne(make_case, kind, given, orientation):
-    if "volume" in kind and "fixed" in (given, orientation):
-        pytest.skip("volumes have no normals")
-    if given == "fixed" and orientation == "surface":
-        pytest.skip("fixed orientation cannot be freed")
     ch_names = make_case(kind).info.ch_names[40:10:-1]
     with mne.use_log_level("ERROR"):
         forward = mne.convert_forward_solution(make_case(kind).forward, **CONVERSIONS[given])
