@@ -155,7 +155,7 @@ class MixedNormProblem:
         """
         n_orient, tol = self.design.n_orient, _EXACT * np.vdot(self.y, self.y)
         weights, coefs, penalties = np.ones(len(coef) // n_orient), [], []
-        for _ in range(n_problems):
+        while len(coefs) < n_problems and weights.any():
             with np.errstate(divide="ignore"):
                 penalties.append(penalty / weights)
             positions = np.flatnonzero(weights)

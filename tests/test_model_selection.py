@@ -101,10 +101,11 @@ DEFINITIONS = {
 }
 
 
-@n_orients
 @criteria
-@pytest.mark.parametrize("n_mxne_iter", [1, 300])
-@pytest.mark.parametrize("noise_variance", [2.0, None])
+@pytest.mark.parametrize(
+    ("n_mxne_iter", "n_orient", "noise_variance"),
+    [(1, 1, None), (1, 3, 2.0), (300, 1, 2.0), (300, 3, None)],
+)
 def test_criterion_is_what_its_definition_makes_of_refits(
     make_data, criterion, n_mxne_iter, n_orient, noise_variance
 ):
