@@ -11,6 +11,7 @@ _MODULES = {
     "MixedNormCV": "model_selection",
     "MixedNormEstimator": "estimator",
     "MixedNormIC": "model_selection",
+    "mixed_norm": "drop_in",
     "mixed_norm_path": "path",
 }
 

@@ -66,11 +66,11 @@ def _check_forward(forward):
             "forward has no source space (key 'src'), which tells the vertices. Make it again "
             "with mne.make_forward_solution."
         )
-    kind = forward["src"].kind
-    if kind != "surface":
-        raise NotImplementedError(
-            f"forward has a {kind} source space, but only surface source spaces are supported. "
-            "Compute it for one made with mne.setup_source_space."
+    n_used = sum(space["nuse"] for space in forward["src"])
+    if n_used != forward["nsource"]:
+        raise ValueError(
+            f"forward has {forward['nsource']} positions, but {n_used} vertices of its source "
+            "space (key 'src') are in use. Compute it again with that source space."
         )
 
 

@@ -5,7 +5,11 @@ from typing import NamedTuple
 
 import mne
 import numpy as np
-from mne.forward import compute_depth_prior, compute_orient_prior, is_fixed_orient
+from mne.forward import is_fixed_orient
+
+from .depth_weighting import compute_depth_prior
+from .oriented_gain import OrientedGain
+from .threads import map_chunks
 
 _DEPTH_DEFAULTS = {
     "exp": 0.8,
@@ -14,16 +18,23 @@ _DEPTH_DEFAULTS = {
     "combine_xyz": "fro",
     "allow_fixed_depth": True,
 }
+_DEPTH_CHOICES = {
+    "limit_depth_chs": (True, False, "whiten"),
+    "combine_xyz": ("fro", "spectral", False),
+    "allow_fixed_depth": (True, False),
+}
+# Positions whitened at a time: few enough for the cache, enough for BLAS.
+_CHUNK_SIZE = 256
 _KINDS = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
 
 
 class PreparedGain(NamedTuple):
     """A gain whose rows are virtual sensors with independent noise of variance 1."""
 
-    X: np.ndarray  # (rank, n_features): whitener @ forward["sol"]["data"] * source_scale
+    X: np.ndarray  # (rank, n_features): whitener @ gain.columns() * source_scale
     source_scale: np.ndarray  # (n_features,)
     whitener: np.ndarray  # (rank, n_channels)
-    forward: mne.Forward
+    gain: OrientedGain
 
 
 def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
@@ -52,10 +63,9 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
     _check_orientation(forward, loose, depth)
-    forward = pick_channels(forward, info["ch_names"])
-    gain = forward["sol"]["data"]
-    if not np.isfinite(gain).all() or not gain.any():
-        raise ValueError("forward has a gain that is infinite, NaN or zero. Compute it again.")
+    constrained = "surface" if min(loose.values()) < 1 else "given"
+    orientation = constrained if any(loose.values()) else "fixed"
+    gain = OrientedGain(forward, info["ch_names"], orientation)
     whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=rank, pca=True)
     if len(whitener) == 0:
         raise ValueError(
@@ -63,42 +73,22 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
             "rank."
         )
 
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        prior = _orient_and_weight(forward, info, noise_cov, loose, depth, rank)
+    X = _whiten(gain, whitener)
+    if not 0 < np.linalg.norm(X) < np.inf:
+        raise ValueError("forward has a gain that is infinite, NaN or zero. Compute it again.")
+    prior = _find_orient_prior(gain, loose)
+    if depth["exp"]:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            prior *= _find_depth_prior(gain, X, info, forward, whitener, depth)
     if not np.isfinite(prior).all() or not prior.any():
         raise ValueError("depth gives weights that are infinite, NaN or zero. Lower the exponent.")
     source_scale = np.sqrt(prior)
-    X = whitener @ forward["sol"]["data"]
     X *= source_scale
     # MNE scales the source covariance R such that trace(G R G^T) is the number of rows.
-    scale = np.sqrt(len(X) / np.linalg.norm(X) ** 2)
+    scale = np.sqrt(len(X)) / np.linalg.norm(X)
     X *= scale
     source_scale *= scale
-    return PreparedGain(X, source_scale, whitener, forward)
-
-
-def pick_channels(forward, ch_names):
-    """Restrict a forward solution to channels, without a copy of its large source space.
-
-    Parameters
-    ----------
-    forward : instance of mne.Forward
-        The forward solution. It is not modified.
-    ch_names : list of str
-        The channels, in the order wanted.
-
-    Returns
-    -------
-    picked : instance of mne.Forward
-        The forward solution of these channels. Functions of MNE may convert it in place.
-    """
-    # MNE assigns to keys of these dictionaries, and writes to none of the arrays in them.
-    picked = mne.Forward(forward)
-    picked["info"] = forward["info"].copy()
-    for key in ("sol", "sol_grad"):
-        if forward[key] is not None:
-            picked[key] = dict(forward[key])
-    return mne.pick_channels_forward(picked, ch_names, ordered=True, copy=False)
+    return PreparedGain(X, source_scale, whitener, gain)
 
 
 def _check_loose(loose, src):
@@ -113,9 +103,14 @@ def _check_loose(loose, src):
             "loose, if a dict, must have the kinds of source space of forward as keys, "
             f"{sorted(kinds)}, got {sorted(loose)}."
         )
-    for value in loose.values():
+    for kind, value in loose.items():
         if not isinstance(value, Real) or not 0 <= value <= 1:
             raise ValueError(f"loose must be 'auto' or a number from 0 to 1, got {value!r}.")
+        if kind == "volume" and value < 1:
+            raise ValueError(
+                f"loose must be 1 in volumes, which have no normals, got {value!r}. Pass "
+                "loose='auto', or a dict such as {'surface': 0.2, 'volume': 1}."
+            )
     return loose
 
 
@@ -131,6 +126,12 @@ def _check_depth(depth):
         raise ValueError(
             f"depth must be None or an exponent, at least 0 and normally at most 1, got {exp!r}."
         )
+    limit = options["limit"]
+    if limit is not None and (not isinstance(limit, Real) or not 0 < limit < np.inf):
+        raise ValueError(f"depth must have a limit that is None or positive, got {limit!r}.")
+    for name, choices in _DEPTH_CHOICES.items():
+        if options[name] not in choices:
+            raise ValueError(f"depth must have {name} in {choices}, got {options[name]!r}.")
     return options | {"exp": float(exp)}
 
 
@@ -150,24 +151,54 @@ def _check_orientation(forward, loose, depth):
         )
 
 
-def _orient_and_weight(forward, info, noise_cov, loose, depth, rank):
-    """Orient a forward solution in place and return the prior variances of its features."""
-    exp, allow_fixed_depth = depth.pop("exp"), depth.pop("allow_fixed_depth")
-    fixed, constrained = not any(loose.values()), min(loose.values()) < 1
-    if allow_fixed_depth if fixed else constrained:
-        _convert_to_surface(forward, fixed)
-    prior = np.ones(forward["sol"]["data"].shape[1])
-    if exp:
-        prior *= compute_depth_prior(forward, info, exp, noise_cov=noise_cov, rank=rank, **depth)
-    if not fixed:
-        return prior * compute_orient_prior(forward, loose)
-    if not is_fixed_orient(forward):
-        _convert_to_surface(forward, fixed)
-        prior = prior[2::3]
-    return prior
+def _whiten(gain, whitener):
+    """Whiten the columns of a gain, a chunk of them at a time."""
+    X = np.empty((len(whitener), gain.n_positions * gain.n_orient))
+
+    def fill(chunk):
+        columns = slice(chunk.start * gain.n_orient, chunk.stop * gain.n_orient)
+        np.matmul(whitener, gain.columns(chunk), out=X[:, columns])
+
+    map_chunks(fill, gain.n_positions, _CHUNK_SIZE)
+    return X
 
 
-def _convert_to_surface(forward, fixed):
-    """Rotate orientations to the normals of the surface, in place; keep only these if fixed."""
-    if not is_fixed_orient(forward) and (fixed or not forward["surf_ori"]):
-        mne.convert_forward_solution(forward, surf_ori=True, force_fixed=fixed, copy=False)
+def _find_orient_prior(gain, loose):
+    """Return the prior variances of orientations: less for tangential ones."""
+    prior = np.ones((gain.n_positions, gain.n_orient))
+    if gain.n_orient > 1:
+        sizes = [space["nuse"] for space in gain.src]
+        values = [loose[_KINDS[space["type"]]] for space in gain.src]
+        prior[:, :2] = np.repeat(values, sizes)[:, np.newaxis]
+    return prior.ravel()
+
+
+def _find_depth_prior(gain, X, info, forward, whitener, depth):
+    """Return the prior variances that make up for depth, from the channels that `depth` tells."""
+    channels, ch_names = depth["limit_depth_chs"], info["ch_names"]
+    of_whole_positions = gain.n_orient == 1 and not depth["allow_fixed_depth"]
+    if of_whole_positions:
+        gain = OrientedGain(forward, ch_names, "surface")
+        X = _whiten(gain, whitener) if channels == "whiten" else None
+    if channels == "whiten":
+        matrix = X
+    else:
+        matrix = gain.columns()[_pick_best_type(info) if channels else slice(None)]
+    prior = compute_depth_prior(
+        matrix,
+        gain.n_orient,
+        exp=depth["exp"],
+        combine_xyz=depth["combine_xyz"],
+        limit=depth["limit"],
+        exact_limit=channels is False,
+    )
+    return prior[2::3] if of_whole_positions else prior
+
+
+def _pick_best_type(info):
+    """Return the indices of gradiometers, or else of magnetometers, or else of electrodes."""
+    for meg, eeg in (("grad", False), ("mag", False), (False, True)):
+        picks = mne.pick_types(info, meg=meg, eeg=eeg)
+        if len(picks):
+            break
+    return picks

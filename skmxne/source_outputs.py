@@ -3,8 +3,6 @@
 import mne
 import numpy as np
 
-from .prepared_gain import pick_channels
-
 # Scalar and vector class for every kind of source space.
 _CLASSES = {
     "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
@@ -12,37 +10,69 @@ _CLASSES = {
     "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
     "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
 }
+SOURCE_ESTIMATES = tuple({one for pair in _CLASSES.values() for one in pair})
 
 
-def make_source_estimate(sources, positions, forward, evoked, pick_ori=None):
+def check_pick_ori(pick_ori, n_orient, kind):
+    """Raise unless a source estimate can have the orientations asked for.
+
+    Parameters
+    ----------
+    pick_ori : {None, "normal", "vector"}
+        The orientations asked for.
+    n_orient : int
+        The number of orientations of a position.
+    kind : str
+        The kind of source space.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
+    if pick_ori not in (None, "normal", "vector"):
+        raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
+    if pick_ori is not None and n_orient == 1:
+        raise ValueError(
+            f"pick_ori={pick_ori!r} needs loose or free orientation. Make the problem with "
+            "loose > 0, or pass pick_ori=None for the signed amplitudes along the normals."
+        )
+    if pick_ori == "normal" and kind != "surface":
+        raise ValueError(
+            f"pick_ori='normal' needs the normals of a surface, but forward has a {kind} "
+            "source space. Pass pick_ori='vector' or None."
+        )
+
+
+def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
     """Make the source estimate of a few active positions.
 
     Parameters
     ----------
     sources : ndarray of shape (n_active, n_orient, n_times)
-        The amplitudes in A m along the orientations of `forward`.
+        The amplitudes in A m along the orientations of `gain`.
     positions : ndarray of shape (n_active,)
-        The indices of the active positions in `forward`, in ascending order.
-    forward : instance of mne.Forward
-        The forward solution, which knows vertices and orientations.
+        The indices of the active positions, in ascending order.
+    gain : OrientedGain
+        The gain, which knows vertices and orientations.
     evoked : instance of mne.Evoked
         The data, which know the times.
     pick_ori : {None, "normal", "vector"}, default=None
         Signed amplitudes (one orientation) or the norms of vectors (three), the components
-        along the normals of the surface, or vectors in the coordinate frame of `forward`.
+        along the normals of the surface, or vectors in head coordinates.
 
     Returns
     -------
     stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
         The source estimate, without the vertices that are not active.
     """
-    src = forward["src"]
+    src = gain.src
     scalar, vector = _CLASSES[src.kind]
     if pick_ori == "vector":
-        data = _to_vectors(sources, positions, forward)
+        data = _to_vectors(sources, positions, gain)
     elif pick_ori == "normal":
-        normals = _find_normals(forward)[positions]
-        data = np.einsum("pc,pct->pt", normals, _to_vectors(sources, positions, forward))
+        normals = gain.normals(positions)
+        data = np.einsum("pc,pct->pt", normals, _to_vectors(sources, positions, gain))
     elif sources.shape[1] == 1:
         data = sources[:, 0]
     else:
@@ -62,21 +92,21 @@ def make_source_estimate(sources, positions, forward, evoked, pick_ori=None):
     )
 
 
-def make_dipoles(sources, positions, forward, times, gain, data):
+def make_dipoles(sources, positions, gain, times, whitener, data):
     """Make one dipole per active position.
 
     Parameters
     ----------
     sources : ndarray of shape (n_active, n_orient, n_times)
-        The amplitudes in A m along the orientations of `forward`.
+        The amplitudes in A m along the orientations of `gain`.
     positions : ndarray of shape (n_active,)
-        The indices of the active positions in `forward`.
-    forward : instance of mne.Forward
-        The forward solution, which knows locations and orientations.
+        The indices of the active positions.
+    gain : OrientedGain
+        The gain, which knows locations and orientations.
     times : ndarray of shape (n_times,)
         The times in s.
-    gain : ndarray of shape (n_samples, n_active * n_orient)
-        The whitened gain of the active positions per A m.
+    whitener : ndarray of shape (n_samples, n_channels)
+        The matrix that whitens the channels.
     data : ndarray of shape (n_samples, n_times)
         The whitened data.
 
@@ -89,18 +119,17 @@ def make_dipoles(sources, positions, forward, times, gain, data):
     n_active, n_orient, n_times = sources.shape
     if n_active == 0:
         return []
-    share = _share_goodness_of_fit(gain, sources.reshape(-1, n_times), data)
+    fields = whitener @ gain.columns(positions)
+    share = _share_goodness_of_fit(fields, sources.reshape(-1, n_times), data)
     goodness_of_fit = share.reshape(sources.shape).sum(axis=1)
-    vectors = _to_vectors(sources, positions, forward)
+    vectors = _to_vectors(sources, positions, gain)
     if n_orient == 1:
         amplitudes = sources[:, 0]
-        orientations = np.broadcast_to(
-            forward["source_nn"][positions][:, :, np.newaxis], vectors.shape
-        )
+        orientations = np.broadcast_to(gain.orientations[positions].swapaxes(1, 2), vectors.shape)
     else:
         amplitudes = np.linalg.norm(vectors, axis=1)
         orientations = vectors / np.where(amplitudes > 0, amplitudes, 1)[:, np.newaxis]
-    locations = np.repeat(forward["source_rr"][positions][:, np.newaxis], n_times, axis=1)
+    locations = np.repeat(gain.locations[positions][:, np.newaxis], n_times, axis=1)
     return [
         mne.Dipole(times, *dipole)
         for dipole in zip(
@@ -152,7 +181,7 @@ def compare_power(data, residual):
     return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
 
 
-def make_weights(stc, src):
+def make_weights(stc, src, name="stc"):
     """Find the largest magnitude over time at every position of a source space.
 
     Parameters
@@ -161,19 +190,20 @@ def make_weights(stc, src):
         A source estimate of all or some vertices.
     src : instance of mne.SourceSpaces
         The source space of the forward solution.
+    name : str, default="stc"
+        What the argument is called in errors.
 
     Returns
     -------
     weights : ndarray of shape (n_positions,)
         The magnitudes, 0 for vertices that `stc` lacks.
     """
-    classes = {one for pair in _CLASSES.values() for one in pair}
-    if not isinstance(stc, tuple(classes)):
-        raise TypeError(f"stc must be a source estimate of MNE, got {type(stc).__name__}.")
+    if not isinstance(stc, SOURCE_ESTIMATES):
+        raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
     subject = src[0].get("subject_his_id")
     if None not in (stc.subject, subject) and stc.subject != subject:
         raise ValueError(
-            f"stc is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
+            f"{name} is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
             "mne.compute_source_morph."
         )
     if len(stc.vertices) != len(src) or not all(
@@ -181,8 +211,8 @@ def make_weights(stc, src):
         for vertices, space in zip(stc.vertices, src, strict=True)
     ):
         raise ValueError(
-            "stc has vertices that are not in the source space of the forward solution. Compute "
-            "it with the same source space, or morph it there with mne.compute_source_morph."
+            f"{name} has vertices that are not in the source space of the forward solution. "
+            "Compute it with that source space, or morph it there with mne.compute_source_morph."
         )
     magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
     starts = _find_starts(src)
@@ -200,20 +230,9 @@ def _find_starts(src):
     return np.cumsum([0] + [space["nuse"] for space in src])
 
 
-def _to_vectors(sources, positions, forward):
-    """Turn amplitudes along the orientations of `forward` to vectors in its coordinate frame."""
-    n_orient = sources.shape[1]
-    orientations = forward["source_nn"].reshape(-1, n_orient, 3)[positions]
-    return np.einsum("poc,pot->pct", orientations, sources)
-
-
-def _find_normals(forward):
-    """Return the normals of the surface at the positions of a forward solution."""
-    if not forward["surf_ori"]:
-        # The conversion finds the normals; a single channel makes it cheap.
-        forward = pick_channels(forward, forward["sol"]["row_names"][:1])
-        mne.convert_forward_solution(forward, surf_ori=True, copy=False)
-    return forward["source_nn"][2::3]
+def _to_vectors(sources, positions, gain):
+    """Turn amplitudes along the orientations of a gain to vectors in head coordinates."""
+    return np.einsum("poc,pot->pct", gain.orientations[positions], sources)
 
 
 def _share_goodness_of_fit(gain, sources, data):

@@ -915,11 +915,11 @@ def replace(mapping, **items):
     return forward
 
 
-def make_volume_forward(forward):
-    volume = mne.setup_volume_source_space(
+def change_source_space(forward):
+    other = mne.setup_volume_source_space(
         pos=dict(rr=np.eye(3) / 20, nn=np.eye(3)), verbose="ERROR"
     )
-    return replace(forward, src=volume)
+    return replace(forward, src=other)
 
 
 @pytest.mark.parametrize(
@@ -928,7 +928,7 @@ def make_volume_forward(forward):
         (dict, TypeError, "forward must be an instance of mne.Forward, got dict"),
         (lambda f: "fwd.fif", TypeError, "forward must be an instance of mne.Forward, got str"),
         (lambda f: replace(f, src=[]), ValueError, "forward has no source space"),
-        (make_volume_forward, NotImplementedError, "forward has a discrete source space"),
+        (change_source_space, ValueError, "forward has 48 positions, but 3 vertices"),
         (
             lambda f: replace(f, sol=f["sol"] | {"data": f["sol"]["data"] * np.nan}),
             ValueError,

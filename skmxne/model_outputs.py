@@ -1,0 +1,145 @@
+"""What a model fitted on an inverse problem says of sources, as objects of MNE."""
+
+import mne
+import numpy as np
+
+from . import source_outputs
+from .coefficients import read_coefficients
+
+
+class ModelOutputs:
+    """The methods of an inverse problem that take a fitted model."""
+
+    def to_source_estimate(self, estimator, pick_ori=None):
+        """Turn coefficients into a source estimate.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            A model fitted on `X` and `y`: an estimator with `coef_`, a search with
+            `best_estimator_`, a Pipeline of steps that scale features and one of these; or the
+            coefficients themselves, dense or sparse.
+        pick_ori : {None, "normal", "vector"}, default=None
+            None gives the amplitudes, signed for fixed orientation, else the norms of vectors.
+            "normal" gives the components along the normals of surfaces, "vector" vectors in head
+            coordinates: both for loose or free orientation only.
+
+        Returns
+        -------
+        stc : instance of mne.SourceEstimate, VolSourceEstimate or MixedSourceEstimate
+            The amplitudes of the active positions in A m. It has no other vertices. The class is
+            that of the source space, with "vector" its counterpart for vectors; a list of data
+            gives a list.
+
+        Raises
+        ------
+        ValueError
+            If `pick_ori` does not suit the orientation or the source space, or the coefficients
+            do not fit `X`.
+        """
+        source_outputs.check_pick_ori(pick_ori, self.n_orient, self._gain.src.kind)
+        positions, sources = self._find_sources(estimator)
+        return self._for_each_evoked(
+            lambda evoked, targets: source_outputs.make_source_estimate(
+                sources[..., targets], positions, self._gain, evoked, pick_ori
+            )
+        )
+
+    def to_dipoles(self, estimator):
+        """Turn coefficients into dipoles.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        dipoles : list of mne.Dipole, or list of such lists
+            One dipole per active position, in head coordinates and A m. The goodness of fit, in
+            percent of the power of the whitened data, is shared out where fields overlap: over
+            all dipoles it adds up to that of the model.
+        """
+        positions, sources = self._find_sources(estimator)
+        data = self.y / self.target_scale
+        return self._for_each_evoked(
+            lambda evoked, targets: source_outputs.make_dipoles(
+                *(sources[..., targets], positions, self._gain),
+                *(evoked.times, self.whitener, data[:, targets]),
+            )
+        )
+
+    def to_residual(self, estimator):
+        """Subtract the field of the sources from the data.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        residual : instance of mne.Evoked, or list of such
+            What is left of the data, in their units. Projectors that have been applied to the
+            data are applied to the field, too.
+        """
+        field = self._predict_field(estimator)
+        return self._for_each_evoked(
+            lambda evoked, targets: source_outputs.make_residual(evoked, field[:, targets])
+        )
+
+    def explained_variance(self, estimator):
+        """Compute how much of the whitened data the sources explain.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        percent : float, or list of float
+            The percentage of power, 0 where the data are zero.
+        """
+        residual = self.y - self.whitener @ self._predict_field(estimator) * self.target_scale
+        return self._for_each_evoked(
+            lambda _, targets: source_outputs.compare_power(
+                self.y[:, targets], residual[:, targets]
+            )
+        )
+
+    def weights_from(self, stc):
+        """Turn a source estimate into weights of the positions, for `weights` of an estimator.
+
+        Parameters
+        ----------
+        stc : instance of mne.SourceEstimate, or another source estimate
+            A source estimate of the same source space, by another method or from other data.
+
+        Returns
+        -------
+        weights : ndarray of shape (n_positions,)
+            The largest magnitude over time at every position, 0 at vertices that `stc` lacks. A
+            ValueError is raised if `stc` is of another source space or subject.
+        """
+        return source_outputs.make_weights(stc, self._gain.src)
+
+    def _find_sources(self, estimator):
+        """Return the active positions, and (n_active, n_orient, n_targets) amplitudes in A m."""
+        n_features = self.X.shape[1]
+        positions, coef = read_coefficients(estimator, len(self.times), n_features, self.n_orient)
+        scale = self.source_scale.reshape(-1, self.n_orient, 1)[positions]
+        return positions, coef * scale / self.target_scale
+
+    def _predict_field(self, estimator):
+        """Return the field of the sources at the channels."""
+        positions, sources = self._find_sources(estimator)
+        return self._gain.columns(positions) @ sources.reshape(-1, len(self.times))
+
+    def _for_each_evoked(self, make_output):
+        """Call a function with all data and their targets, and return a list if these were one."""
+        stops = np.cumsum([len(one.times) for one in self._evokeds])
+        targets = map(slice, [0, *stops[:-1]], stops)
+        with mne.use_log_level("WARNING"):
+            outputs = list(map(make_output, self._evokeds, targets))
+        return outputs if self._is_list else outputs[0]

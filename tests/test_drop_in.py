@@ -1,0 +1,622 @@
+"""`skmxne.mixed_norm` next to `mne.inverse_sparse.mixed_norm`, parameter by parameter.
+
+``pytest tests/test_drop_in.py -k parity -s --all-kinds`` prints the table of parity, with a row for
+every value of every parameter and a column for every kind of source space and orientation.
+"""
+
+import inspect
+import logging
+import pickle
+
+import mne
+import numpy as np
+import pytest
+from mne.inverse_sparse import mixed_norm as mne_mixed_norm
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch
+
+import skmxne
+from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, mixed_norm
+
+# The largest difference allowed, relative to the largest amplitude: what a gap of 1e-8 leaves open.
+CLOSE = 1e-3
+# What both functions are called with, unless a row says otherwise.
+COMMON = dict(alpha=30, debias=False, tol=1e-8, maxit=10_000, verbose="ERROR")
+# The first word is the parameter. Strings for evoked, noise_cov and weights are made into objects.
+ROWS = {
+    "evoked": dict(),
+    "evoked: list of two, other times and nave": dict(evoked="list"),
+    "evoked: list of one": dict(evoked="list of one"),
+    "evoked: MEG only": dict(evoked="meg"),
+    "evoked: EEG only": dict(evoked="eeg"),
+    "evoked: bads": dict(evoked="bads"),
+    "evoked: other order of channels": dict(evoked="other order"),
+    "evoked: projectors not applied": dict(evoked="not applied"),
+    "forward: surface orientation": dict(forward="surface"),
+    "noise_cov: diagonal": dict(noise_cov="diagonal"),
+    "noise_cov: bads": dict(noise_cov="bads"),
+    "alpha=10": dict(alpha=10),
+    "alpha=80": dict(alpha=80),
+    "alpha=0": dict(alpha=0),
+    "alpha='sure'": dict(alpha="sure"),
+    "alpha='sure', n_mxne_iter=5": dict(alpha="sure", n_mxne_iter=5),
+    "alpha='bic'": dict(alpha="bic"),
+    "alpha='bic', n_mxne_iter=5": dict(alpha="bic", n_mxne_iter=5),
+    "depth=None": dict(depth=None),
+    "depth=0.3": dict(depth=0.3),
+    "depth: exp": dict(depth=dict(exp=1.0)),
+    "depth: limit": dict(depth=dict(limit=2.0)),
+    "depth: limit_depth_chs=True": dict(depth=dict(limit_depth_chs=True)),
+    "depth: limit_depth_chs=True, limit": dict(depth=dict(limit_depth_chs=True, limit=2.0)),
+    "depth: limit_depth_chs=False": dict(depth=dict(limit_depth_chs=False)),
+    "depth: limit_depth_chs=False, limit": dict(depth=dict(limit_depth_chs=False, limit=2.0)),
+    "depth: limit_depth_chs='whiten'": dict(depth=dict(limit_depth_chs="whiten")),
+    "depth: combine_xyz='fro'": dict(depth=dict(combine_xyz="fro")),
+    "depth: combine_xyz='spectral'": dict(depth=dict(combine_xyz="spectral")),
+    "depth: combine_xyz=False": dict(depth=dict(combine_xyz=False)),
+    "depth: allow_fixed_depth=True": dict(depth=dict(allow_fixed_depth=True)),
+    "depth: allow_fixed_depth=False": dict(depth=dict(allow_fixed_depth=False)),
+    "maxit=3000": dict(maxit=3000),
+    "tol=1e-9": dict(tol=1e-9),
+    "active_set_size=1": dict(active_set_size=1, solver="bcd"),
+    "active_set_size=None": dict(active_set_size=None, solver="bcd"),
+    "debias": dict(debias=True),
+    "time_pca=True": dict(time_pca=True),
+    "time_pca=False": dict(time_pca=False),
+    "time_pca=3": dict(time_pca=3),
+    "weights: array": dict(weights="array"),
+    "weights: source estimate": dict(weights="stc"),
+    "weights_min": dict(weights="array", weights_min=0.5),
+    "weights_min: of a source estimate": dict(weights="stc", weights_min=2e-9),
+    "solver='auto'": dict(solver="auto"),
+    "solver='bcd'": dict(solver="bcd"),
+    "solver='cd'": dict(solver="cd"),
+    "solver='prox'": dict(solver="prox"),
+    "n_mxne_iter=2": dict(n_mxne_iter=2),
+    "n_mxne_iter=10": dict(n_mxne_iter=10),
+    "n_mxne_iter=10, weights, time_pca=3": dict(n_mxne_iter=10, weights="array", time_pca=3),
+    "n_mxne_iter=10, list": dict(n_mxne_iter=10, evoked="list"),
+    "dgap_freq=1": dict(dgap_freq=1, solver="bcd"),
+    "dgap_freq=inf": dict(dgap_freq=np.inf, solver="bcd", maxit=1000),
+    "rank=None": dict(rank=None),
+    "rank='info'": dict(rank="info"),
+    "rank='full'": dict(rank="full", evoked="unprojected"),
+    "rank: dict": dict(rank=dict(mag=10, grad=20, eeg=12)),
+    "pick_ori=None": dict(pick_ori=None),
+    "pick_ori='normal'": dict(pick_ori="normal"),
+    "pick_ori='vector'": dict(pick_ori="vector"),
+    "return_residual": dict(return_residual=True),
+    "return_residual: list": dict(return_residual=True, evoked="list"),
+    "return_as_dipoles": dict(return_as_dipoles=True),
+    "return_as_dipoles: list": dict(return_as_dipoles=True, evoked="list"),
+    "return_as_dipoles, return_residual": dict(return_residual=True, return_as_dipoles=True),
+    "verbose": dict(verbose="WARNING"),
+}
+# The columns that are run each time: the others with --all-kinds.
+USUAL = ["surface, fixed", "surface, loose"]
+# Where blocks have columns of zeros MNE's solver hardly gets anywhere: only rows that it finishes.
+FINISHED = {
+    "mixed, fixed surface": (
+        *("evoked", "alpha=80", "alpha=0", "alpha='sure'", "alpha='bic'"),
+        *("pick_ori='vector'", "return_as_dipoles, return_residual"),
+    )
+}
+
+
+def is_refused(options, kind, loose):
+    """Say whether both functions raise an error."""
+    pick_ori = options.get("pick_ori")
+    return pick_ori is not None and (loose == 0 or (pick_ori == "normal" and kind != "surface"))
+
+
+# ------------------------------------------------------------------------------------ the table
+
+
+@pytest.fixture(scope="module")
+def table(request):
+    """Collect the differences of all rows, and print them at the end."""
+    rows = {}
+    yield rows
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    print("\n\n| largest difference | " + " | ".join(columns) + " |")
+    print("| --- |" + " ---: |" * len(columns))
+    for name, row in rows.items():
+        print(f"| {name} | " + " | ".join(row.get(column, "-") for column in columns) + " |")
+
+
+@pytest.mark.filterwarnings("ignore:alpha_=5 is the smallest of the grid")
+@pytest.mark.parametrize("row", ROWS)
+def test_parity(make_case, models, table, request, row):
+    columns = list(models) if request.config.getoption("--all-kinds") else USUAL
+    for column in columns:
+        if row not in FINISHED.get(column, ROWS):
+            continue
+        kind, loose = models[column]
+        options = COMMON | dict(loose=loose) | ROWS[row]
+        if is_refused(options, kind, loose):
+            table.setdefault(row, {})[column] = "refused"
+            for function in (mixed_norm, mne_mixed_norm):
+                with pytest.raises(ValueError, match="pick_ori"):
+                    call(function, make_case(kind), options)
+            continue
+        difference = measure_difference(make_case(kind), options)
+        table.setdefault(row, {})[column] = f"{difference:.0e}"
+        assert difference < CLOSE, column
+
+
+def test_parity_has_a_row_for_every_parameter():
+    """What the table has as columns is the parameter loose."""
+    names = {row.split(",")[0].split(":")[0].split("=")[0] for row in ROWS}
+    assert names | {"loose"} == set(inspect.signature(mixed_norm).parameters)
+
+
+def call(function, case, options):
+    """Call one of the functions with what the strings in the options stand for."""
+    makers = dict(
+        evoked=make_evoked, forward=make_forward, noise_cov=make_noise_cov, weights=make_weights
+    )
+    objects = dict(evoked=case.evoked, forward=case.forward, noise_cov=case.noise_cov)
+    made = {
+        name: makers[name](case, value) if name in makers and isinstance(value, str) else value
+        for name, value in options.items()
+    }
+    return function(**objects | made)
+
+
+def make_evoked(case, what):
+    evoked = case.evoked.copy()
+    if what == "list":
+        return case.evokeds
+    if what == "list of one":
+        return [evoked]
+    if what == "bads":
+        evoked.info["bads"] = ["MAG 03", "GRAX 05", evoked.ch_names[-1]]
+        return evoked
+    if what == "other order":
+        return evoked.reorder_channels(list(np.random.default_rng(0).permutation(evoked.ch_names)))
+    if what == "not applied":
+        return case.project(case.unprojected.copy(), apply=False)
+    if what == "unprojected":
+        return case.unprojected.copy().pick("meg")
+    return evoked.pick(what)
+
+
+def make_forward(case, what):
+    assert what == "surface"
+    return mne.convert_forward_solution(case.forward, surf_ori=True, verbose="ERROR")
+
+
+def make_noise_cov(case, what):
+    if what == "diagonal":
+        return case.noise_cov.copy().as_diag()
+    noise_cov = case.noise_cov.copy()
+    noise_cov["bads"] = ["MAG 04", "GRAY 00"]
+    return noise_cov
+
+
+def make_weights(case, what):
+    """Draw weights; a few of the array are negative, of the source estimate zero."""
+    weights = np.random.default_rng(1).uniform(-0.1, 1, case.forward["nsource"])
+    if what == "array":
+        return weights
+    data = np.outer(np.maximum(weights, 0), [1e-9, -5e-9])
+    classes = {"surface": mne.SourceEstimate, "mixed": mne.MixedSourceEstimate}
+    kind = classes.get(case.forward["src"].kind, mne.VolSourceEstimate)
+    vertices = [space["vertno"] for space in case.forward["src"]]
+    return kind(data, vertices, 0, 1, subject="simulated")
+
+
+def measure_difference(case, options):
+    """Measure how far `mixed_norm` is from what it should give."""
+    if options.get("solver") == "cd" and options["loose"] != 0:
+        with pytest.warns(RuntimeWarning, match="solver='cd' is for fixed orientation"):
+            ours = call(mixed_norm, case, options)
+        options = options | dict(solver="bcd")  # what MNE takes instead
+    else:
+        ours = call(mixed_norm, case, options)
+    if options["alpha"] in (0, "sure", "bic"):
+        return compare(ours, follow_definition(case, options))
+    if options.get("debias"):
+        both = (call(f, case, options | dict(return_residual=True)) for f in FUNCTIONS)
+        problem = InverseProblem.from_evoked(
+            case.evoked, case.forward, case.noise_cov, loose=options["loose"]
+        )
+        norm, mne_norm = (np.linalg.norm(problem.whitener @ one.data) for _, one in both)
+        return max(norm / mne_norm - 1, 0)
+    # What MNE's code no longer has: another algorithm for the same minimum, and projections.
+    theirs = dict(options)
+    if options.get("solver") == "prox":
+        theirs["solver"] = "bcd"
+    if options.get("pick_ori") == "normal":
+        theirs["pick_ori"] = "vector"
+    theirs = call(mne_mixed_norm, case, theirs)
+    if options.get("pick_ori") == "normal":
+        theirs = theirs.project("normal", case.forward["src"])[0]
+    return compare(ours, theirs)
+
+
+FUNCTIONS = (mixed_norm, mne_mixed_norm)
+
+
+def follow_definition(case, options):
+    """Make the least-squares fit of least norm, or the model that a criterion chooses.
+
+    Amplitudes are reweighted on MNE's scale, on which alpha_max is 100 for the average itself.
+    """
+    problem = InverseProblem.from_evoked(
+        case.evoked, case.forward, case.noise_cov, loose=options["loose"]
+    )
+    if options["alpha"] == 0:
+        return problem.to_source_estimate(np.linalg.lstsq(problem.X, problem.y)[0].T)
+    params = dict(n_orient=problem.n_orient, debias=False, tol=1e-8)
+    nave = case.evoked.nave
+    alpha_max = MixedNormEstimator(90, **params).fit(problem.X, problem.y).alpha_max_
+    model = MixedNormIC(
+        criterion=options["alpha"],
+        n_mxne_iter=options.get("n_mxne_iter", 1),
+        reweighting_scale=100 * nave / alpha_max,
+        **params,
+    )
+    return problem.to_source_estimate(model.fit(problem.X, problem.y))
+
+
+def compare(ours, theirs):
+    """Measure the largest difference of two results, relative to the largest value.
+
+    That classes, positions, times and units agree is asserted.
+    """
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs)
+        return max(map(compare, ours, theirs))
+    assert_allclose(ours.times, theirs.times, rtol=1e-12, atol=1e-12)
+    if isinstance(theirs, mne.Dipole):
+        assert_array_equal(ours.pos, theirs.pos)
+        moments = [dipole.ori * dipole.amplitude[:, np.newaxis] for dipole in (ours, theirs)]
+        gof = np.abs(ours.gof - theirs.gof).max() / 100
+        return max(gof, np.abs(moments[0] - moments[1]).max() / np.abs(moments[1]).max())
+    if isinstance(theirs, mne.Evoked):
+        assert (ours.ch_names, ours.nave) == (theirs.ch_names, theirs.nave)
+        assert str(ours.info["projs"]) == str(theirs.info["projs"])
+        scale = np.abs(theirs.data).max(axis=1, keepdims=True)
+        return np.abs((ours.data - theirs.data) / scale).max()
+    assert ours.subject == theirs.subject == "simulated"
+    for vertices, expected in zip(ours.vertices, theirs.vertices, strict=True):
+        assert_array_equal(vertices, expected)
+    return np.abs(ours.data - theirs.data).max() / np.abs(theirs.data).max()
+
+
+# --------------------------------------------------------------------- defects of MNE's function
+
+
+@pytest.fixture
+def surface(make_case):
+    return make_case("surface")
+
+
+@pytest.fixture
+def weak(make_case):
+    """Return a case whose sources are not much above the noise, so that alpha matters."""
+    return make_case("surface", 1.5e-9)
+
+
+def change(case, **changes):
+    return Bunch(**{**case, **changes})
+
+
+def run(case, alpha, function=mixed_norm, **options):
+    options = dict(loose=0, debias=False) | options
+    return function(case.evoked, case.forward, case.noise_cov, alpha, **options)
+
+
+def set_nave(case, nave):
+    evoked = case.evoked.copy()
+    evoked.nave = nave
+    return change(case, evoked=evoked)
+
+
+def choose(case, criterion="sure", **params):
+    """Return the alpha that a criterion chooses."""
+    problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov, loose=0)
+    params = dict(n_mxne_iter=1) | params
+    if params["n_mxne_iter"] > 1:
+        alpha_max = MixedNormEstimator(90).fit(problem.X, problem.y).alpha_max_
+        params["reweighting_scale"] = 100 * case.evoked.nave / alpha_max
+    return MixedNormIC(criterion=criterion, **params).fit(problem.X, problem.y).alpha_
+
+
+@pytest.mark.parametrize("criterion", ["sure", "bic"])
+def test_averages_of_more_trials_have_less_noise(weak, criterion):
+    """MNE's SURE takes the noise of an average for that of one trial, and finds too little."""
+    few, many = (run(set_nave(weak, nave), criterion) for nave in (2, 8))
+    assert len(many.data) > len(few.data) > 0
+
+
+def test_criterion_belongs_to_the_reweighted_model(weak):
+    """MNE's SURE returns the model of one iteration when asked for two."""
+    for n_mxne_iter in (2, 5):
+        alpha = choose(weak, n_mxne_iter=n_mxne_iter)
+        options = dict(n_mxne_iter=n_mxne_iter, tol=1e-12)
+        stc = run(weak, "sure", **options)
+        assert compare(stc, run(weak, alpha, **options)) < 1e-6
+        plain = run(weak, alpha)
+        assert len(plain.data) > len(stc.data)
+
+
+@pytest.mark.parametrize("n_mxne_iter", [1, 5])
+def test_criterion_does_not_depend_on_debiasing(weak, n_mxne_iter):
+    """MNE's SURE reweights by debiased amplitudes, which no model does."""
+    alpha = choose(weak, n_mxne_iter=n_mxne_iter)
+    options = dict(n_mxne_iter=n_mxne_iter, debias=True, tol=1e-12)
+    assert compare(run(weak, "sure", **options), run(weak, alpha, **options)) < 1e-6
+
+
+def test_criterion_costs_one_warm_path(weak, monkeypatch):
+    """MNE's SURE solves for every alpha from zero, and twice."""
+    from skmxne.design import BlockDesign
+
+    calls = []
+    correlate = BlockDesign.correlate
+
+    def count(self, *args, **kwargs):
+        calls.append(1)
+        return correlate(self, *args, **kwargs)
+
+    monkeypatch.setattr(BlockDesign, "correlate", count)
+    run(weak, "sure")
+    assert len(calls) < 4 * 20
+
+
+def test_criterion_keeps_sparse_models(recording):
+    """MNE's SURE holds all positions and times for every alpha, more than once."""
+    import tracemalloc
+
+    evoked = recording.evoked.copy().crop(0, 0.3)
+    dense = 20 * recording.forward["nsource"] * len(evoked.times) * 8
+    tracemalloc.start()
+    mixed_norm(evoked, recording.forward, recording.noise_cov, "sure", loose=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < dense / 2
+
+
+def test_edge_of_the_grid_is_warned_of(surface):
+    """MNE says nothing where its grid ends."""
+    with pytest.warns(UserWarning, match="smallest of the grid"):
+        run(set_nave(surface, 10_000), "sure")
+
+
+def test_alpha_chosen_is_logged(weak, caplog):
+    with caplog.at_level("INFO", logger="skmxne.drop_in"):
+        run(weak, "sure")
+    assert f"Alpha chosen by sure: {choose(weak):.3g}" in caplog.messages
+
+
+def test_reweighting_goes_on_until_nothing_changes(surface):
+    """MNE stops when amplitudes change by less than tol times the power of the data."""
+    options = dict(n_mxne_iter=100, maxit=10_000)
+    exact = run(surface, 30, tol=1e-12, **options)
+    ours = compare(run(surface, 30, tol=1e-5, **options), exact)
+    theirs = run(surface, 30, mne_mixed_norm, tol=1e-5, verbose="ERROR", **options)
+    assert ours < CLOSE
+    assert compare(theirs, exact) > 10 * ours
+
+
+def test_solvers_of_others_need_nothing_private(surface):
+    """MNE's recipe for them imports private functions."""
+    from sklearn.linear_model import MultiTaskLasso
+
+    problem = InverseProblem.from_evoked(
+        surface.evoked, surface.forward, surface.noise_cov, loose=0
+    )
+    penalty = 0.3 * np.linalg.norm(problem.X.T @ problem.y, axis=1).max()
+    lasso = MultiTaskLasso(penalty / len(problem.X), fit_intercept=False, tol=1e-8, max_iter=10_000)
+    stc = problem.to_source_estimate(lasso.fit(problem.X, problem.y))
+    assert compare(stc, run(surface, 30, tol=1e-8)) < CLOSE
+
+
+# ------------------------------------------------------------------------------- the rest of it
+
+
+def test_signature_is_the_documented_one():
+    names = list(inspect.signature(mixed_norm).parameters)
+    theirs = list(inspect.signature(mne_mixed_norm).parameters)
+    assert names == [name for name in theirs[: theirs.index("verbose") + 1] if "sure" not in name]
+    assert skmxne.mixed_norm is mixed_norm
+
+
+def test_objects_are_not_modified(make_case, models):
+    for kind, loose in models.values():
+        case = make_case(kind)
+        objects = (case.evokeds, case.forward, case.noise_cov)
+        before = pickle.dumps(objects)
+        mixed_norm(*objects, 30, loose=loose, n_mxne_iter=2, return_residual=True)
+        assert pickle.dumps(objects) == before
+
+
+def test_known_dipoles_are_found(make_case, source_model):
+    """Without noise, the two positions nearest to the sensors, along their normals."""
+    kind, loose = source_model
+    case = make_case(kind)
+    forward = case.forward
+    distance = np.linalg.norm(forward["source_rr"] - [0, 0, 0.04], axis=1)
+    positions = np.sort(np.argsort(distance)[-2:])
+    frames = mne.convert_forward_solution(forward, surf_ori=True, verbose="ERROR")["source_nn"]
+    waveforms = 5e-8 * np.array([np.sin(np.arange(20) / 3), np.cos(np.arange(20) / 2)])
+    moments = frames[2::3][positions][:, :, np.newaxis] * waveforms[:, np.newaxis]
+    gain = forward["sol"]["data"].reshape(64, -1, 3)[:, positions]
+    field = np.einsum("cpo,pot->ct", gain, moments)
+    evoked = case.project(mne.EvokedArray(field, case.info.copy(), tmin=0.1, nave=5))
+
+    dipoles = mixed_norm(
+        *(evoked, forward, case.noise_cov, 5),
+        loose=loose,
+        n_mxne_iter=20,
+        return_as_dipoles=True,
+    )
+
+    large = [dipole for dipole in dipoles if abs(dipole.amplitude).max() > 1e-9]
+    assert len(large) == 2
+    for dipole, position, moment in zip(large, positions, moments, strict=True):
+        assert_allclose(dipole.pos, np.tile(forward["source_rr"][position], (20, 1)))
+        found = dipole.ori.T * dipole.amplitude
+        assert_allclose(found, moment, atol=0.1 * 5e-8)
+        assert_allclose(dipole.times, evoked.times)
+
+
+def test_forward_solution_is_not_copied_whole(recording):
+    """Its source spaces and its gain are larger than all that is made of a few channels."""
+    import tracemalloc
+
+    evoked = recording.evoked.copy().pick(recording.evoked.ch_names[:20])
+    gain = recording.forward["sol"]["data"]
+    tracemalloc.start()
+    with pytest.warns(RuntimeWarning, match="44 not in evoked"):
+        mixed_norm(evoked, recording.forward, recording.noise_cov, 60, loose=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    coef = gain.shape[1] * len(evoked.times) * 8
+    assert peak < 2.5 * 20 / 64 * gain.shape[1] * 64 * 8 + 3 * coef
+
+
+def test_parity_on_recorded_data(sample_problem, table):
+    """MEG and EEG with projectors, fixed and loose, on the small cortex."""
+    case = sample_problem(picks=["meg", "eeg"])
+    for loose, n_mxne_iter in [(0, 1), (0.2, 1), (0.2, 5)]:
+        options = dict(loose=loose, n_mxne_iter=n_mxne_iter, depth=0.9, alpha=50)
+        ours, theirs = (
+            call(function, case, COMMON | options | dict(return_residual=True))
+            for function in FUNCTIONS
+        )
+        assert_allclose(ours[0].data, theirs[0].data, atol=CLOSE * np.abs(theirs[0].data).max())
+        assert compare(ours[1], theirs[1]) < CLOSE
+
+
+def test_maxit_is_taken(surface):
+    for solver in ("bcd", "prox"):
+        with pytest.warns(ConvergenceWarning, match="maxit=2"):
+            run(surface, 10, maxit=2, tol=1e-10, solver=solver)
+
+
+def test_verbose_is_taken(surface, caplog):
+    logger = logging.getLogger("skmxne")
+    level = logger.level
+    run(surface, 50, verbose=True)
+    assert any("Explained variance" in message for message in caplog.messages)
+    caplog.clear()
+    run(surface, 50, verbose="ERROR")
+    assert caplog.messages == []
+    assert logger.level == level
+
+
+def test_nothing_is_printed(surface, capsys):
+    run(surface, 50, verbose=True, return_residual=True, loose=0.2, pick_ori="normal")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_active_position(surface):
+    with pytest.warns(UserWarning, match="No position is active"):
+        stc, residual = run(zero(surface), 50, return_residual=True)
+    assert stc.shape == (0, 12)
+    assert not residual.data.any()
+
+
+def zero(case):
+    evoked = case.evoked.copy()
+    evoked.data[:] = 0
+    return change(case, evoked=evoked)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        (dict(alpha="aic"), ValueError, "alpha must be a percentage, 'sure' or 'bic', got 'aic'"),
+        (dict(alpha=100), ValueError, r"alpha must be in \[0, 100\)"),
+        (dict(alpha=-1), ValueError, r"alpha must be in \[0, 100\)"),
+        (dict(alpha=None), TypeError, "alpha must be a number"),
+        (dict(evoked=[]), ValueError, "evoked is an empty list. Pass at least one"),
+        (dict(evoked="raw"), TypeError, "evoked must be .* got RawArray. .*average"),
+        (dict(evoked="other channels"), ValueError, "evoked must be a list .*same channels"),
+        (dict(forward=None), TypeError, "forward must be .* got NoneType. Read one"),
+        (dict(forward="without source space"), ValueError, "forward has no source space.*again"),
+        (dict(forward="fixed", pick_ori="vector"), ValueError, "pick_ori='vector'.*pick_ori=None"),
+        (dict(forward="fixed", loose=0.2), ValueError, "forward has fixed orient.*Pass loose=0"),
+        (dict(noise_cov="other channels"), ValueError, "noise_cov have no good.*rename"),
+        (dict(noise_cov="cov.fif"), TypeError, "noise_cov must be .*Read one"),
+        (dict(weights=np.ones(47)), ValueError, r"weights has shape \(47,\).*48 positions"),
+        (dict(weights=["a"] * 48), TypeError, "weights must be real numbers"),
+        (dict(weights=-np.ones(48)), ValueError, "weights are all zero"),
+        (dict(weights="of other vertices"), ValueError, "weights has vertices that are not"),
+        (dict(weights="of other subject"), ValueError, "weights is of subject 'other'.*Morph"),
+        (dict(weights=np.ones(48), weights_min=2), ValueError, "weights_min=2 leaves no position"),
+        (dict(loose=2), ValueError, "loose must be 'auto' or a number from 0 to 1"),
+        (dict(depth="deep"), ValueError, "depth must be None or an exponent"),
+        (dict(depth=dict(limit=-1)), ValueError, "depth must have a limit that is None or posit"),
+        (dict(depth=dict(limit_depth_chs="x")), ValueError, "depth must have limit_depth_chs in"),
+        (dict(solver="newtonian"), ValueError, "solver='newtonian' is unknown: use one of"),
+        (dict(n_mxne_iter=0), ValueError, "n_mxne_iter must be a positive integer"),
+        (dict(n_mxne_iter=2, time_pca="x"), TypeError, "time_pca must be a positive integer"),
+        (dict(dgap_freq=0), ValueError, "dgap_freq must be a positive integer, or inf"),
+        (dict(active_set_size=0), ValueError, "active_set_size must be"),
+        (dict(debias=1), TypeError, "debias must be True or False"),
+        (dict(pick_ori="tangential"), ValueError, "pick_ori must be None, 'normal' or 'vector'"),
+        (dict(loose=0, pick_ori="normal"), ValueError, "pick_ori='normal' needs loose or free"),
+        (dict(verbose="loud"), ValueError, "verbose='loud' is no level"),
+    ],
+)
+def test_bad_arguments(surface, options, error, match):
+    case = surface
+    options = dict(options)
+    makers = dict(evoked=make_bad_evoked, forward=make_bad_forward, noise_cov=make_bad_noise_cov)
+    for name, make in makers.items():
+        if isinstance(options.get(name), str):
+            options[name] = make(case, options[name])
+    if isinstance(options.get("weights"), str):
+        options["weights"] = make_bad_weights(case, options["weights"])
+    options = dict(alpha=50, loose=0 if options.get("pick_ori") == "vector" else 0.2) | options
+    objects = dict(evoked=case.evoked, forward=case.forward, noise_cov=case.noise_cov)
+    with pytest.raises(error, match=match):
+        mixed_norm(**objects | options)
+
+
+def make_bad_evoked(case, what):
+    if what == "raw":
+        return mne.io.RawArray(case.evoked.data, case.info.copy(), verbose="ERROR")
+    return [case.evoked, case.evoked.copy().pick("meg")]
+
+
+def make_bad_forward(case, what):
+    if what == "fixed":
+        return mne.convert_forward_solution(case.forward, force_fixed=True, verbose="ERROR")
+    forward = mne.Forward(case.forward)
+    del forward["src"]
+    return forward
+
+
+def make_bad_noise_cov(case, what):
+    if what != "other channels":
+        return what
+    names = [f"{name}!" for name in case.noise_cov.ch_names]
+    return mne.Covariance(case.noise_cov.data, names, [], [], 1000)
+
+
+def make_bad_weights(case, what):
+    vertices = [space["vertno"] for space in case.forward["src"]]
+    if what == "of other vertices":
+        vertices = [each + 1 for each in vertices]
+    subject = "other" if what == "of other subject" else "simulated"
+    return mne.SourceEstimate(np.ones((48, 2)), vertices, 0, 1, subject=subject)
+
+
+@pytest.mark.parametrize("kind", ["volume", "discrete", "surface+volume"])
+def test_normal_needs_a_surface(make_case, kind):
+    case = make_case(kind)
+    with pytest.raises(ValueError, match="pick_ori='normal' needs the normals of a surface"):
+        run(case, 50, loose="auto", pick_ori="normal")
+
+
+@pytest.mark.parametrize("loose", [0, 0.2, {"surface": 0.2, "volume": 0.5}])
+def test_volumes_are_free(make_case, loose):
+    with pytest.raises(ValueError, match=r"loose must be 1 in volumes.*loose='auto'"):
+        run(make_case("surface+volume"), 50, loose=loose)

@@ -1,0 +1,280 @@
+"""Inverse problems of every kind of source space: the outputs, and known dipoles got back."""
+
+import mne
+import numpy as np
+import pytest
+from mne.forward import is_fixed_orient
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmxne import InverseProblem, mixed_norm
+
+SCALAR = {
+    "surface": mne.SourceEstimate,
+    "volume": mne.VolSourceEstimate,
+    "discrete": mne.VolSourceEstimate,
+    "mixed": mne.MixedSourceEstimate,
+}
+VECTOR = {
+    "surface": mne.VectorSourceEstimate,
+    "volume": mne.VolVectorSourceEstimate,
+    "discrete": mne.VolVectorSourceEstimate,
+    "mixed": mne.MixedVectorSourceEstimate,
+}
+
+
+@pytest.fixture
+def make_problem(make_case):
+    def make(kind, loose, **options):
+        case = make_case(kind)
+        evoked = options.pop("evoked", case.evoked)
+        return InverseProblem.from_evoked(
+            evoked, case.forward, case.noise_cov, loose=loose, **options
+        )
+
+    return make
+
+
+def make_coef(problem, positions):
+    """Draw the coefficients of some active positions."""
+    rng = np.random.default_rng(0)
+    coef = np.zeros((len(problem.times), problem.forward["nsource"], problem.n_orient))
+    coef[:, positions] = rng.standard_normal((len(coef), len(positions), problem.n_orient))
+    return coef.reshape(len(coef), -1)
+
+
+def get_locations(forward, stc):
+    """Find the locations of the vertices of a source estimate."""
+    rr = [s["rr"][v] for s, v in zip(forward["src"], stc.vertices, strict=True)]
+    return np.concatenate(rr)
+
+
+def test_outputs_are_those_of_the_kind(make_problem, source_model):
+    problem = make_problem(*source_model)
+    forward = problem.forward
+    src_kind = forward["src"].kind
+    positions = np.unique(np.linspace(0, forward["nsource"] - 1, 5).astype(int))
+    coef = make_coef(problem, positions)
+
+    stc = problem.to_source_estimate(coef)
+    dipoles = problem.to_dipoles(coef)
+
+    assert type(stc) is SCALAR[src_kind]
+    assert (stc.subject, stc.tmin, stc.tstep) == ("simulated", -0.1, 0.01)
+    assert_allclose(get_locations(forward, stc), forward["source_rr"][positions])
+    amplitudes = (coef * problem.source_scale).T.reshape(-1, problem.n_orient, 12)[positions] / 2
+    if problem.n_orient == 1:
+        assert_allclose(stc.data, amplitudes[:, 0])
+    else:
+        assert_allclose(stc.data, np.linalg.norm(amplitudes, axis=1))
+        vectors = problem.to_source_estimate(coef, pick_ori="vector")
+        assert type(vectors) is VECTOR[src_kind]
+        assert_allclose(vectors.magnitude().data, stc.data)
+        for vertices, expected in zip(vectors.vertices, stc.vertices, strict=True):
+            assert_array_equal(vertices, expected)
+
+    assert len(dipoles) == len(positions)
+    for dipole, position, row in zip(dipoles, positions, stc.data, strict=True):
+        assert_allclose(dipole.amplitude, row)
+        assert_allclose(dipole.pos, np.tile(forward["source_rr"][position], (12, 1)))
+        assert_allclose(np.linalg.norm(dipole.ori, axis=1), 1)
+
+
+def test_residual_and_forward_projected_sources_give_back_the_data(
+    make_case, make_problem, source_model
+):
+    """The sources are put through MNE's own forward projection."""
+    case, problem = make_case(source_model[0]), make_problem(*source_model)
+    coef = make_coef(problem, [0, 2, 3])
+    is_fixed = problem.n_orient == 1
+    stc = problem.to_source_estimate(coef, pick_ori=None if is_fixed else "vector")
+
+    with mne.use_log_level("ERROR"):
+        field = case.project(mne.apply_forward(case.forward, stc, case.info))
+    residual = problem.to_residual(coef)
+
+    scale = case.evoked.data.std(axis=1, keepdims=True)
+    assert_allclose(
+        (residual.data + field.data) / scale, case.evoked.data / scale, rtol=1e-8, atol=1e-8
+    )
+    whitened = problem.whitener @ residual.data * problem.target_scale
+    power = np.sum(whitened**2) / np.sum(problem.y**2)
+    assert_allclose(problem.explained_variance(coef), 100 * (1 - power))
+    gof = sum(dipole.gof for dipole in problem.to_dipoles(coef))
+    left = np.sum(whitened**2, axis=0) / np.sum(problem.y**2, axis=0)
+    assert_allclose(gof, 100 * (1 - left))
+
+
+def test_known_dipoles_are_got_back(make_case, source_model):
+    """Sources along the normals, put through `mne.simulation`, come back where they were."""
+    kind, loose = source_model
+    case = make_case(kind)
+    forward = case.forward
+    positions = np.array([1, forward["nsource"] - 2])
+    waveforms = 5e-8 * np.array([np.sin(np.arange(20) / 3), np.cos(np.arange(20) / 2)])
+    with mne.use_log_level("ERROR"):
+        frames = mne.convert_forward_solution(forward, surf_ori=True)["source_nn"]
+    normals = frames[2::3][positions]
+    if kind.endswith("volume"):
+        normals[1] = [0.48, 0.6, 0.64]  # volumes have no normals: any direction will do
+    stops = np.cumsum([space["nuse"] for space in forward["src"]])
+    starts = stops - [space["nuse"] for space in forward["src"]]
+    vertices = [
+        space["vertno"][positions[(positions >= start) & (positions < stop)] - start]
+        for space, start, stop in zip(forward["src"], starts, stops, strict=True)
+    ]
+    vectors = normals[:, :, np.newaxis] * waveforms[:, np.newaxis]
+    truth = VECTOR[forward["src"].kind](vectors, vertices, 0.1, 0.01, subject="simulated")
+    with mne.use_log_level("ERROR"):
+        evoked = mne.simulation.simulate_evoked(forward, truth, case.info, None, nave=np.inf)
+    evoked.nave = 5
+    problem = InverseProblem.from_evoked(case.project(evoked), forward, case.noise_cov, loose=loose)
+    blocks = problem.X.reshape(len(problem.X), -1, problem.n_orient)
+    coef = np.zeros((20, blocks.shape[1], problem.n_orient))
+    columns = blocks[:, positions].reshape(len(problem.X), -1)
+    # Fixed in the surface means that the tangential columns are zero.
+    found = np.linalg.lstsq(columns, problem.y)[0].T
+    coef[:, positions] = found.reshape(20, 2, problem.n_orient)
+    coef = coef.reshape(20, -1)
+
+    stc = problem.to_source_estimate(coef, None if problem.n_orient == 1 else "vector")
+    for got, expected in zip(stc.vertices, vertices, strict=True):
+        assert_array_equal(got, expected)
+    assert_allclose(stc.times, truth.times)
+    assert stc.subject == "simulated"
+    # The gain of fixed orientation is in single precision.
+    close = dict(rtol=0, atol=1e-5 * 5e-8)
+    assert_allclose(stc.data, waveforms if problem.n_orient == 1 else vectors, **close)
+    for dipole, position, vector in zip(problem.to_dipoles(coef), positions, vectors, strict=True):
+        assert_allclose(dipole.pos[0], forward["source_rr"][position])
+        assert_allclose((dipole.amplitude * dipole.ori.T), vector, **close)
+        assert_allclose(dipole.times, truth.times)
+    if forward["src"].kind == "surface" and problem.n_orient == 3:
+        normal = problem.to_source_estimate(coef, "normal")
+        assert_allclose(normal.data, waveforms, **close)
+
+
+def test_discrete_forward_of_fixed_orientation(make_case, make_problem):
+    case, free = make_case("discrete"), make_problem("discrete", 0)
+    forward = mne.convert_forward_solution(case.forward, force_fixed=True, verbose="ERROR")
+    problem = InverseProblem.from_evoked(case.evoked, forward, case.noise_cov, loose=0)
+    assert_allclose(problem.X, free.X, rtol=1e-6)
+    coef = make_coef(problem, [1, 2])
+    stc, expected = problem.to_source_estimate(coef), free.to_source_estimate(coef)
+    assert_array_equal(stc.vertices[0], expected.vertices[0])
+    assert_allclose(stc.data, expected.data, rtol=1e-6)
+    for dipole, other in zip(problem.to_dipoles(coef), free.to_dipoles(coef), strict=True):
+        assert_allclose(dipole.ori, other.ori)
+        assert_allclose(dipole.gof, other.gof, rtol=1e-4)
+
+
+def test_list_of_data_of_different_nave(make_case, make_problem, source_model):
+    case = make_case(source_model[0])
+    problem = make_problem(*source_model, evoked=case.evokeds)
+    coef = make_coef(problem, [0, 3])
+    starts = [0, 12]
+    for k, (start, evoked) in enumerate(zip(starts, case.evokeds, strict=True)):
+        single = make_problem(*source_model, evoked=evoked)
+        part = coef[start : start + len(evoked.times)]
+        assert_allclose(single.X, problem.X)
+        stc, expected = problem.to_source_estimate(coef)[k], single.to_source_estimate(part)
+        assert_allclose(stc.data, expected.data)
+        assert (stc.tmin, stc.tstep) == (evoked.times[0], 0.01)
+        assert_allclose(problem.to_residual(coef)[k].data, single.to_residual(part).data)
+        assert_allclose(problem.explained_variance(coef)[k], single.explained_variance(part))
+
+
+@pytest.mark.parametrize("kind", ["volume", "surface+volume", "discrete"])
+def test_weights_of_a_source_estimate(make_problem, kind):
+    problem = make_problem(kind, "auto")
+    positions = [0, 2, problem.forward["nsource"] - 1]
+    coef = make_coef(problem, positions)
+    for pick_ori in (None, "vector"):
+        weights = problem.weights_from(problem.to_source_estimate(coef, pick_ori))
+        assert_array_equal(np.flatnonzero(weights), positions)
+    stc = problem.to_source_estimate(coef)
+    assert_allclose(weights[positions], stc.data.max(axis=1))
+
+
+def test_average_reference_before_or_after(make_case):
+    """The projector counts, whether it has been applied or not."""
+    case = make_case("volume")
+    problems = [
+        InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
+        for evoked in (case.evoked, case.project(case.unprojected.copy(), apply=False))
+    ]
+    for problem in problems:
+        assert len(problem.X) == 64 - 2
+    assert_allclose(problems[0].X, problems[1].X)
+    assert_allclose(problems[0].y, problems[1].y, atol=1e-8 * np.abs(problems[0].y).max())
+
+
+@pytest.mark.parametrize("rank", [None, "info", "full"])
+def test_diagonal_covariance(make_case, rank):
+    """The whitener of a channel is its own where nothing is projected."""
+    case = make_case("volume")
+    evoked = case.unprojected.copy().pick("meg")
+    problem = InverseProblem.from_evoked(
+        evoked, case.forward, case.noise_cov.copy().as_diag(), rank=rank
+    )
+    variance = np.diag(case.noise_cov.data)[:48]
+    assert_allclose(
+        problem.whitener @ np.diag(variance) @ problem.whitener.T, np.eye(48), atol=1e-8
+    )
+    assert_allclose(np.sum(problem.y**2), 4 * np.sum(evoked.data**2 / variance[:, np.newaxis]))
+
+
+@pytest.mark.parametrize("rank", [None, "info"])
+def test_rank_of_maxwell_filtered_data(sample_problem, rank):
+    case = sample_problem()
+    # The sensors, without the projectors that have been applied.
+    info = mne.create_info(case.evoked.ch_names, 600.0, case.evoked.get_channel_types())
+    for ch, recorded in zip(info["chs"], case.evoked.info["chs"], strict=True):
+        ch["loc"][:], ch["coil_type"] = recorded["loc"], recorded["coil_type"]
+    info["dev_head_t"] = case.evoked.info["dev_head_t"]
+    data = np.random.default_rng(0).standard_normal((len(info.ch_names), 3000)) * 1e-13
+    with mne.use_log_level("ERROR"):
+        raw = mne.io.RawArray(data, info)
+        raw = mne.preprocessing.maxwell_filter(raw, origin=(0.0, 0.0, 0.04))
+        noise_cov = mne.compute_raw_covariance(raw)
+        evoked = mne.EvokedArray(raw.get_data()[:, :20], raw.info, nave=1)
+        n = mne.compute_rank(noise_cov, rank=rank, info=raw.info)["meg"]
+        problem = InverseProblem.from_evoked(evoked, case.forward, noise_cov, loose=0, rank=rank)
+        stc, expected = (
+            function(
+                *(evoked, case.forward, noise_cov, 80),
+                loose=0,
+                rank=rank,
+                debias=False,
+                tol=1e-8,
+                maxit=10_000,
+                verbose="ERROR",
+            )
+            for function in (mixed_norm, mne.inverse_sparse.mixed_norm)
+        )
+    assert 60 < n < 100
+    assert problem.X.shape[0] == problem.y.shape[0] == n
+    assert_allclose(np.var(problem.y), 1, rtol=0.2)
+    assert_allclose(stc.data, expected.data, atol=1e-3 * np.abs(expected.data).max())
+
+
+def test_forward_converted_in_place_later_does_not_matter(make_case):
+    case = make_case("surface")
+    forward = case.forward.copy()
+    problem = InverseProblem.from_evoked(case.evoked, forward, case.noise_cov)
+    expected = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
+    mne.convert_forward_solution(forward, force_fixed=True, copy=False, verbose="ERROR")
+    coef = make_coef(problem, [1, 5])
+    assert_array_equal(problem.to_residual(coef).data, expected.to_residual(coef).data)
+    assert_array_equal(problem.forward["sol"]["data"], expected.forward["sol"]["data"])
+    assert not is_fixed_orient(problem.forward)
+
+
+def test_order_of_channels_may_differ_in_a_list(make_case, make_problem):
+    first, second = make_case("volume").evokeds
+    shuffled = second.copy().reorder_channels(second.ch_names[::-1])
+    problem = make_problem("volume", "auto", evoked=[first, shuffled])
+    expected = make_problem("volume", "auto", evoked=[first, second])
+    assert_array_equal(problem.y, expected.y)
+    coef = make_coef(problem, [3])
+    for ours, theirs in zip(problem.to_residual(coef), expected.to_residual(coef), strict=True):
+        assert_allclose(ours.get_data(theirs.ch_names), theirs.data)
