@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from .estimator import MixedNormEstimator
+from .grid import check_alphas
 from .inverse_problem import InverseProblem
 from .model_selection import MixedNormIC
 from .parameters import check_parameters, verbosity
@@ -20,7 +21,7 @@ def mixed_norm(
     evoked,
     forward,
     noise_cov,
-    alpha,
+    alpha="sure",
     loose="auto",
     depth=0.8,
     maxit=3000,
@@ -38,6 +39,10 @@ def mixed_norm(
     rank=None,
     pick_ori=None,
     verbose=None,
+    *,
+    sure_alpha_grid="auto",
+    rng=None,
+    random_state=None,
 ):
     """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
 
@@ -56,7 +61,7 @@ def mixed_norm(
         The forward solution, of any kind of source space.
     noise_cov : instance of mne.Covariance
         The noise covariance of single trials.
-    alpha : float in [0, 100), "sure" or "bic"
+    alpha : float in [0, 100), "sure" or "bic", default="sure"
         Regularization in percent: 0 means none, 100 would leave no active position. "sure" and
         "bic" choose it by :class:`~skmxne.MixedNormIC`, which takes the number of trials into
         account.
@@ -98,6 +103,11 @@ def mixed_norm(
     verbose : bool, str or int, default=None
         Level of the messages logged by the logger "skmxne", as for
         :class:`~skmxne.MixedNormEstimator`.
+    sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
+        The percentages that "sure" or "bic" choose from; "auto" for the grid of
+        :class:`~skmxne.MixedNormIC`.
+    rng, random_state : object, default=None
+        Ignored: MNE's function draws random numbers to choose alpha, here nothing is random.
 
     Returns
     -------
@@ -144,7 +154,8 @@ def mixed_norm(
         check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
         coef = _fit(
             problem,
-            alpha=alpha,
+            alpha,
+            sure_alpha_grid,
             n_orient=problem.n_orient,
             n_mxne_iter=n_mxne_iter,
             weights=_read_weights(weights, forward["src"]),
@@ -180,12 +191,14 @@ def _choose_solver(solver, n_orient):
     return "auto"
 
 
-def _fit(problem, alpha, **params):
+def _fit(problem, alpha, grid, **params):
     """Fit the model, and return its coefficients on `X` and `y` of the problem."""
     roots = problem.target_scale
     if isinstance(alpha, str):
         # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
         scale = _find_reweighting_scale(problem.X, problem.y, params) * np.mean(roots**2)
+        if not (isinstance(grid, str) and grid == "auto"):
+            params["alphas"] = _check_grid(grid)
         model = MixedNormIC(criterion=alpha, reweighting_scale=scale, **params)
         coef = model.fit(problem.X, problem.y).coef_
         logger.info("Alpha chosen by %s: %.3g", alpha, model.alpha_)
@@ -194,6 +207,16 @@ def _fit(problem, alpha, **params):
     scale = _find_reweighting_scale(problem.X, y, params)
     model = MixedNormEstimator(alpha, reweighting_scale=scale, **params)
     return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
+
+
+def _check_grid(grid):
+    """Check the percentages to choose from, and name the argument that they are here."""
+    try:
+        return check_alphas(np.atleast_1d(grid), None)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"sure_alpha_grid must be 'auto' or percentages in [0, 100), got {grid!r}."
+        ) from error
 
 
 def _find_reweighting_scale(X, y, params):

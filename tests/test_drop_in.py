@@ -92,6 +92,9 @@ ROWS = {
     "return_as_dipoles: list": dict(return_as_dipoles=True, evoked="list"),
     "return_as_dipoles, return_residual": dict(return_residual=True, return_as_dipoles=True),
     "verbose": dict(verbose="WARNING"),
+    "sure_alpha_grid": dict(alpha="sure", sure_alpha_grid=[80, 20, 50, 5]),
+    "rng": dict(alpha="sure", rng=3),
+    "random_state": dict(alpha="sure", random_state=3),
 }
 # The columns that are run each time: the others with --all-kinds.
 USUAL = ["surface, fixed", "surface, loose"]
@@ -256,6 +259,7 @@ def follow_definition(case, options):
         criterion=options["alpha"],
         n_mxne_iter=options.get("n_mxne_iter", 1),
         reweighting_scale=100 * nave / alpha_max,
+        alphas=options.get("sure_alpha_grid", 20),
         **params,
     )
     return problem.to_source_estimate(model.fit(problem.X, problem.y))
@@ -420,9 +424,17 @@ def test_solvers_of_others_need_nothing_private(surface):
 
 
 def test_signature_is_the_documented_one():
-    names = list(inspect.signature(mixed_norm).parameters)
-    theirs = list(inspect.signature(mne_mixed_norm).parameters)
-    assert names == [name for name in theirs[: theirs.index("verbose") + 1] if "sure" not in name]
+    ours = inspect.signature(mixed_norm).parameters
+    theirs = inspect.signature(mne_mixed_norm).parameters
+    assert {name: one.default for name, one in theirs.items()}.items() <= {
+        name: one.default for name, one in ours.items()
+    }.items()
+    # Their place is not the same in all versions of MNE.
+    by_name = {"sure_alpha_grid", "rng", "random_state"}
+    assert [name for name in ours if name not in by_name] == [
+        name for name in theirs if name not in by_name
+    ]
+    assert {n for n, one in ours.items() if one.kind == one.KEYWORD_ONLY} == by_name
     assert skmxne.mixed_norm is mixed_norm
 
 
@@ -535,6 +547,8 @@ def zero(case):
         (dict(alpha=100), ValueError, r"alpha must be in \[0, 100\)"),
         (dict(alpha=-1), ValueError, r"alpha must be in \[0, 100\)"),
         (dict(alpha=None), TypeError, "alpha must be a number"),
+        (dict(alpha="sure", sure_alpha_grid="fine"), TypeError, "sure_alpha_grid must be 'auto'"),
+        (dict(alpha="sure", sure_alpha_grid=[50, 100]), ValueError, "sure_alpha_grid must be"),
         (dict(evoked=[]), ValueError, "evoked is an empty list. Pass at least one"),
         (dict(evoked="raw"), TypeError, "evoked must be .* got RawArray. .*average"),
         (dict(evoked="other channels"), ValueError, "evoked must be a list .*same channels"),
