@@ -1,7 +1,7 @@
 """How many parameters a fit has really used: exact degrees of freedom, and criteria of them."""
 
 import numpy as np
-from scipy.linalg import pinvh
+from scipy.linalg import pinvh, solve_triangular
 
 CRITERIA = ("sure", "bic", "gcv", "discrepancy")
 
@@ -92,12 +92,13 @@ class _Linearized:
         self.coef, self.norms = coef[rows], norms[self.active]
         self.curvature = penalties[self.active] / self.norms
         roots = np.repeat(np.sqrt(self.curvature), n_orient)
-        left, singular_values, right = np.linalg.svd(X[:, rows] / roots, full_matrices=False)
-        hat = singular_values**2 / (1.0 + singular_values**2)
-        self.hat_trace = hat.sum()
+        scaled = X[:, rows] / roots
+        factor = np.linalg.cholesky(np.eye(len(X)) + scaled @ scaled.T)  # of S
+        half = solve_triangular(factor, scaled, lower=True, check_finite=False)
+        self.hat_trace = np.vdot(half, half)
         # X P^-1
-        self.fit = left * (singular_values / (1.0 + singular_values**2)) @ right / roots
-        fields = (right.T * hat) @ right / roots / roots[:, None]
+        self.fit = solve_triangular(factor, half, trans=1, lower=True, check_finite=False) / roots
+        fields = half.T @ half / roots / roots[:, None]
         gram = _sum_blocks(fields * (self.coef @ self.coef.T), n_orient)
         # Positions with weak and with strong fields alike.
         scale = 1.0 / np.sqrt(gram.diagonal())
