@@ -117,7 +117,7 @@ def solve_mixed_norm(
     while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
         # Zero is not an answer, however good it is, where a position violates optimality.
         least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
-        active_set.grow(certificate.correlation, active_set_size, len(objective))
+        active_set.grow(certificate, active_set_size, len(objective))
         n_iter += active_set.solve(
             SOLVERS[solver],
             tol=max(_INNER_SHARE * certificate.gap, least),
@@ -154,16 +154,17 @@ class _ActiveSet:
         columns = design.columns(start.positions)
         self.problem = BlockProblem(columns, y, penalty, design.n_orient)
 
-    def grow(self, correlation, size, n_before):
+    def grow(self, certificate, size, n_before):
         """Add the positions that violate optimality most, or all positions if size is None.
 
         At first the correlation is that of another solution, so that only few are added; then
         twice as many every time, and as many as there are.
         """
-        norms = correlation.norms
-        joins = (self.design.norms if size is None else norms) > (
-            0.0 if size is None else self.problem.penalty
-        )
+        norms = certificate.correlation.norms
+        if size is None:
+            joins = self.design.norms > 0.0
+        else:
+            joins = certificate.candidates & (norms > self.problem.penalty)
         joins[self.positions] = False
         joining = np.flatnonzero(joins)
         if size is not None:
