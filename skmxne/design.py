@@ -139,7 +139,7 @@ class BlockDesign:
             products, rounding = self._multiply_all(head)
         else:
             products, rounding = self._multiply(head, positions), 0.0
-        lower, upper = products - rounding * norms, products + rounding * norms
+        lower, upper = products - rounding, products + rounding
         bounds = np.hypot(upper, norms * tail)
         if known is not None:
             lower[known[0]] = bounds[known[0]] = known[1]
@@ -182,44 +182,51 @@ class BlockDesign:
         -------
         norms : ndarray of shape (n_positions,)
             The norms.
-        rounding : float
-            How far they may be off, relative to ``||X_g||``.
+        rounding : ndarray of shape (n_positions,)
+            How far they may be off.
         """
-        size = np.linalg.norm(residual)
-        norms = np.zeros(self.n_positions)
+        norms, size = np.zeros(self.n_positions), np.linalg.norm(residual)
         if size == 0.0:
-            return norms, 0.0
+            return norms, norms
         X, unit = self._single
-        rows = np.ascontiguousarray(residual.T / size, dtype=X.dtype)
+        in_single = len(residual) <= _MAX_SAMPLES_SINGLE
+        dtype = np.float32 if in_single else np.float64
+        # Products of the order of one at most: nothing overflows.
+        rows = residual.T / size * (1.0 if X.dtype != self.X.dtype else 1.0 / unit)
+        with np.errstate(under="ignore"):
+            rows = np.ascontiguousarray(rows, dtype=dtype)
 
         def fill(chunk):
-            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                norms[chunk] = self._norms_of(rows @ X[:, self._columns_of(chunk)])
+            columns = X[:, self._columns_of(chunk)].astype(dtype, copy=False)
+            with np.errstate(under="ignore"):
+                products = rows @ columns
+            norms[chunk] = self._norms_of(products.astype(np.float64, copy=False))
 
         map_chunks(fill, self.n_positions, _CHUNK)
-        norms[np.isnan(norms)] = np.inf
-        norms *= unit * size
+        # A sum of n products is off by at most n roundings of ||x|| ||r|| [1]_, or by what is lost
+        # where they underflow. There is a reserve of a factor of four.
+        n_samples, n_targets = residual.shape
+        n_terms = n_samples + n_targets * self.n_orient + 10
+        lost = np.sqrt(n_targets * self.n_orient) * unit * np.finfo(dtype).tiny
+        rounding = 2.0 * n_terms * (np.finfo(dtype).eps * self._unscaled_norms + 2.0 * lost)
         if self.scale is not None:
-            norms *= self.scale
-        # A sum of n products is off by at most n roundings of ||x|| ||r||; then squares add up.
-        n_roundings = len(residual) + residual.shape[1] * self.n_orient + 10
-        return norms, 2.0 * n_roundings * np.finfo(X.dtype).eps * size
+            norms, rounding = norms * self.scale, rounding * self.scale
+        return norms * (unit * size), rounding * size
 
     @cached_property
     def _single(self):
-        """``X`` in single precision, and the unit that it is in."""
-        if self.X.dtype == np.float32 or len(self.X) > _MAX_SAMPLES_SINGLE:
-            return self.X, 1.0
+        """``X`` as its products with all positions are made, and the unit of these products."""
         # A power of two: no rounding.
-        unit = 2.0 ** np.round(np.log2(self._unscaled_norms.max() or 1.0))
+        exponent = np.round(np.log2(self._unscaled_norms.max() or 1.0))
+        if self.X.dtype == np.float32 or len(self.X) > _MAX_SAMPLES_SINGLE:
+            return self.X, 2.0 ** np.clip(exponent, -100, 100)
+        unit = 2.0**exponent
         single = np.empty(self.X.shape, dtype=np.float32, order="F")
 
         def fill(chunk):
             columns = self._columns_of(chunk)
             with np.errstate(under="ignore"):
-                np.multiply(
-                    self.X[:, columns], 1.0 / unit, out=single[:, columns], casting="unsafe"
-                )
+                np.divide(self.X[:, columns], unit, out=single[:, columns], casting="same_kind")
 
         map_chunks(fill, self.n_positions, _CHUNK)
         return single, unit
