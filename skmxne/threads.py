@@ -9,9 +9,10 @@ Python. What threads tell each other goes through queues, which are not.
 """
 
 import os
+import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, local
 from weakref import WeakSet
 
 from threadpoolctl import ThreadpoolController
@@ -19,6 +20,31 @@ from threadpoolctl import ThreadpoolController
 
 class _Visit:
     """A stay inside `single_threaded_blas`."""
+
+
+class _Worker:
+    """A thread that works for ever, and says itself that it is there.
+
+    Ctrl-C during `Thread.start` leaves open whether there is a thread, and during
+    `Thread.is_alive` makes that deny a thread that is.
+    """
+
+    def __init__(self, target):
+        self._target = target
+        self._is_there = False
+
+    def start(self):
+        Thread(target=self._run, name="skmxne", daemon=True).start()
+
+    def has_come(self):
+        deadline = time.monotonic() + 0.1
+        while not self._is_there and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return self._is_there
+
+    def _run(self):
+        self._is_there = True
+        self._target()
 
 
 class _BlasKeeper:
@@ -31,41 +57,45 @@ class _BlasKeeper:
     """
 
     def __init__(self):
-        self.n_threads = 0  # none inside
+        self.n_threads = 0  # that BLAS had before, while anybody is inside
         self._lock = Lock()
-        self._requests = SimpleQueue()
-        self._tasks = SimpleQueue()
-        self._threads = []
+        self._requests, self._keepers = SimpleQueue(), []
+        self._tasks, self._helpers = SimpleQueue(), []
+        self._in_helper = local()
         self._controller = None
 
     def tell(self, visit, is_inside):
-        """Say that a visit begins or ends, and wait until BLAS has as many threads as it should."""
+        """Say that a visit begins or ends, and wait until BLAS has as many threads as it should.
+
+        Where no thread can be started, nothing is limited, and all goes on in one thread.
+        """
         with self._lock:
             if self._controller is None:
                 self._controller = ThreadpoolController().select(user_api="blas")
-            self._start(self._keep, 1)
+            if not self._start(self._keepers, self._keep, 1):
+                return
         done = SimpleQueue()
         self._requests.put((visit, is_inside, done))
         del visit
-        done.get()
+        error = done.get()
+        if error is not None:
+            raise error
 
     def limit(self):
         """Limit BLAS from this thread, where that is needed.
 
         Some libraries have a limit for each thread, and this may be the thread that has control.
         """
-        if max(self._count_threads()) > 1:
+        if self._count_threads() > 1:
             return self._controller.limit(limits=1)
         return nullcontext()
 
-    def _count_threads(self):
-        return [1, *(library.num_threads for library in self._controller.lib_controllers)]
-
     def map(self, function, items):
         """Call a function for all items, on as many threads as BLAS had, this one among them."""
-        n_helpers = self.n_threads - 1
-        with self._lock:
-            self._start(self._help, 1 + n_helpers)
+        n_helpers = 0
+        if not getattr(self._in_helper, "value", False):
+            with self._lock:
+                n_helpers = self._start(self._helpers, self._help, self.n_threads - 1)
         items, done = iter(items), SimpleQueue()
         try:
             for _ in range(n_helpers):
@@ -80,12 +110,22 @@ class _BlasKeeper:
         for error in filter(None, errors):
             raise error
 
-    def _start(self, target, n_threads):
-        """Start threads until there are so many."""
-        while len(self._threads) < n_threads:
-            thread = Thread(target=target, name="skmxne", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+    def _start(self, workers, target, n_workers):
+        """Start workers until there are so many, and return how many there are."""
+        workers[:] = [worker for worker in workers if worker.has_come()]
+        while len(workers) < n_workers:
+            worker = _Worker(target)
+            workers.append(worker)
+            try:
+                worker.start()
+            except RuntimeError:  # the system has no more threads, or Python is about to end
+                workers.remove(worker)
+                break
+        return min(len(workers), n_workers)
+
+    def _count_threads(self):
+        numbers = (library.num_threads for library in self._controller.lib_controllers)
+        return max(filter(None, numbers), default=1)
 
     def _keep(self):
         """Set and restore the limit as visits come and go."""
@@ -94,27 +134,34 @@ class _BlasKeeper:
             visit, is_inside, done = self._requests.get()
             (visits.add if is_inside else visits.discard)(visit)
             del visit
-            if visits and self.n_threads == 0:
-                self.n_threads = max(self._count_threads())
-                limits.enter_context(self.limit())
-            elif not visits:
-                limits.close()
-                self.n_threads = 0
-            done.put(None)
+            error = None
+            try:
+                if visits and self.n_threads == 0:
+                    self.n_threads = self._count_threads()
+                    limits.enter_context(self.limit())
+                elif not visits:
+                    self.n_threads = 0
+                    limits.close()
+            except BaseException as raised:
+                error = raised
+            done.put(error)
+            del error
 
     def _help(self):
         """Take part in what `map` is asked for."""
-        with self.limit():
-            while True:
-                function, items, done = self._tasks.get()
-                error = None
-                try:
-                    for item in items:
+        self._in_helper.value = True
+        while True:
+            function, items, done = self._tasks.get()
+            error = None
+            try:
+                # Only while there is something to do, since then whoever asked is inside.
+                for item in items:
+                    with self.limit():
                         function(item)
-                except BaseException as raised:
-                    error = raised
-                done.put(error)
-                del function, items, done, error
+            except BaseException as raised:
+                error = raised
+            done.put(error)
+            del function, items, done, error
 
 
 _keeper = _BlasKeeper()

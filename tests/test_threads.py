@@ -1,6 +1,7 @@
 """One BLAS thread for the solvers, as many as before for everybody else."""
 
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skmxne.threads import _keeper, _Visit, map_chunks, single_threaded_blas
+from skmxne import threads
+from skmxne.threads import _BlasKeeper, _Visit, map_chunks, single_threaded_blas
 
 
 def count_blas_threads():
@@ -118,6 +120,66 @@ def test_error_in_a_chunk_is_raised(n_threads):
         map_chunks(fail, 10, 3)
 
 
+def test_error_in_a_helper_is_raised(monkeypatch, n_threads):
+    here = threading.get_ident()
+
+    def fail_elsewhere(chunk):
+        if threading.get_ident() != here:
+            raise RuntimeError("helper")
+        time.sleep(0.01)
+
+    with single_threaded_blas():
+        if n_threads == 1:
+            map_chunks(fail_elsewhere, 10, 1)
+        else:
+            with pytest.raises(RuntimeError, match="helper"):
+                map_chunks(fail_elsewhere, 10, 1)
+
+
+def test_chunks_in_chunks(n_threads):
+    visits = np.zeros((8, 8), dtype=int)
+
+    def visit_row(rows):
+        def visit(columns):
+            visits[rows, columns] += 1
+
+        map_chunks(visit, 8, 1)
+
+    with single_threaded_blas():
+        map_chunks(visit_row, 8, 1)
+    assert (visits == 1).all()
+
+
+def test_without_threads_all_is_done_in_one(monkeypatch, n_threads):
+    """As where the system has no more threads, or Python is about to end."""
+
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threads, "_keeper", _BlasKeeper())
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    visits = np.zeros(8, dtype=int)
+
+    def visit(chunk):
+        visits[chunk] += 1
+
+    with single_threaded_blas():
+        map_chunks(visit, 8, 1)
+    assert (visits == 1).all()
+    assert count_blas_threads() == {n_threads}
+
+
+def test_error_of_a_library_is_told(monkeypatch, n_threads):
+    keeper = _BlasKeeper()
+    monkeypatch.setattr(threads, "_keeper", keeper)
+    monkeypatch.setattr(keeper, "_count_threads", lambda: 1 / 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), single_threaded_blas():
+            pass
+    monkeypatch.undo()
+    assert count_blas_threads() == {n_threads}
+
+
 def use_threads():
     with single_threaded_blas():
         map_chunks(lambda chunk: None, 10, 1)
@@ -135,19 +197,24 @@ def test_child_does_not_wait_for_the_threads_of_its_parent(n_threads):
     assert child.exitcode == 0
 
 
-def test_visit_that_never_left_is_forgotten(n_threads):
+def test_visit_that_never_left_is_forgotten(monkeypatch, n_threads):
     """As after an exception (Ctrl-C) in the first line of what should have left."""
-    _keeper.tell(_Visit(), True)
+    keeper = _BlasKeeper()
+    monkeypatch.setattr(threads, "_keeper", keeper)
+    keeper.tell(_Visit(), True)
     with single_threaded_blas():
         assert count_blas_threads() == {1}
     assert count_blas_threads() == {n_threads}
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
-def test_blas_gets_its_threads_back_after_interrupts_at_any_time(n_threads):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_blas_gets_its_threads_back_after_interrupts_at_any_time(monkeypatch, n_threads, is_first):
     """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use."""
     n_interrupts = 0
     deadline = time.monotonic() + 2.0
+    if is_first:
+        monkeypatch.setattr(threads, "_keeper", _BlasKeeper())
     rng = np.random.default_rng(0)
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
