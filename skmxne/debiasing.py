@@ -13,7 +13,7 @@ _MAX_REPETITIONS = 20
 def compute_debiasing(X, y, coef, n_orient=1):
     """Compute the factors that take the shrinkage away from the amplitudes.
 
-    They minimise ``||y - X diag(d) W||_F`` over ``d >= 1``, one factor per position, exactly.
+    They minimise ``||y - X diag(d) W||_F`` over ``d >= 1``, one factor per position, to rounding.
 
     Parameters
     ----------

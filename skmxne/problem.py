@@ -48,6 +48,8 @@ class MixedNormProblem:
         self.design = BlockDesign(X, n_orient, scale)
         self.n_targets = y.shape[1]
         column_norms = self.design.norms  # first: they show whether X is finite
+        _check_magnitude("y", y, np.vdot(y, y))
+        _check_magnitude("X", X, column_norms.max() ** 2)
         self.y, self.basis, self.power_left_out = _reduce_targets(y, time_pca)
         norms = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
@@ -56,6 +58,8 @@ class MixedNormProblem:
         correlation = Correlation(self.y, norms, np.zeros(len(norms)))
         self.empty = Solution.empty(self.y, correlation)
         self.alpha_max = float(norms.max())
+        if not np.isfinite(self.alpha_max):
+            raise ValueError("X and y together are too large: divide them by constants.")
         self.reweighting_scale = reweighting_scale
 
     def compute_penalty(self, alpha):
@@ -144,6 +148,8 @@ class MixedNormProblem:
                 target_covariance = self.basis @ target_covariance @ self.basis.T
         elif self.basis is not None:
             coefs = [coef @ self.basis for coef in coefs]
+        if penalty == 0.0:
+            columns = columns.astype(self.design.X.dtype)  # whose rounding decides about the rank
         dof = compute_degrees_of_freedom(
             *(columns, coefs, penalties),
             n_orient=self.design.n_orient,
@@ -213,6 +219,20 @@ class MixedNormProblem:
         if scale is not None:
             coef /= np.repeat(scale[positions], n_orient)[:, None]
         return Solution(positions, coef)
+
+
+def _check_magnitude(name, array, power):
+    """Raise if sums of squares overflow or underflow."""
+    if not np.isfinite(power):
+        raise ValueError(
+            f"Input {name} contains values whose squares are too large: divide {name} by a "
+            "constant."
+        )
+    if power < np.finfo(np.float64).tiny and array.any():
+        raise ValueError(
+            f"Input {name} contains values whose squares are too small: multiply {name} by a "
+            "constant."
+        )
 
 
 def _reduce_targets(y, time_pca):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -281,6 +281,11 @@ def test_best_dual_value_is_kept(monkeypatch, caplog, make_case):
     assert np.all(np.diff(gaps) <= 0.0)
 
 
+# Where the systems of Newton's method are ill-conditioned, their solutions need to be refined.
+@example(0, (6, 2, 2), 4, 4.0, 0, 0.001, 1)
+@example(1, (6, 16, 1), 3, 3.0, 0, 2.0**-9, 1)
+@example(0, (2, 6, 1), 2, 3.0, 0, 2.0**-6, 1)
+@example(0, (13, 13, 2), 4, 3.0, 0, 0.001, 1)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 20), st.integers(1, 30), st.integers(1, 25)),

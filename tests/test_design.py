@@ -175,6 +175,29 @@ def test_columns_out_of_the_range_of_single_precision(n_orient, exponents):
     check_bounds(BlockDesign(X, n_orient), residual, exact, threshold=0.5 * exact.max())
 
 
+@pytest.mark.parametrize("n_samples", [12, 3000])
+def test_rounding_of_single_precision_is_bounded(n_samples):
+    """The worst case: all errors have one sign."""
+    X = np.full((n_samples, N_POSITIONS), 1.0 + 2.0**-25)
+    residual = np.full((n_samples, N_TARGETS), 1.0 + 2.0**-25)
+    residual *= [1.0, 0.9, 0.8, 0.7, 0.6, 0.5]
+    exact = norms_of(residual.T @ X, 1)
+    bounds = BlockDesign(X).correlate(residual, threshold=2.0 * exact[0])
+    assert (bounds >= exact * (1 - 1e-13)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-24, 1e20, 1e30])
+@n_orients
+def test_bounds_hold_for_single_precision_of_any_magnitude(n_orient, unit):
+    X, residual = draw(n_orient, decay=0.5)
+    X = X.astype(np.float32) * np.float32(unit)
+    exact = norms_of(residual.T @ X.astype(np.float64), n_orient)
+    for threshold in (None, 1e-9 * exact.max(), 0.5 * exact.max()):
+        check_bounds(BlockDesign(X, n_orient), residual, exact, threshold)
+        bounds = BlockDesign(X, n_orient).correlate(residual, threshold)
+        assert (bounds >= exact * (1 - 1e-12)).all()
+
+
 def test_samples_too_many_for_single_precision(monkeypatch):
     X, residual = draw(decay=0.5)
     monkeypatch.setattr(design, "_MAX_SAMPLES_SINGLE", N_SAMPLES - 1)

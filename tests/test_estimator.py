@@ -722,3 +722,30 @@ def test_prediction_needs_the_same_features(make_data):
         estimator.predict(X[:, 1:])
     with pytest.raises(ValueError, match="Input X contains NaN"):
         estimator.predict(np.full_like(X, np.nan))
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-24, 1e20, 1e30])
+def test_single_precision_of_any_magnitude(make_data, unit):
+    X, y = make_data()
+    X = X.astype(np.float32)
+    expected = MixedNormEstimator(10, tol=1e-8).fit(X, y)
+    scaled = MixedNormEstimator(10, tol=1e-8).fit(X * np.float32(unit), y)
+    assert scaled.converged_
+    assert_array_equal(scaled.active_set_, expected.active_set_)
+    assert_allclose(unit * scaled.coef_, expected.coef_, rtol=1e-3, atol=1e-5)
+
+
+def test_coefficients_out_of_the_range_of_single_precision(make_data):
+    X, y = make_data()
+    with pytest.raises(ValueError, match="range of float32: scale X or y, or pass X in double"):
+        MixedNormEstimator(10).fit((1e-18 * X).astype(np.float32), 1e24 * y)
+
+
+def test_no_active_set_costs_no_gram_matrix():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4000)), rng.standard_normal((50, 3))
+    tracemalloc.start()
+    MixedNormEstimator(50, active_set_size=None).fit(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * X.nbytes

@@ -577,3 +577,33 @@ def test_parameters_are_those_of_the_estimator(model):
     shared = set(its) & set(ours) - {"n_mxne_iter"}
     assert {name: ours[name] for name in shared} == {name: its[name] for name in shared}
     assert model.n_mxne_iter == (10 if isinstance(model, MixedNormIC) else 1)
+
+
+def test_score_that_takes_no_weights_is_named(make_problem):
+    X, y = make_problem(20, 10)
+
+    def scorer(estimator, X, y):
+        return -np.abs(estimator.predict(X) - y).max()
+
+    with pytest.raises(TypeError, match="scoring takes no sample_weight"):
+        MixedNormCV(scoring=scorer).fit(X, y, sample_weight=np.ones(20))
+
+
+def test_scores_of_another_fit_are_forgotten(make_problem):
+    X, y = make_problem(20, 10)
+    model = MixedNormCV(scoring="r2", alphas=[50, 5, 0]).fit(X, y)
+    assert model.score_path_.shape == model.mse_path_.shape
+    assert not hasattr(model.set_params(scoring=None).fit(X, y), "score_path_")
+
+
+def test_models_that_leave_no_data_to_judge_by_are_refused(make_problem):
+    X, y = make_problem(10, 30)
+    with pytest.raises(ValueError, match="criterion='gcv' has nothing to judge by"):
+        MixedNormIC(criterion="gcv", alphas=[0]).fit(X, y)
+
+
+def test_rank_of_single_precision_counts_without_penalty(make_problem):
+    X, y = make_problem(40, 20, n_targets=2)
+    X = X @ np.diag(np.arange(20) < 3) @ np.random.default_rng(0).standard_normal((20, 20))
+    model = MixedNormIC(alphas=[0], n_mxne_iter=1).fit(X.astype(np.float32), y)
+    assert model.degrees_of_freedom_ == pytest.approx([3 * 2])

@@ -203,3 +203,26 @@ def test_data_are_not_changed(make_data):
     solve(MixedNormProblem(X, y, n_orient=3, scale=draw_scale()))
     assert_array_equal(X, before[0])
     assert_array_equal(y, before[1])
+
+
+@pytest.mark.parametrize(
+    ("X_unit", "y_unit", "message"),
+    [
+        (1.0, 1e160, "y contains values whose squares are too large"),
+        (1.0, 1e-165, "y contains values whose squares are too small"),
+        (1e-165, 1.0, "X contains values whose squares are too small"),
+        (1e150, 1e150, "X and y together are too large"),
+        (1e75, 1e75, None),
+        (1e-75, 1e-75, None),
+    ],
+)
+def test_magnitudes_out_of_range_are_told(make_problem, X_unit, y_unit, message):
+    X, y = make_problem(20, 30)
+    expected = MixedNormProblem(X, y).alpha_max
+    if message is None:
+        assert MixedNormProblem(X_unit * X, y_unit * y).alpha_max == pytest.approx(
+            X_unit * y_unit * expected
+        )
+        return
+    with pytest.raises(ValueError, match=message):
+        MixedNormProblem(X_unit * X, y_unit * y)

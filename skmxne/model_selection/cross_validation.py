@@ -180,6 +180,7 @@ class MixedNormCV(BaseMixedNorm):
                 for train, test in self._split(X, y, groups)
             )
             self.mse_path_, scores, missed = map(np.transpose, zip(*results, strict=True))
+            vars(self).pop("score_path_", None)
             if scorer is None:
                 scores = -self.mse_path_
             else:
@@ -272,6 +273,18 @@ def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
         for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
             store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, y.ndim)
             errors.append(mean_squared_error(y_test, model.predict(X_test), **weigh))
-            scores.append(None if scorer is None else scorer(model, X_test, y_test, **weigh))
+            scores.append(None if scorer is None else _score(scorer, model, X_test, y_test, weigh))
             missed.append(not fitted[0].converged)
     return errors, scores, missed
+
+
+def _score(scorer, model, X, y, weigh):
+    """Score a model, and say so where a scorer takes no weights."""
+    try:
+        return scorer(model, X, y, **weigh)
+    except TypeError as error:
+        if not weigh or "sample_weight" not in str(error):
+            raise
+        raise TypeError(
+            f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
+        ) from error

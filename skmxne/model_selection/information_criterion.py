@@ -241,6 +241,11 @@ class MixedNormIC(BaseMixedNorm):
             *(self.criterion, rss, dof, self.noise_variance_), n, n_independent
         )
         if self.criterion != "discrepancy":
+            if not np.isfinite(self.criterion_).any():
+                raise ValueError(
+                    f"criterion={self.criterion!r} has nothing to judge by: all models of the grid "
+                    "have as many degrees of freedom as there are data. Raise the smallest alpha."
+                )
             return np.argmin(self.criterion_)
         reached = self.criterion_ <= 0.0
         return np.argmax(reached) if reached.any() else len(rss) - 1

@@ -199,7 +199,7 @@ def _step(problem, point, damping):
     variances = point.variances * point.norms
     if len(entering):
         variances = 0.5 * (variances + point.variances)
-        # The curvature of 1 / ||C_g|| along v_g is at most ||X_g||^2 / a.
+        # ||C_g|| falls no faster than 1 / (1 + v_g ||X_g||^2 / a).
         alone = (point.norms[entering] - 1.0) * problem.penalty / problem.squared_norms[entering]
         variances[entering] = 0.5 * alone / len(entering)
     return _evaluate(problem, variances, point.precision)
@@ -246,11 +246,11 @@ def _compute_inner(problem, point, entering):
     # Over the support, D^-1 (I - a (a I + D X^T X D)^-1) D^-1.
     inner[:n_old, :n_old] = (np.eye(n_old) - a * inverse) / deviations / deviations[:, None]
     if len(entering):
-        scaled = problem.gram[np.ix_(entering, point.columns)] * deviations
+        scaled = _take_gram(problem, entering, point.columns) * deviations
         solved = scaled @ inverse
         inner[n_old:, :n_old] = solved / deviations
         inner[:n_old, n_old:] = inner[n_old:, :n_old].T
-        inner[n_old:, n_old:] = (problem.gram[np.ix_(entering, entering)] - solved @ scaled.T) / a
+        inner[n_old:, n_old:] = (_take_gram(problem, entering) - solved @ scaled.T) / a
     return inner
 
 
@@ -287,14 +287,11 @@ def _factorize(matrix, shift):
     return cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)[0]
 
 
-def _take_gram(problem, columns):
-    """Return ``X^T X`` of some columns, from that of all if this is not much larger."""
+def _take_gram(problem, rows, columns=None):
+    """Return a part of ``X^T X``, from that of all columns if this is not much larger."""
     if problem.X.shape[1] > 4 * len(problem.X):
-        X = problem.X[:, columns]
-        return X.T @ X
-    return _take(problem.gram, columns)
-
-
-def _take(matrix, index):
-    """Return the square part of a symmetric matrix, without a copy where it is the whole."""
-    return matrix if len(index) == len(matrix) else matrix[np.ix_(index, index)]
+        X = problem.X[:, rows]
+        return X.T @ (X if columns is None else problem.X[:, columns])
+    if columns is None and len(rows) == len(problem.gram):
+        return problem.gram
+    return problem.gram[np.ix_(rows, rows if columns is None else columns)]
