@@ -2,9 +2,9 @@
 Sources of a recording, with a chosen alpha
 ===========================================
 
-A recording in, a source estimate out: scikit-learn's `GridSearchCV` chooses how sparse the model
-is, by how well a part of the sensors predicts the others. Without arguments the recording is
-simulated, and what is found can be compared with the truth::
+A recording in, a source estimate out: the Bayesian information criterion (BIC) chooses how sparse
+the model is. Without arguments the recording is simulated, and what is found can be compared with
+the truth::
 
     python examples/plot_quickstart.py
 
@@ -16,23 +16,22 @@ With files of one's own, all in the formats of MNE::
 The source estimate and the figure are written to the folder given by ``--output``.
 """
 
-import warnings
 from argparse import ArgumentParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
-from sklearn.model_selection import GridSearchCV, KFold
 
-from skmxne import InverseProblem, MixedNormEstimator
+from skmxne import InverseProblem, MixedNormIC
 from skmxne.datasets import make_recording
 
 parser = ArgumentParser(
-    description="Find the sources of a recording, alpha chosen by cross-validation over sensors."
+    description="Find the sources of a recording, alpha chosen by an information criterion."
 )
 parser.add_argument(
-    "--evoked", help="averaged data (-ave.fif), baseline corrected here; simulated without it"
+    "--evoked",
+    help="averaged data (-ave.fif), whose mean up to time 0 is subtracted; simulated without it",
 )
 parser.add_argument("--forward", help="forward solution (-fwd.fif)")
 parser.add_argument("--noise-cov", help="noise covariance of single trials (-cov.fif)")
@@ -63,64 +62,71 @@ mne.set_log_level("WARNING")
 # -------------
 # An average over trials, a forward solution, and the covariance of the noise of single trials.
 
-if all(files):
-    averages = mne.read_evokeds(arguments.evoked, baseline=(None, 0))
+
+def read_files():
+    """Read the recording, and end with a message where that cannot be done."""
+    readers = mne.read_evokeds, mne.read_forward_solution, mne.read_cov
+    objects = []
+    for path, read in zip(files, readers, strict=True):
+        try:
+            objects.append(read(path))
+        except (OSError, ValueError) as error:
+            parser.error(f"{path} cannot be read by mne.{read.__name__}: {error}")
+    averages, forward, noise_cov = objects
     conditions = [one.comment for one in averages]
-    if len(averages) > 1 and arguments.condition not in conditions:
-        parser.error(f"pass --condition, one of {conditions}")
-    evoked = averages[conditions.index(arguments.condition) if len(averages) > 1 else 0]
-    forward = mne.read_forward_solution(arguments.forward)
-    noise_cov = mne.read_cov(arguments.noise_cov)
+    condition = arguments.condition or (conditions[0] if len(conditions) == 1 else None)
+    if condition not in conditions:
+        problem = f"{condition!r} is not in the file" if condition else "the file has several"
+        parser.error(f"--condition: {problem}, choose from {conditions}")
+    return averages[conditions.index(condition)].apply_baseline((None, 0)), forward, noise_cov
+
+
+if all(files):
+    evoked, forward, noise_cov = read_files()
     truth = None
 else:
     recording = make_recording()
     evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
     truth = recording.stc
+first, last = evoked.times[[0, -1]]
+if not first <= arguments.tmin < arguments.tmax <= last:
+    parser.error(f"--tmin and --tmax, in s, must be in this order between {first:g} and {last:g}")
 evoked.crop(arguments.tmin, arguments.tmax)
 if arguments.picks:
-    evoked.pick(arguments.picks)
+    try:
+        evoked.pick(arguments.picks)
+    except ValueError as error:
+        parser.error(f"--picks: {error}")
 
 # %%
 # The model
 # ---------
-# `InverseProblem` whitens and weights: rows of ``X`` and ``y`` are sensors with independent noise,
-# so folds over shuffled rows are fair. The reweighted mixed norm (``n_mxne_iter`` above 1) finds
-# few sources and hardly shrinks their amplitudes, which makes debiasing unnecessary.
+# `InverseProblem` whitens and weights: rows of ``X`` and ``y`` are sensors whose noise has variance
+# 1, which is what the criterion needs to know. `MixedNormIC` follows the reweighted mixed norm,
+# which finds few sources and hardly shrinks their amplitudes, from many to few: no sources at an
+# alpha of 100 %, more and more below.
 
 problem = InverseProblem.from_evoked(
     evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
 )
-estimator = MixedNormEstimator(n_orient=problem.n_orient, n_mxne_iter=5, debias=False)
-alphas = np.geomspace(90, 10, 12)
-search = GridSearchCV(
-    estimator,
-    {"alpha": alphas},
-    cv=KFold(5, shuffle=True, random_state=0),
-    scoring="neg_mean_squared_error",
-)
-with warnings.catch_warnings():
-    # At the largest alphas a fold may have no source. If there is none at last, it is said below.
-    warnings.filterwarnings("ignore", "No position is active")
-    search.fit(problem.X, problem.y)
+model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 
 # %%
 # The sources
 # -----------
-# The fitted search goes back to `InverseProblem`, which returns objects of MNE.
+# The fitted model goes back to `InverseProblem`, which returns objects of MNE.
 
-stc = problem.to_source_estimate(search)
-dipoles = problem.to_dipoles(search)
+stc = problem.to_source_estimate(model)
+dipoles = problem.to_dipoles(model)
 hemispheres = ["left"] * len(stc.lh_vertno) + ["right"] * len(stc.rh_vertno)
 
 print(problem)
 print(
-    f"alpha = {search.best_params_['alpha']:.0f} %, {len(dipoles)} source(s), "
-    f"{problem.explained_variance(search):.0f} % of the whitened data explained"
+    f"alpha = {model.alpha_:.0f} %, {len(dipoles)} source(s), "
+    f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included"
 )
 if not dipoles:
-    print("No source predicts the left-out sensors: try more trials, or another time window.")
-elif search.best_params_["alpha"] in (alphas.min(), alphas.max()):
-    print("alpha is at the end of its grid: a wider grid may do better.")
+    print("BIC finds no more than noise: try more trials, or another time window.")
 print("hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
 peaks = [np.argmax(np.abs(dipole.amplitude)) for dipole in dipoles]
 for hemisphere, dipole, peak in zip(hemispheres, dipoles, peaks, strict=True):
@@ -146,27 +152,18 @@ if truth is not None:
 # %%
 # A figure
 # --------
-# Top: the error on the left-out sensors (mean and standard error over the folds), whose minimum is
-# the chosen alpha, and where the sources are. Bottom: how strong they are over time.
+# Top: the criterion, whose minimum is the chosen alpha, and where the sources are. Bottom: how
+# strong they are over time.
 
 fig = plt.figure(figsize=(10, 6), layout="constrained")
 grid = fig.add_gridspec(2, 3)
-ax_error = fig.add_subplot(grid[0, 0])
-folds = [f"split{k}_test_score" for k in range(search.n_splits_)]
-errors = -np.array([search.cv_results_[fold] for fold in folds])
-ax_error.errorbar(
-    alphas, errors.mean(axis=0), errors.std(axis=0) / np.sqrt(len(folds)), marker=".", capsize=2
-)
-ax_error.axvline(search.best_params_["alpha"], color="k", linestyle=":", label="chosen")
-ax_error.set(
-    xscale="log",
-    xlabel="alpha (%)",
-    ylabel="squared error (noise: 1)",
-    title="Error of left-out sensors",
-)
-ax_error.set_xticks([10, 20, 40, 90], ["10", "20", "40", "90"])
-ax_error.minorticks_off()
-ax_error.legend()
+ax_criterion = fig.add_subplot(grid[0, 0])
+ax_criterion.plot(model.alphas_, model.criterion_, marker=".")
+ax_criterion.axvline(model.alpha_, color="k", linestyle=":", label="chosen")
+ax_criterion.set(xscale="log", xlabel="alpha (%)", ylabel="BIC", title="Choice of alpha")
+ax_criterion.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
+ax_criterion.minorticks_off()
+ax_criterion.legend()
 
 colors = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, max(len(dipoles), 1)))
 cloud = forward["source_rr"] * 1e3

@@ -42,7 +42,7 @@ def check_alphas(alphas, eps):
     return np.sort(alphas.astype(np.float64))[::-1]
 
 
-def warn_if_smallest(alpha, alphas, eps):
+def warn_if_smallest(alpha, alphas, given, eps):
     """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
 
     Parameters
@@ -51,13 +51,15 @@ def warn_if_smallest(alpha, alphas, eps):
         The choice.
     alphas : ndarray of shape (n_alphas,)
         What there was to choose from, in descending order.
+    given : int or array-like of shape (n_alphas,)
+        What it was made of.
     eps : float
         Ratio of the smallest alpha of a grid to 100 percent.
     """
     if alpha == alphas[-1] > 0.0:
+        remedy = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
         warnings.warn(
-            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: lower "
-            f"eps={eps:g}, or pass smaller alphas.",
+            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: {remedy}.",
             UserWarning,
             stacklevel=3,
         )

@@ -483,6 +483,8 @@ def test_smallest_alpha_of_the_grid_is_told(make_data, model):
         model.fit(X, y)
     assert [warning.filename for warning in record] == [__file__]
     assert model.alpha_ == 50
+    with pytest.warns(UserWarning, match="below it: add smaller alphas"):
+        model.set_params(alphas=[90, 50]).fit(X, y)
 
 
 @models

@@ -191,7 +191,7 @@ class MixedNormCV(BaseMixedNorm):
         store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = missed.sum() + (not solution.converged)
         warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
-        warn_if_smallest(self.alpha_, self.alphas_, self.eps)
+        warn_if_smallest(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(self, "no alpha predicts better than zero. Check the data, cv and scoring.")
         return self
 

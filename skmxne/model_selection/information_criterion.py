@@ -204,7 +204,7 @@ class MixedNormIC(BaseMixedNorm):
         store_model(self, problem, self.alpha_, solutions[best], factors, y.ndim)
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        warn_if_smallest(self.alpha_, self.alphas_, self.eps)
+        warn_if_smallest(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
 
