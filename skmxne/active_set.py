@@ -41,6 +41,8 @@ class Solution:
         Whether the gap has reached the tolerance.
     correlation : Correlation or None
         That of all positions with the residual.
+    previous : Solution or None
+        Of a reweighted problem, the solution that the weights were made of.
     """
 
     positions: np.ndarray
@@ -50,6 +52,7 @@ class Solution:
     n_iter: int = 0
     converged: bool = True
     correlation: Correlation | None = None
+    previous: "Solution | None" = None
 
     @classmethod
     def empty(cls, y, correlation=None):

@@ -68,8 +68,9 @@ def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covari
         return 0.0
     if not penalties[-1].any():
         return float(variance * np.linalg.matrix_rank(X))
-    # Only X^T X matters: there are no more rows than columns.
-    X = np.linalg.qr(X, mode="r")
+    if len(X) > X.shape[1]:
+        # Only X^T X matters.
+        X = np.linalg.qr(X, mode="r")
     problems = [_Linearized(X, *each, n_orient) for each in zip(coefs, penalties, strict=True)]
     last = problems[-1]
     moved = last.coef if target_covariance is None else last.coef @ target_covariance

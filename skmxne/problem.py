@@ -113,7 +113,7 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
-    def compute_rss_and_dof(self, alpha, solution, first, *, target_covariance=None):
+    def compute_rss_and_dof(self, alpha, solution, *, target_covariance=None):
         """Compute the residual sum of squares and the degrees of freedom of a solution.
 
         Derivatives need more exact solutions than sources do: both are those of the model that
@@ -123,7 +123,7 @@ class MixedNormProblem:
         ----------
         alpha : float
             Penalty in percent of `alpha_max`.
-        solution, first : Solution
+        solution : Solution
             What `solve` returned.
         target_covariance : ndarray of shape (n_targets, n_targets), default=None
             As for `compute_degrees_of_freedom`. None: the identity.
@@ -136,12 +136,14 @@ class MixedNormProblem:
             Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
             limited rank count as given.
         """
+        chain = [solution]
+        while chain[0].previous is not None:
+            chain.insert(0, chain[0].previous)
+        first = chain[0]
         columns, penalty = self.design.columns(first.positions), self.compute_penalty(alpha)
         coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
         if penalty > 0.0 and len(first.positions):
-            # Nothing was reweighted in a model that has a single problem.
-            n_problems = 1 if solution is first else len(solution.objective)
-            coefs, penalties = self._retrace(columns, first.coef, penalty, n_problems)
+            coefs, penalties = self._retrace(columns, chain, penalty)
         residual = self.y - columns @ coefs[-1]
         if self.power_left_out:
             if target_covariance is not None:
@@ -157,16 +159,19 @@ class MixedNormProblem:
         )
         return float(np.vdot(residual, residual)) + self.power_left_out, dof
 
-    def _retrace(self, columns, coef, penalty, n_problems):
-        """Go through a reweighting again, to rounding, and keep all of it.
+    def _retrace(self, columns, chain, penalty):
+        """Go through a reweighting again, from the solutions that there are, to rounding.
 
         Returns the coefficients and the penalties of each convex problem.
         """
         n_orient, tol = self.design.n_orient, _EXACT * np.vdot(self.y, self.y)
-        weights, coefs, penalties = np.ones(len(coef) // n_orient), [], []
-        while len(coefs) < n_problems and weights.any():
+        weights, coefs, penalties = np.ones(len(chain[0].positions)), [], []
+        for solution in chain:
             with np.errstate(divide="ignore"):
                 penalties.append(penalty / weights)
+            coef = np.zeros_like(chain[0].coef)
+            index = np.searchsorted(chain[0].positions, solution.positions)
+            coef[compute_columns(index, n_orient)] = solution.coef
             positions = np.flatnonzero(weights)
             rows, scale = compute_columns(positions, n_orient), np.repeat(weights, n_orient)
             problem = BlockProblem(columns[:, rows] * scale[rows], self.y, penalty, n_orient)

@@ -123,6 +123,7 @@ def _reweight(
         coef=(coef * weights[:, None])[kept],
         dual_gap=gap / power,
         n_iter=solution.n_iter + max(n_iter, 1),
+        previous=solution,
         converged=bool(solution.converged and gap <= tol * power),
     ), kept
 

@@ -215,7 +215,7 @@ class MixedNormIC(BaseMixedNorm):
             solution, first = problem.solve(alpha, first, **options)
             solutions.append(solution)
             judged.append(
-                problem.compute_rss_and_dof(*(alpha, solution, first), target_covariance=covariance)
+                problem.compute_rss_and_dof(alpha, solution, target_covariance=covariance)
             )
         return solutions, judged
 

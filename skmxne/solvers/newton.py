@@ -167,7 +167,10 @@ def _count_refinements(problem, variances, precision):
     into the gap times ``||X_g|| ||y|| / a``.
     """
     system = 1.0 + variances @ problem.squared_norms / problem.penalty
-    size = np.sqrt(problem.squared_norms.max() * np.vdot(problem.y, problem.y)) / problem.penalty
+    size = (
+        np.sqrt(problem.squared_norms.max(initial=0.0) * np.vdot(problem.y, problem.y))
+        / problem.penalty
+    )
     return _MAX_REFINEMENTS if np.finfo(float).eps * system * size > precision else 0
 
 
