@@ -32,7 +32,7 @@ def prepare_evokeds(evoked, forward, noise_cov):
         The data at the good M/EEG channels that all three share, in the order of the first.
     """
     evokeds = _check_evokeds(evoked)
-    _check_forward(forward)
+    check_forward(forward)
     _check_noise_cov(noise_cov)
     ch_names = _select_channels(evokeds, forward, noise_cov)
     _check_finite(noise_cov, ch_names)
@@ -55,16 +55,29 @@ def _check_evokeds(evoked):
                 f"{type(one).__name__}. Read one with mne.read_evokeds, or average epochs with "
                 "epochs.average()."
             )
-        if not isinstance(one.nave, Real) or not 0 < one.nave < np.inf:
+        if not (isinstance(one.nave, Real) and 0 < one.nave < np.inf):
             raise ValueError(
-                f"evoked has nave={one.nave}. Set it to the number of trials: evoked.nave = 50, say."
+                f"evoked has nave={one.nave}. Set it to the number of trials averaged."
             )
         _check_same_sensors(evokeds[0], one)
     return evokeds
 
 
-def _check_forward(forward):
-    """Raise unless `forward` is a forward solution that can be used."""
+def check_forward(forward):
+    """Raise an error unless a forward solution can be used.
+
+    Parameters
+    ----------
+    forward : instance of mne.Forward
+        The forward solution.
+
+    Raises
+    ------
+    TypeError
+        If it is of another class.
+    ValueError
+        If its source space is missing, incomplete or of another forward solution.
+    """
     if not isinstance(forward, mne.Forward):
         raise TypeError(
             f"forward must be an instance of mne.Forward, got {type(forward).__name__}. Read one "

@@ -7,6 +7,8 @@ every value of every parameter and a column for every kind of source space and o
 import inspect
 import logging
 import pickle
+import re
+import warnings
 
 import mne
 import numpy as np
@@ -17,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 import skmxne
-from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, mixed_norm
+from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, drop_in, mixed_norm
 
 # The largest difference allowed, relative to the largest amplitude: what a gap of 1e-8 leaves open.
 CLOSE = 1e-3
@@ -128,7 +130,7 @@ def table(request):
         print(f"| {name} | " + " | ".join(row.get(column, "-") for column in columns) + " |")
 
 
-@pytest.mark.filterwarnings("ignore:alpha_=5 is the smallest of the grid")
+@pytest.mark.filterwarnings("ignore:alpha_?=5 is the smallest of the grid")
 @pytest.mark.parametrize("row", ROWS)
 def test_parity(make_case, models, table, request, row):
     columns = list(models) if request.config.getoption("--all-kinds") else USUAL
@@ -443,7 +445,10 @@ def test_objects_are_not_modified(make_case, models):
         case = make_case(kind)
         objects = (case.evokeds, case.forward, case.noise_cov)
         before = pickle.dumps(objects)
-        mixed_norm(*objects, 30, loose=loose, n_mxne_iter=2, return_residual=True)
+        options = dict(loose=loose, rank=dict(mag=15), depth=dict(limit=2.0))
+        given = pickle.dumps(options)
+        mixed_norm(*objects, 30, n_mxne_iter=2, return_residual=True, **options)
+        assert pickle.dumps(options) == given
         assert pickle.dumps(objects) == before
 
 
@@ -505,6 +510,123 @@ def test_parity_on_recorded_data(sample_problem, table):
         assert compare(ours[1], theirs[1]) < CLOSE
 
 
+DRAWN = np.random.default_rng(2).uniform(0.1, 1, 48)
+
+
+@pytest.mark.parametrize(
+    ("options", "meant"),
+    [
+        (dict(debias=1), dict(debias=True)),
+        (dict(debias=0), dict(debias=False)),
+        (dict(time_pca=0), dict(time_pca=False)),
+        (dict(dgap_freq=10.0, solver="bcd"), dict(dgap_freq=10, solver="bcd")),
+        (dict(weights=DRAWN[:, np.newaxis]), dict(weights=DRAWN)),
+        (dict(weights=DRAWN.tolist()), dict(weights=DRAWN)),
+        (dict(weights=DRAWN, weights_min=-1), dict(weights=DRAWN)),
+    ],
+)
+def test_what_mne_takes_is_taken(surface, options, meant):
+    stc, expected = (run(surface, **dict(alpha=50) | one) for one in (options, meant))
+    assert_array_equal(stc.data, expected.data)
+    theirs = run(surface, function=mne_mixed_norm, verbose="ERROR", **dict(alpha=50) | options)
+    for vertices, others in zip(stc.vertices, theirs.vertices, strict=True):
+        assert_array_equal(vertices, others)
+
+
+def test_grid_of_mne_is_taken(weak):
+    """It starts at 100 percent, where no position is active."""
+    grid = np.geomspace(100, 10, num=15)
+    stc, expected = (run(weak, "sure", sure_alpha_grid=one) for one in (grid, list(grid[1:])))
+    assert_array_equal(stc.data, expected.data)
+
+
+def spy(monkeypatch, name):
+    """Note what an estimator of the module is made with."""
+    calls = []
+    kind = getattr(drop_in, name)
+
+    def make(*args, **kwargs):
+        model = kind(*args, **kwargs)
+        calls.append(model.get_params())
+        return model
+
+    monkeypatch.setattr(drop_in, name, make)
+    return calls
+
+
+@pytest.mark.filterwarnings("ignore:alpha=40 is the smallest of the grid")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("MixedNormEstimator", dict(alpha=70)),
+        ("MixedNormIC", dict(alpha="sure", sure_alpha_grid=[40, 90, 100])),
+    ],
+)
+def test_every_parameter_is_handed_on(surface, monkeypatch, name, options):
+    calls = spy(monkeypatch, name)
+    given = dict(maxit=1234, tol=1e-5, active_set_size=3, dgap_freq=7, debias=False, time_pca=4)
+    given |= dict(n_mxne_iter=2, solver="bcd", weights=DRAWN, weights_min=0.2)
+    run(surface, loose=0.2, **options | given)
+    (params,) = calls
+    defaults = getattr(skmxne, name)().get_params()
+    expected = defaults | given | dict(n_orient=3)
+    if name == "MixedNormIC":
+        expected |= dict(criterion="sure", alphas=[90, 40])
+    else:
+        expected |= dict(alpha=70)
+    assert params.pop("reweighting_scale") > 0
+    del expected["reweighting_scale"]
+    assert params.keys() == expected.keys()
+    for key, value in expected.items():
+        assert_array_equal(params[key], value, err_msg=key)
+    assert all(np.any(defaults[key] != value) for key, value in given.items())
+
+
+@pytest.mark.parametrize("criterion", ["sure", "bic"])
+@pytest.mark.parametrize("n_mxne_iter", [1, 5])
+def test_criterion_of_data_of_different_nave(make_case, criterion, n_mxne_iter):
+    """They make one model, in which the noise of all has variance 1."""
+    case = make_case("surface", 1.5e-9)
+    stcs = mixed_norm(
+        *(case.evokeds, case.forward, case.noise_cov, criterion),
+        loose=0,
+        n_mxne_iter=n_mxne_iter,
+    )
+    problem = InverseProblem.from_evoked(case.evokeds, case.forward, case.noise_cov, loose=0)
+    alpha_max = np.linalg.norm(problem.X.T @ problem.y, axis=1).max()
+    scale = 100 / alpha_max * np.mean([4] * 12 + [9] * 8)
+    model = MixedNormIC(criterion=criterion, n_mxne_iter=n_mxne_iter, reweighting_scale=scale)
+    expected = problem.to_source_estimate(model.fit(problem.X, problem.y))
+    assert compare(stcs, expected) < 1e-10
+
+
+def test_warnings_point_at_the_line_and_its_arguments(surface):
+    def check(match, case, alpha, **options):
+        with pytest.warns(match=match) as record:
+            run(case, alpha, **options)
+        assert [one.filename for one in record] == [__file__]
+        assert [re.search(r"\balpha_|\beps\b", str(one.message)) for one in record] == [None]
+
+    check(
+        "alpha=5 is the smallest .* pass smaller ones in sure_alpha_grid",
+        set_nave(surface, 10_000),
+        "sure",
+    )
+    check("data do not correlate with the fields", zero(surface), 50)
+    check("maxit=2", surface, 10, maxit=2, tol=1e-10, solver="bcd")
+    check("solver='cd'", surface, 50, solver="cd", loose=0.2)
+    few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MAG 03"]))
+    check("Channels left out: 1 not in evoked", few, 50)
+
+
+def test_warnings_may_be_errors_or_ignored(surface):
+    with pytest.raises(UserWarning, match="No position is active"):
+        run(zero(surface), 50)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No position is active")
+        run(zero(surface), 50)
+
+
 def test_maxit_is_taken(surface):
     for solver in ("bcd", "prox"):
         with pytest.warns(ConvergenceWarning, match="maxit=2"):
@@ -548,7 +670,9 @@ def zero(case):
         (dict(alpha=-1), ValueError, r"alpha must be in \[0, 100\)"),
         (dict(alpha=None), TypeError, "alpha must be a number"),
         (dict(alpha="sure", sure_alpha_grid="fine"), TypeError, "sure_alpha_grid must be 'auto'"),
-        (dict(alpha="sure", sure_alpha_grid=[50, 100]), ValueError, "sure_alpha_grid must be"),
+        (dict(alpha="sure", sure_alpha_grid=[50, 101]), ValueError, "sure_alpha_grid must be"),
+        (dict(alpha="sure", sure_alpha_grid=[100]), TypeError, "sure_alpha_grid must be 'auto'"),
+        (dict(alpha="sure", sure_alpha_grid=20), TypeError, "sure_alpha_grid must be 'auto' or an"),
         (dict(evoked=[]), ValueError, "evoked is an empty list. Pass at least one"),
         (dict(evoked="raw"), TypeError, "evoked must be .* got RawArray. .*average"),
         (dict(evoked="other channels"), ValueError, "evoked must be a list .*same channels"),
@@ -558,7 +682,8 @@ def zero(case):
         (dict(forward="fixed", loose=0.2), ValueError, "forward has fixed orient.*Pass loose=0"),
         (dict(noise_cov="other channels"), ValueError, "noise_cov have no good.*rename"),
         (dict(noise_cov="cov.fif"), TypeError, "noise_cov must be .*Read one"),
-        (dict(weights=np.ones(47)), ValueError, r"weights has shape \(47,\).*48 positions"),
+        (dict(weights=np.ones(47)), ValueError, r"weights has shape \(47,\), but forward has 48"),
+        (dict(weights=np.ones((48, 2))), ValueError, r"weights has shape \(48, 2\), but forward"),
         (dict(weights=["a"] * 48), TypeError, "weights must be real numbers"),
         (dict(weights=-np.ones(48)), ValueError, "weights are all zero"),
         (dict(weights="of other vertices"), ValueError, "weights has vertices that are not"),
@@ -573,7 +698,10 @@ def zero(case):
         (dict(n_mxne_iter=2, time_pca="x"), TypeError, "time_pca must be a positive integer"),
         (dict(dgap_freq=0), ValueError, "dgap_freq must be a positive integer, or inf"),
         (dict(active_set_size=0), ValueError, "active_set_size must be"),
-        (dict(debias=1), TypeError, "debias must be True or False"),
+        (dict(debias=2), TypeError, "debias must be True or False"),
+        (dict(dgap_freq=2.5), TypeError, "dgap_freq must be a positive integer, or inf"),
+        (dict(time_pca=-1), ValueError, "time_pca must be a positive integer"),
+        (dict(weights=np.ones(48), weights_min=None), TypeError, "weights_min must be a number"),
         (dict(pick_ori="tangential"), ValueError, "pick_ori must be None, 'normal' or 'vector'"),
         (dict(loose=0, pick_ori="normal"), ValueError, "pick_ori='normal' needs loose or free"),
         (dict(verbose="loud"), ValueError, "verbose='loud' is no level"),
@@ -592,6 +720,25 @@ def test_bad_arguments(surface, options, error, match):
     objects = dict(evoked=case.evoked, forward=case.forward, noise_cov=case.noise_cov)
     with pytest.raises(error, match=match):
         mixed_norm(**objects | options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(alpha=150),
+        dict(alpha="aic"),
+        dict(alpha="sure", sure_alpha_grid=20),
+        dict(solver="x"),
+        dict(tol=-1),
+        dict(weights=np.ones(5)),
+        dict(pick_ori="x"),
+        dict(verbose="x"),
+    ],
+)
+def test_what_costs_nothing_is_checked_first(surface, options, monkeypatch):
+    monkeypatch.setattr(drop_in, "InverseProblem", None)
+    with pytest.raises(ValueError if "sure_alpha_grid" not in options else TypeError):
+        run(surface, **dict(alpha=30) | options)
 
 
 def make_bad_evoked(case, what):
