@@ -668,6 +668,11 @@ def test_warnings_point_at_the_line_and_its_arguments(surface):
     check("solver='cd'", surface, 50, solver="cd", loose=0.2)
     few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MAG 03"]))
     check("Channels left out: 1 not in evoked", few, 50)
+    noise = surface.evoked.copy()
+    noise.data *= 1e-3
+    # The coarse first solution is small, and reweighted to nothing.
+    options = dict(sure_alpha_grid=[99.999, 50], n_mxne_iter=10, solver="bcd", tol=0.99)
+    check("Check noise_cov, and nave", change(surface, evoked=noise), "bic", **options)
 
 
 def test_warnings_may_be_errors_or_ignored(surface):
