@@ -152,6 +152,7 @@ def mixed_norm(
     - debiasing finds the minimum, where MNE's stops short of it,
     - reweighting goes on, up to `n_mxne_iter`, until nothing changes,
     - ``alpha=0`` gives the least-squares fit of least norm,
+    - ``combine_xyz=False`` with fixed orientation means the normal, not an axis of the head,
     - a channel that is bad in one of several data is left out of all,
     - "sure" knows that averages over more trials have less noise, chooses the model that it
       returns, and draws no random numbers,
