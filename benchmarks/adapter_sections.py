@@ -49,7 +49,7 @@ def prepare_mne(recording, loose):
 
 
 def prepare_skmxne(recording, loose):
-    """Make an inverse problem: the gain and, unlike `prepare_mne`, the whitened data."""
+    """Make an inverse problem: the gain and, unlike `prepare_mne`, the whitened data, too."""
     InverseProblem.from_evoked(*recording, loose=loose, depth=DEPTH)
 
 
@@ -152,7 +152,27 @@ def report_whole(bench):
                 rows.append([name, alpha, n_mxne_iter, *active, *bench.compare(*functions, *args)])
     header = ["orientation", "alpha", "iterations", "active", "active, MNE"]
     yield from make_table([*header, *HEADER], rows)
-    yield "Both at the default tol=1e-4. With reweighting, MNE stops before amplitudes settle."
+    yield (
+        "Both at the default tol=1e-4, and debiased: ours to the minimum, MNE's for at most 1000 "
+        "iterations. With reweighting, MNE stops before amplitudes settle."
+    )
+
+
+def time_sure_of_mne(bench, loose, n_mxne_iter):
+    """Time MNE's choice of alpha once on all threads and once on one; return the better.
+
+    Seconds are None, and the number of active positions is "-", where both take too long.
+    """
+    runs = []
+    for limits in [None, 1] if bench.arguments.threads > 1 else [None]:
+        with bench.controller.limit(limits=limits, user_api="blas"):
+            try:
+                with time_limit(bench.arguments.cap):
+                    args = (bench.recording, loose, "sure", n_mxne_iter)
+                    runs.append(clock(call, mne_mixed_norm, *args))
+            except TooSlowError:
+                pass
+    return min(runs, default=(None, "-"))
 
 
 def report_criteria(bench):
@@ -162,13 +182,7 @@ def report_criteria(bench):
     for name, loose in ORIENTATIONS.items():
         for n_mxne_iter in (1, 10):
             print(f"  {name}, choice of alpha, {n_mxne_iter} iterations", file=sys.stderr)
-            args = (bench.recording, loose, "sure", n_mxne_iter)
-            theirs, active = None, "-"
-            try:
-                with time_limit(bench.arguments.cap):
-                    theirs, active = clock(call, mne_mixed_norm, *args)
-            except TooSlowError:
-                pass
+            theirs, active = time_sure_of_mne(bench, loose, n_mxne_iter)
             for criterion in ("sure", "bic"):
                 args = (bench.recording, loose, criterion, n_mxne_iter)
                 runs = [clock(call, mixed_norm, *args) for _ in range(bench.arguments.repeats)]
@@ -188,7 +202,11 @@ def report_criteria(bench):
                 rows.append(row + ["-"] * (8 - len(row)))
     header = ["orientation", "iterations", "criterion", "active", "skmxne, s"]
     yield from make_table([*header, "active, MNE", "MNE, s", "ratio"], rows)
-    yield "MNE's SURE is run once. It takes the noise of the average for that of a single trial."
+    yield (
+        "MNE's SURE is run once on all threads and once on one: the better is shown. It takes the "
+        "noise of the average for that of a single trial. Each has its own grid: MNE's has 15 "
+        "alphas from 100 to 10 percent, ours 20 from 99 to 5."
+    )
 
 
 REPORTS = {

@@ -1,20 +1,32 @@
 """The function `mixed_norm`, to be used in place of that of MNE."""
 
 import logging
+import re
 import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
 
 import numpy as np
 
 from .estimator import MixedNormEstimator
 from .grid import check_alphas
 from .inverse_problem import InverseProblem
+from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
-from .parameters import check_parameters, verbosity
+from .parameters import check_parameters, check_weights, verbosity
 from .path import make_problem
 from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .threads import single_threaded_blas
 
 logger = logging.getLogger(__name__)
+
+# Words of the estimators' warnings, and the same in terms of the arguments here.
+_WORDS = {
+    "^alpha_=": "alpha=",
+    r"lower eps=\S+, or pass smaller alphas": "pass smaller ones in sure_alpha_grid",
+    "Check noise_variance": "Check noise_cov, and nave of evoked",
+    "X and y do not correlate": "the data do not correlate with the fields of any",
+}
 
 
 def mixed_norm(
@@ -46,11 +58,10 @@ def mixed_norm(
 ):
     """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
 
-    In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments, results and
-    numbers: for a given `alpha` the number of trials is left out, as MNE does, and amplitudes are
-    reweighted on its scale. For several alphas, cross-validation or certificates use
-    :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`, which this function
-    is made of.
+    In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
+    results, and the same numbers but for what the Notes name. For several alphas, cross-validation
+    or certificates use :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`,
+    which this function is made of.
 
     Parameters
     ----------
@@ -62,9 +73,8 @@ def mixed_norm(
     noise_cov : instance of mne.Covariance
         The noise covariance of single trials.
     alpha : float in [0, 100), "sure" or "bic", default="sure"
-        Regularization in percent: 0 means none, 100 would leave no active position. "sure" and
-        "bic" choose it by :class:`~skmxne.MixedNormIC`, which takes the number of trials into
-        account.
+        The penalty in percent of the least that silences every position. "sure" and "bic" choose
+        it by :class:`~skmxne.MixedNormIC`, which takes the number of trials into account.
     loose : "auto", float in [0, 1] or dict, default="auto"
         The variance of tangential orientations, as for :meth:`skmxne.InverseProblem.from_evoked`.
     depth : None, float or dict, default=0.8
@@ -84,18 +94,19 @@ def mixed_norm(
         Weights of the positions: larger is more likely active. Of a source estimate the largest
         magnitudes over time are taken, 0 where it has no vertex.
     weights_min : float, default=0.0
-        Positions whose weight is not above it are left out; same unit as `weights`.
+        Positions whose weight is not above it, or not positive, are left out.
     solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
         The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation:
         for others "auto" is taken, with a warning.
     n_mxne_iter : int, default=1
-        Number of MxNE iterations. Above 1, iterative reweighting is applied (irMxNE).
+        How many convex problems are solved, at most: from the second on (irMxNE), positions are
+        weighted by their amplitude in the one before.
     return_residual : bool, default=False
         Whether to return the residual, too.
     return_as_dipoles : bool, default=False
         Whether to return dipoles rather than a source estimate.
     dgap_freq : int or inf, default=10
-        Iterations between two evaluations of the duality gap. Ignored by "newton" and "cd".
+        Iterations of "bcd" and "prox" from one look at the duality gap to the next.
     rank : None, "info", "full" or dict, default=None
         The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it.
     pick_ori : {None, "normal", "vector"}, default=None
@@ -104,8 +115,8 @@ def mixed_norm(
         Level of the messages logged by the logger "skmxne", as for
         :class:`~skmxne.MixedNormEstimator`.
     sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
-        The percentages that "sure" or "bic" choose from; "auto" for the grid of
-        :class:`~skmxne.MixedNormIC`.
+        The percentages that "sure" or "bic" choose from, "auto" for those of
+        :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
     rng, random_state : object, default=None
         Ignored: MNE's function draws random numbers to choose alpha, here nothing is random.
 
@@ -134,6 +145,19 @@ def mixed_norm(
     --------
     skmxne.InverseProblem : Prepare data once, for many fits.
 
+    Notes
+    -----
+    For a given `alpha` numbers are those of MNE but for what `tol` leaves open. Unlike there,
+
+    - debiasing finds the minimum, where MNE's stops short of it,
+    - reweighting goes on, up to `n_mxne_iter`, until nothing changes,
+    - ``alpha=0`` gives the least-squares fit of least norm,
+    - ``combine_xyz=False`` with fixed orientation means the normal, not an axis of the head,
+    - a channel that is bad in one of several data is left out of all,
+    - "sure" knows that averages over more trials have less noise, chooses the model that it
+      returns, and draws no random numbers,
+    - goodness of fit refers to all of the data, also if `time_pca` limits their rank.
+
     Examples
     --------
     >>> from skmxne import mixed_norm
@@ -143,99 +167,132 @@ def mixed_norm(
     >>> mixed_norm(evoked, recording.forward, recording.noise_cov, alpha=30, n_mxne_iter=5)
     <SourceEstimate | 2 vertices, subject : simulated, ...>
     """
-    if isinstance(alpha, str) and alpha not in ("sure", "bic"):
-        raise ValueError(f"alpha must be a percentage, 'sure' or 'bic', got {alpha!r}.")
+    params = dict(maxit=maxit, tol=tol, active_set_size=active_set_size, dgap_freq=dgap_freq)
+    params |= dict(n_mxne_iter=n_mxne_iter, solver=solver, debias=debias, time_pca=time_pca)
+    params |= dict(weights=weights, weights_min=weights_min)
     if isinstance(evoked, list) and len(evoked) == 1:
         (evoked,) = evoked  # MNE returns no list of one
-    with verbosity(verbose):
+    with verbosity(verbose), _warnings_of_caller():
+        params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
         problem = InverseProblem.from_evoked(
             evoked, forward, noise_cov, loose=loose, depth=depth, rank=rank
         )
         check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
-        coef = _fit(
-            problem,
-            alpha,
-            sure_alpha_grid,
-            n_orient=problem.n_orient,
-            n_mxne_iter=n_mxne_iter,
-            weights=_read_weights(weights, forward["src"]),
-            weights_min=weights_min,
-            solver=_choose_solver(solver, problem.n_orient),
-            maxit=maxit,
-            tol=tol,
-            active_set_size=active_set_size,
-            dgap_freq=dgap_freq,
-            debias=debias,
-            time_pca=time_pca,
-        )
+        coef = _fit(problem, params)
         return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
 
 
-def _read_weights(weights, src):
-    """Return the weights of the positions, 0 where they are negative, as MNE leaves these out."""
-    if isinstance(weights, SOURCE_ESTIMATES):
-        return make_weights(weights, src, "weights")
-    if weights is None:
-        return None
-    weights = np.asarray(weights)
-    return np.maximum(weights, 0) if weights.dtype.kind in "if" else weights
-
-
-def _choose_solver(solver, n_orient):
-    """Return the solver, but take another where MNE does so, too."""
-    if solver != "cd" or n_orient == 1:
-        return solver
-    warnings.warn(
-        "solver='cd' is for fixed orientation only: 'auto' is used.", RuntimeWarning, stacklevel=3
-    )
-    return "auto"
-
-
-def _fit(problem, alpha, grid, **params):
-    """Fit the model, and return its coefficients on `X` and `y` of the problem."""
-    roots = problem.target_scale
-    if isinstance(alpha, str):
-        # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
-        scale = _find_reweighting_scale(problem.X, problem.y, params) * np.mean(roots**2)
-        if not (isinstance(grid, str) and grid == "auto"):
-            params["alphas"] = _check_grid(grid)
-        model = MixedNormIC(criterion=alpha, reweighting_scale=scale, **params)
-        coef = model.fit(problem.X, problem.y).coef_
-        logger.info("Alpha chosen by %s: %.3g", alpha, model.alpha_)
-        return coef
-    y = problem.y / roots  # MNE leaves the number of trials out
-    scale = _find_reweighting_scale(problem.X, y, params)
-    model = MixedNormEstimator(alpha, reweighting_scale=scale, **params)
-    return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
-
-
-def _check_grid(grid):
-    """Check the percentages to choose from, and name the argument that they are here."""
+@contextmanager
+def _warnings_of_caller():
+    """Give out warnings in the name of the caller's caller, in terms of its arguments."""
     try:
-        return check_alphas(np.atleast_1d(grid), None)
+        with warnings.catch_warnings(record=True) as record:
+            for category in (UserWarning, RuntimeWarning):
+                # The caller's own filters are for the words given out in the end.
+                warnings.simplefilter("always", category)
+            yield
+    finally:
+        for one in record:
+            text = str(one.message)
+            for words, ours in _WORDS.items():
+                text = re.sub(words, ours, text)
+            warnings.warn(text, one.category, stacklevel=4)
+
+
+def _read_parameters(alpha, grid, pick_ori, forward, params):
+    """Check what needs no data, which take longer, and return parameters of an estimator."""
+    check_forward(forward)
+    check_pick_ori(pick_ori, 3, "surface")  # the name only: the rest when orientations are known
+    params = dict(params)
+    if not isinstance(alpha, str):
+        params["alpha"] = alpha
+    elif alpha in ("sure", "bic"):
+        params["criterion"] = alpha
+        if not (isinstance(grid, str) and grid == "auto"):
+            params["alphas"] = _read_grid(grid)
+    else:
+        raise ValueError(f"alpha must be a percentage, 'sure' or 'bic', got {alpha!r}.")
+    # MNE's function takes other types, too, for what is meant.
+    if isinstance(params["debias"], Integral) and params["debias"] in (0, 1):
+        params["debias"] = bool(params["debias"])
+    if isinstance(params["time_pca"], Integral) and params["time_pca"] == 0:
+        params["time_pca"] = False
+    if isinstance(params["dgap_freq"], float) and params["dgap_freq"].is_integer():
+        params["dgap_freq"] = int(params["dgap_freq"])
+    if isinstance(params["weights_min"], Real):
+        params["weights_min"] = max(params["weights_min"], 0)
+    check_parameters(params | {"n_orient": 1}, 1)
+    params["weights"] = _read_weights(params["weights"], params["weights_min"], forward)
+    return params
+
+
+def _read_grid(grid):
+    """Return the percentages to choose from, without 100, where MNE's own grid starts."""
+    try:
+        alphas = np.asarray(grid)
+        return check_alphas(alphas[alphas != 100] if alphas.ndim == 1 else alphas, None)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"sure_alpha_grid must be 'auto' or percentages in [0, 100), got {grid!r}."
+            f"sure_alpha_grid must be 'auto' or an array of percentages in [0, 100), got {grid!r}."
         ) from error
 
 
-def _find_reweighting_scale(X, y, params):
+def _read_weights(weights, weights_min, forward):
+    """Return the weights of the positions, 0 where they are negative, as MNE leaves these out."""
+    if weights is None:
+        return None
+    if isinstance(weights, SOURCE_ESTIMATES):
+        weights = make_weights(weights, forward["src"], "weights")
+    weights, n_positions = np.asarray(weights), forward["nsource"]
+    if weights.shape == (n_positions, 1):
+        weights = weights[:, 0]
+    if weights.shape != (n_positions,):
+        raise ValueError(
+            f"weights has shape {weights.shape}, but forward has {n_positions} positions: give one "
+            f"weight per position, shape ({n_positions},)."
+        )
+    if weights.dtype.kind in "if":
+        weights = np.maximum(weights, 0)
+    check_weights(weights, weights_min, n_positions)
+    return weights
+
+
+def _fit(problem, params):
+    """Fit the model, and return its coefficients on `X` and `y` of the problem."""
+    params = params | {"n_orient": problem.n_orient}
+    if params["solver"] == "cd" and problem.n_orient > 1:
+        warnings.warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning, 2)
+        params["solver"] = "auto"
+    roots = problem.target_scale
+    if "criterion" in params:
+        # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
+        scale = _find_reweighting_scale(problem.X, problem.y, params, np.mean(roots**2))
+        model = MixedNormIC(reweighting_scale=scale, **params).fit(problem.X, problem.y)
+        logger.info("Alpha chosen by %s: %.3g", params["criterion"], model.alpha_)
+        return model.coef_
+    y = problem.y / roots  # MNE leaves the number of trials out
+    scale = _find_reweighting_scale(problem.X, y, params)
+    model = MixedNormEstimator(reweighting_scale=scale, **params)
+    return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
+
+
+def _find_reweighting_scale(X, y, params, n_trials=1.0):
     """Return the amplitude of MNE's reweighted penalty, for data that are averages.
 
-    MNE measures amplitudes on the scale where ``alpha_max`` is 100. Without reweighting the
-    amplitude does not matter, and costs nothing.
+    MNE measures these on the scale where ``alpha_max`` is 100; `y` may have been multiplied by the
+    root of `n_trials`. Without reweighting the amplitude does not matter.
     """
-    check_parameters(params, X.shape[1])
     if params["n_mxne_iter"] == 1:
         return 1.0
     with single_threaded_blas():
         alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
-    return 100 / alpha_max if alpha_max > 0 else 1.0
+    return 100 * n_trials / alpha_max if alpha_max > 0 else 1.0
 
 
 def _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles):
     """Return what MNE's function returns."""
-    logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
     if return_as_dipoles:
         sources = problem.to_dipoles(coef)
     else:

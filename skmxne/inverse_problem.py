@@ -6,7 +6,7 @@ from functools import cached_property
 import mne
 import numpy as np
 
-from .mne_inputs import prepare_evokeds
+from .mne_inputs import hush_mne, prepare_evokeds
 from .model_outputs import ModelOutputs
 from .prepared_gain import PreparedGain, prepare_gain
 from .threads import single_threaded_blas
@@ -109,7 +109,7 @@ class InverseProblem(ModelOutputs):
     @cached_property
     def forward(self):
         """Forward solution of `ch_names` in the orientation used."""
-        with mne.use_log_level("WARNING"):
+        with hush_mne():
             return self._gain.to_forward()
 
     @classmethod
@@ -156,7 +156,7 @@ class InverseProblem(ModelOutputs):
             If the objects do not fit one another, data are not finite, EEG has no average
             reference, or a parameter is out of its range.
         """
-        with mne.use_log_level("WARNING"), single_threaded_blas():
+        with hush_mne(), single_threaded_blas():
             evokeds = prepare_evokeds(evoked, forward, noise_cov)
             info = evokeds[0].info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)

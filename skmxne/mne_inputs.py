@@ -1,11 +1,17 @@
 """Checking the MNE objects of an inverse problem, and choosing the channels they share."""
 
-import re
+import logging
 import warnings
+from numbers import Real
 
 import mne
 import numpy as np
 from mne.io.constants import FIFF
+
+
+def hush_mne():
+    """Make a context in which MNE reports no progress; who wants to hear even less is heeded."""
+    return mne.use_log_level(max(logging.WARNING, logging.getLogger("mne").level))
 
 
 def prepare_evokeds(evoked, forward, noise_cov):
@@ -26,9 +32,10 @@ def prepare_evokeds(evoked, forward, noise_cov):
         The data at the good M/EEG channels that all three share, in the order of the first.
     """
     evokeds = _check_evokeds(evoked)
-    _check_forward(forward)
+    check_forward(forward)
     _check_noise_cov(noise_cov)
     ch_names = _select_channels(evokeds, forward, noise_cov)
+    _check_finite(noise_cov, ch_names)
     evokeds = [one.copy().pick(ch_names) for one in evokeds]
     for one in evokeds:
         _check_data(one)
@@ -48,14 +55,29 @@ def _check_evokeds(evoked):
                 f"{type(one).__name__}. Read one with mne.read_evokeds, or average epochs with "
                 "epochs.average()."
             )
-        if not one.nave > 0:
-            raise ValueError(f"evoked has nave={one.nave}. Set it to the number of trials.")
+        if not (isinstance(one.nave, Real) and 0 < one.nave < np.inf):
+            raise ValueError(
+                f"evoked has nave={one.nave}. Set it to the number of trials averaged."
+            )
         _check_same_sensors(evokeds[0], one)
     return evokeds
 
 
-def _check_forward(forward):
-    """Raise unless `forward` is a forward solution that can be used."""
+def check_forward(forward):
+    """Raise an error unless a forward solution can be used.
+
+    Parameters
+    ----------
+    forward : instance of mne.Forward
+        The forward solution.
+
+    Raises
+    ------
+    TypeError
+        If it is of another class.
+    ValueError
+        If its source space is missing, incomplete or of another forward solution.
+    """
     if not isinstance(forward, mne.Forward):
         raise TypeError(
             f"forward must be an instance of mne.Forward, got {type(forward).__name__}. Read one "
@@ -66,6 +88,13 @@ def _check_forward(forward):
             "forward has no source space (key 'src'), which tells the vertices. Make it again "
             "with mne.make_forward_solution."
         )
+    types = [space["type"] for space in forward["src"]]
+    if "surf" in types and (types[:2] != ["surf", "surf"] or "surf" in types[2:]):
+        raise ValueError(
+            f"forward has source spaces of types {types}, but MNE knows surfaces only as the first "
+            "two, the left and the right hemisphere. Make it with both: to leave one out, "
+            "mne.forward.restrict_forward_to_label keeps it, without vertices."
+        )
     n_used = sum(space["nuse"] for space in forward["src"])
     if n_used != forward["nsource"]:
         raise ValueError(
@@ -75,13 +104,19 @@ def _check_forward(forward):
 
 
 def _check_noise_cov(noise_cov):
-    """Raise unless `noise_cov` is a finite covariance."""
+    """Raise unless `noise_cov` is a covariance."""
     if not isinstance(noise_cov, mne.Covariance):
         raise TypeError(
             f"noise_cov must be an instance of mne.Covariance, got {type(noise_cov).__name__}. "
             "Read one with mne.read_cov or estimate one with mne.compute_covariance."
         )
-    if not np.isfinite(noise_cov.data).all():
+
+
+def _check_finite(noise_cov, ch_names):
+    """Raise unless the covariance of the channels used is finite."""
+    used = np.isin(noise_cov.ch_names, ch_names)
+    values = noise_cov.data[used]  # of a diagonal covariance, the variances
+    if not np.isfinite(values if values.ndim == 1 else values[:, used]).all():
         raise ValueError("noise_cov is infinite or NaN. Estimate it again, from finite data.")
 
 
@@ -142,7 +177,7 @@ def _check_sensors(info, forward):
         name
         for proj in info["projs"]
         if proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
-        or re.match("Average .* reference$", proj["desc"])
+        or (proj["desc"].startswith("Average ") and proj["desc"].endswith(" reference"))
         for name in proj["data"]["col_names"]
     }
     if eeg and (info["custom_ref_applied"] or not eeg <= referenced):
@@ -167,15 +202,27 @@ def _check_same_sensors(first, other):
             "evoked must be a list of objects with the same channels, but some lack "
             f"{_join(different)}. Pick the same channels in all of them."
         )
-    vectors, other_vectors = (
-        [(proj["data"]["col_names"], proj["data"]["data"].tolist()) for proj in one.info["projs"]]
-        for one in (first, other)
-    )
-    if sorted(vectors) != sorted(other_vectors):
+    products = [_multiply_projectors(one.info, first.ch_names) for one in (first, other)]
+    # Unit vectors, which files hold in single precision.
+    if not np.allclose(*products, rtol=0, atol=1e-5):
         raise ValueError(
             "evoked must be a list of objects with the same projectors, as one whitener takes "
             "account of them. Add to each the projectors of the others (evoked.add_proj)."
         )
+
+
+def _multiply_projectors(info, ch_names):
+    """Return the product of the vectors of all projectors: neither order nor signs matter to it."""
+    index = {name: k for k, name in enumerate(ch_names)}
+    vectors = [np.zeros((0, len(index)))]
+    for proj in info["projs"]:
+        names = proj["data"]["col_names"]
+        known = [k for k, name in enumerate(names) if name in index]
+        values = np.zeros((proj["data"]["nrow"], len(index)))
+        values[:, [index[names[k]] for k in known]] = proj["data"]["data"][:, known]
+        vectors.append(values)
+    vectors = np.vstack(vectors)
+    return vectors.T @ vectors
 
 
 def _find_compensation_grade(info, ch_names):

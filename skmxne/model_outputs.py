@@ -1,10 +1,10 @@
 """What a model fitted on an inverse problem says of sources, as objects of MNE."""
 
-import mne
 import numpy as np
 
 from . import source_outputs
 from .coefficients import read_coefficients
+from .mne_inputs import hush_mne
 
 
 class ModelOutputs:
@@ -62,10 +62,13 @@ class ModelOutputs:
         """
         positions, sources = self._find_sources(estimator)
         data = self.y / self.target_scale
+        fields = self.whitener @ self._gain.columns(positions)
+        # What is explained is not shared with orientations that can have no amplitude.
+        fields *= self.source_scale.reshape(-1, self.n_orient)[positions].ravel() > 0
         return self._for_each_evoked(
             lambda evoked, targets: source_outputs.make_dipoles(
                 *(sources[..., targets], positions, self._gain),
-                *(evoked.times, self.whitener, data[:, targets]),
+                *(evoked.times, fields, data[:, targets]),
             )
         )
 
@@ -140,6 +143,6 @@ class ModelOutputs:
         """Call a function with all data and their targets, and return a list if these were one."""
         stops = np.cumsum([len(one.times) for one in self._evokeds])
         targets = map(slice, [0, *stops[:-1]], stops)
-        with mne.use_log_level("WARNING"):
+        with hush_mne():
             outputs = list(map(make_output, self._evokeds, targets))
         return outputs if self._is_list else outputs[0]

@@ -139,6 +139,8 @@ def find_normals(src):
 def _find_normals_of(space):
     if space["type"] == "vol":
         return np.tile([0.0, 0.0, 1.0], (space["nuse"], 1))
+    if space["nuse"] == 0:
+        return np.empty((0, 3))
     if space.get("patch_inds") is None:
         return space["nn"][space["vertno"]]
     patches = [space["pinfo"][k] for k in space["patch_inds"]]
@@ -151,7 +153,9 @@ def _find_normals_of(space):
 def _find_frames(src):
     """Find two tangents and the normal of every position, the axes of the head in volumes."""
     normals = find_normals(src)
-    # The projector on the tangential plane has the normal as its eigenvector of eigenvalue 0.
+    # Which tangents is open: as mne.convert_forward_solution does, those that are eigenvectors of
+    # the projector on the tangential plane, whose eigenvalue 0 belongs to the normal. Depth
+    # weighting by orientation (combine_xyz=False) is only then the same as MNE's.
     projectors = np.eye(3) - normals[:, :, np.newaxis] * normals[:, np.newaxis]
     frames = np.linalg.eigh(projectors)[1].swapaxes(1, 2)[:, ::-1]
     along = np.einsum("pc,pc->p", frames[:, 2], normals)

@@ -1,5 +1,6 @@
 """From a forward solution to the whitened, weighted gain that sparse solvers work on."""
 
+from copy import copy
 from numbers import Real
 from typing import NamedTuple
 
@@ -66,7 +67,8 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     constrained = "surface" if min(loose.values()) < 1 else "given"
     orientation = constrained if any(loose.values()) else "fixed"
     gain = OrientedGain(forward, info["ch_names"], orientation)
-    whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=rank, pca=True)
+    # A copy, as MNE enters into a dict the ranks that it lacks.
+    whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
     if len(whitener) == 0:
         raise ValueError(
             "noise_cov has rank 0 after the projectors of evoked. Use more channels or a higher "
@@ -101,7 +103,7 @@ def _check_loose(loose, src):
     if set(loose) != kinds:
         raise ValueError(
             "loose, if a dict, must have the kinds of source space of forward as keys, "
-            f"{sorted(kinds)}, got {sorted(loose)}."
+            f"{sorted(kinds)}, got {sorted(loose, key=str)}."
         )
     for kind, value in loose.items():
         if not isinstance(value, Real) or not 0 <= value <= 1:
@@ -117,7 +119,7 @@ def _check_loose(loose, src):
 def _check_depth(depth):
     """Return all options of depth weighting, with exponent 0 for none."""
     options = depth if isinstance(depth, dict) else {"exp": depth}
-    unknown = sorted(set(options) - set(_DEPTH_DEFAULTS))
+    unknown = sorted(set(options) - set(_DEPTH_DEFAULTS), key=str)
     if unknown:
         raise ValueError(f"depth must have keys among {list(_DEPTH_DEFAULTS)}, got {unknown}.")
     options = _DEPTH_DEFAULTS | options
@@ -130,8 +132,11 @@ def _check_depth(depth):
     if limit is not None and (not isinstance(limit, Real) or not 0 < limit < np.inf):
         raise ValueError(f"depth must have a limit that is None or positive, got {limit!r}.")
     for name, choices in _DEPTH_CHOICES.items():
-        if options[name] not in choices:
-            raise ValueError(f"depth must have {name} in {choices}, got {options[name]!r}.")
+        value = options[name]
+        # 0 is equal to False, but what is meant by it is open.
+        if not isinstance(value, str | bool | np.bool_) or value not in choices:
+            raise ValueError(f"depth must have {name} in {choices}, got {value!r}.")
+        options[name] = value if isinstance(value, str) else bool(value)
     return options | {"exp": float(exp)}
 
 
@@ -196,9 +201,7 @@ def _find_depth_prior(gain, X, info, forward, whitener, depth):
 
 
 def _pick_best_type(info):
-    """Return the indices of gradiometers, or else of magnetometers, or else of electrodes."""
-    for meg, eeg in (("grad", False), ("mag", False), (False, True)):
-        picks = mne.pick_types(info, meg=meg, eeg=eeg)
-        if len(picks):
-            break
-    return picks
+    """Return where gradiometers are, or else magnetometers, or else electrodes."""
+    types = np.array(info.get_channel_types())
+    best = next(one for one in ("grad", "mag", "eeg") if one in types)
+    return np.flatnonzero(types == best)

@@ -92,7 +92,7 @@ def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
     )
 
 
-def make_dipoles(sources, positions, gain, times, whitener, data):
+def make_dipoles(sources, positions, gain, times, fields, data):
     """Make one dipole per active position.
 
     Parameters
@@ -105,8 +105,8 @@ def make_dipoles(sources, positions, gain, times, whitener, data):
         The gain, which knows locations and orientations.
     times : ndarray of shape (n_times,)
         The times in s.
-    whitener : ndarray of shape (n_samples, n_channels)
-        The matrix that whitens the channels.
+    fields : ndarray of shape (n_samples, n_active * n_orient)
+        The whitened fields along these orientations, zero for those that are not used.
     data : ndarray of shape (n_samples, n_times)
         The whitened data.
 
@@ -119,7 +119,6 @@ def make_dipoles(sources, positions, gain, times, whitener, data):
     n_active, n_orient, n_times = sources.shape
     if n_active == 0:
         return []
-    fields = whitener @ gain.columns(positions)
     share = _share_goodness_of_fit(fields, sources.reshape(-1, n_times), data)
     goodness_of_fit = share.reshape(sources.shape).sum(axis=1)
     vectors = _to_vectors(sources, positions, gain)
@@ -200,6 +199,13 @@ def make_weights(stc, src, name="stc"):
     """
     if not isinstance(stc, SOURCE_ESTIMATES):
         raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
+    if not isinstance(stc, _CLASSES[src.kind]):
+        raise ValueError(
+            f"{name} is a {type(stc).__name__}, but the forward solution has a {src.kind} source "
+            f"space. Pass a {_CLASSES[src.kind][0].__name__} of that source space."
+        )
+    if len(stc.times) == 0:
+        raise ValueError(f"{name} has no times, and so no magnitudes. Crop it less.")
     subject = src[0].get("subject_his_id")
     if None not in (stc.subject, subject) and stc.subject != subject:
         raise ValueError(
@@ -242,7 +248,7 @@ def _share_goodness_of_fit(gain, sources, data):
     singular vectors u_k. What is explained along u_k at time t, the power of the data less that
     of the residual, goes to source j in proportion to the power of its contribution,
     ``(u_k^T gain_j sources_jt) ** 2``. The shares of all sources add up to what they explain
-    together.
+    together. There are other ways to share: this is that of MNE's dipoles, so that both agree.
     """
     basis, singular_values, _ = np.linalg.svd(gain, full_matrices=False)
     basis = basis[:, singular_values >= 1e-6 * singular_values[0]]

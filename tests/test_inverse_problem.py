@@ -1,3 +1,4 @@
+import logging
 import pickle
 
 import mne
@@ -274,6 +275,9 @@ def test_inputs_are_neither_modified_nor_copied_whole(small):
             if loose:
                 problem.to_source_estimate(coef, pick_ori="normal")
         assert pickle.dumps(forward) == converted
+        rank = dict(mag=10)
+        from_evoked(small, rank=rank)
+        assert rank == dict(mag=10)
     assert pickle.dumps(small) == before
 
 
@@ -602,9 +606,14 @@ def test_weights_of_own_source_estimate(problem):
         (lambda stc: stc.data, TypeError, "stc must be a source estimate of MNE, got ndarray"),
         (lambda stc: move_vertex(stc), ValueError, "stc has vertices that are not in"),
         (
-            lambda stc: mne.VolSourceEstimate(stc.data, [stc.lh_vertno], 0, 1),
+            lambda stc: mne.VolSourceEstimate(stc.data, stc.vertices, 0, 1),
             ValueError,
-            "stc has vertices that are not in",
+            "stc is a VolSourceEstimate, .* a surface source space. Pass a SourceEstimate",
+        ),
+        (
+            lambda stc: mne.SourceEstimate(stc.data[:, :0], stc.vertices, 0, 1),
+            ValueError,
+            "stc has no times",
         ),
         (lambda stc: set_subject(stc, "other"), ValueError, "stc is of subject 'other'"),
     ],
@@ -860,9 +869,9 @@ def set_bads(evoked):
     return evoked
 
 
-def set_nave(evoked):
+def set_nave(evoked, nave):
     evoked = evoked.copy()
-    evoked.nave = 0
+    evoked.nave = nave
     return evoked
 
 
@@ -881,7 +890,10 @@ def rename(evoked):
         (lambda e: [e, e.data], TypeError, "got ndarray"),
         (lambda e: set_value(e, np.nan), ValueError, "evoked has infinite or NaN data in MEG 002"),
         (lambda e: set_value(e, -np.inf), ValueError, "evoked has infinite or NaN data in MEG 00"),
-        (set_nave, ValueError, "evoked has nave=0"),
+        (lambda e: set_nave(e, 0), ValueError, "evoked has nave=0. Set it to the number"),
+        (lambda e: set_nave(e, np.inf), ValueError, "evoked has nave=inf. Set it to the number"),
+        (lambda e: set_nave(e, np.nan), ValueError, "evoked has nave=nan. Set it to the number"),
+        (lambda e: set_nave(e, None), ValueError, "evoked has nave=None. Set it to the number"),
         (set_bads, ValueError, "evoked has no MEG or EEG channel left"),
         (lambda e: e.copy().pick("eog"), ValueError, "evoked has no MEG or EEG channel left"),
         (rename, ValueError, "no good MEG or EEG channel in common.*'MEG 000!', 'MEG 000' and"),
@@ -903,6 +915,13 @@ def test_data_with_other_projectors(small):
     ):
         with pytest.raises(ValueError, match=r"same projectors.*evoked\.add_proj"):
             from_evoked(change(small, evoked=evokeds))
+    # Files hold projectors in single precision; the order and the signs do not matter.
+    rounded = pickle.loads(pickle.dumps(small.evoked))
+    rounded.info["projs"].reverse()
+    for proj in rounded.info["projs"]:
+        proj["data"]["data"] = -proj["data"]["data"].astype(np.float32).astype(float)
+    problem = from_evoked(change(small, evoked=[small.evoked, rounded]))
+    assert problem.y.shape == (30, 2 * N_TIMES)
     applied_later = make_evoked(small, field, apply_proj=False)
     problem = from_evoked(change(small, evoked=[small.evoked, applied_later]))
     assert problem.y.shape == (30, 2 * N_TIMES)
@@ -913,6 +932,11 @@ def replace(mapping, **items):
     forward = mne.Forward(mapping)
     forward.update(items)
     return forward
+
+
+def keep_one_hemisphere(forward):
+    src = mne.SourceSpaces([forward["src"][0]])
+    return replace(forward, src=src, nsource=src[0]["nuse"])
 
 
 def change_source_space(forward):
@@ -929,6 +953,7 @@ def change_source_space(forward):
         (lambda f: "fwd.fif", TypeError, "forward must be an instance of mne.Forward, got str"),
         (lambda f: replace(f, src=[]), ValueError, "forward has no source space"),
         (change_source_space, ValueError, "forward has 48 positions, but 3 vertices"),
+        (keep_one_hemisphere, ValueError, r"forward .*\['surf'\].*both: .*restrict_forward_to_la"),
         (
             lambda f: replace(f, sol=f["sol"] | {"data": f["sol"]["data"] * np.nan}),
             ValueError,
@@ -974,6 +999,44 @@ def test_noise_cov_without_information(small, value, match):
         from_evoked(change(small, noise_cov=noise_cov))
 
 
+def test_covariance_of_channels_not_used_does_not_matter(small):
+    expected = from_evoked(change(small, evoked=small.evoked.copy().pick("mag")))
+    for noise_cov in (small.noise_cov.copy(), small.noise_cov.copy().as_diag()):
+        noise_cov["data"] = noise_cov.data.copy()
+        noise_cov["data"][-1] = np.nan
+        noise_cov["bads"] = noise_cov.ch_names[-1:]
+        case = change(small, noise_cov=noise_cov)
+        assert noise_cov.ch_names[-1] not in from_evoked(case).ch_names
+        noise_cov["bads"] = []
+        with pytest.raises(ValueError, match="noise_cov is infinite or NaN"):
+            from_evoked(case)
+        problem = from_evoked(change(case, evoked=small.evoked.copy().pick("mag")))
+        assert problem.X.shape == expected.X.shape
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "ERROR", "CRITICAL"])
+def test_progress_of_mne_is_not_reported(small, level, monkeypatch):
+    """Who wants to hear less than warnings hears no more."""
+    levels = []
+    compute_whitener = mne.cov.compute_whitener
+
+    def spy(*args, **kwargs):
+        levels.append(logging.getLevelName(logging.getLogger("mne").level))
+        return compute_whitener(*args, **kwargs)
+
+    monkeypatch.setattr(mne.cov, "compute_whitener", spy)
+    with mne.use_log_level(level):
+        from_evoked(small)
+    assert levels == ["WARNING" if level == "DEBUG" else level]
+
+
+@pytest.mark.parametrize("value", [False, np.False_])
+def test_false_of_numpy_is_false(small, value):
+    depth = dict(limit=1.5, limit_depth_chs=value, combine_xyz=value)
+    expected = dict(limit=1.5, limit_depth_chs=False, combine_xyz=False)
+    assert_array_equal(from_evoked(small, depth=depth).X, from_evoked(small, depth=expected).X)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -991,7 +1054,14 @@ def test_noise_cov_without_information(small, value, match):
         (dict(depth={"exp": -1}), "depth must be None or an exponent.*got -1"),
         (dict(depth={"exponent": 1}), r"depth must have keys among.*got \['exponent'\]"),
         (dict(depth={"limit_depth_chs": "all"}), "limit_depth_chs"),
-        (dict(depth={"combine_xyz": "max"}), "combine_xyz"),
+        (dict(depth={"combine_xyz": "max"}), "depth must have combine_xyz in"),
+        (dict(depth={"combine_xyz": 0}), r"depth must have combine_xyz in .*False\), got 0"),
+        (dict(depth={"combine_xyz": np.ones(2)}), "depth must have combine_xyz in"),
+        (dict(depth={"limit_depth_chs": 1}), "depth must have limit_depth_chs in .*, got 1"),
+        (dict(depth={"limit_depth_chs": ["whiten"]}), "depth must have limit_depth_chs in"),
+        (dict(depth={1: 0.2, "x": 1}), r"depth must have keys among .*got \[1, 'x'\]"),
+        (dict(loose={"surface": 0.2, 1: 1}), r"loose, if a dict.*got \[1, 'surface'\]"),
+        (dict(loose=np.ones(2)), "loose must be 'auto' or a number from 0 to 1"),
     ],
 )
 def test_bad_options(small, options, match):

@@ -153,6 +153,61 @@ def test_known_dipoles_are_got_back(make_case, source_model):
         assert_allclose(normal.data, waveforms, **close)
 
 
+def empty_right_hemisphere(forward):
+    """Return it with all vertices and with those on the left, each of which stands for a patch."""
+    left = mne.Label(forward["src"][0]["vertno"], hemi="lh", subject="simulated")
+    forwards = forward.copy(), mne.forward.restrict_forward_to_label(forward, left)
+    patches = np.random.default_rng(0).choice(forward["src"][0]["np"], (24, 5))
+    for one in forwards:
+        for space in one["src"]:
+            space["pinfo"] = list(patches)
+            space["patch_inds"] = np.arange(space["nuse"])
+    return forwards
+
+
+@pytest.mark.parametrize("loose", [0, 0.2, 1])
+def test_hemisphere_without_vertices(make_case, loose):
+    case = make_case("surface")
+    problem, part = (
+        InverseProblem.from_evoked(case.evoked, forward, case.noise_cov, loose=loose)
+        for forward in empty_right_hemisphere(case.forward)
+    )
+    n = part.X.shape[1]
+    assert n == problem.X.shape[1] / 2
+    assert_array_equal(part.forward["sol"]["data"], problem.forward["sol"]["data"][:, :n])
+    coef = make_coef(part, [3, 20])
+    padded = np.hstack([coef * part.source_scale / problem.source_scale[:n], np.zeros_like(coef)])
+    for pick_ori in (None, "normal", "vector") if loose else (None,):
+        stc = part.to_source_estimate(coef, pick_ori)
+        expected = problem.to_source_estimate(padded, pick_ori)
+        assert_array_equal(stc.vertices[0], expected.vertices[0])
+        assert len(stc.vertices[1]) == 0
+        assert_allclose(stc.data, expected.data)
+
+
+def test_goodness_of_fit_is_shared_among_overlapping_dipoles(make_problem, source_model):
+    """Along each component of the fields used, by the power of what the sources contribute."""
+    problem = make_problem(*source_model)
+    positions = np.array([0, 1, 2, 3])
+    coef = 0.3 * make_coef(problem, positions)
+    # X has columns of zeros where an orientation has no variance: these take no part.
+    columns = (positions[:, np.newaxis] * problem.n_orient + np.arange(problem.n_orient)).ravel()
+    used = columns[problem.X[:, columns].any(axis=0)]
+    gain = problem.X[:, used] / problem.source_scale[used]
+    sources = (coef[:, used] * problem.source_scale[used]).T
+    # The eigenvectors of the Gram matrix of the sensors are components, too.
+    values, components = np.linalg.eigh(gain @ gain.T)
+    expected = np.zeros((problem.X.shape[1], len(problem.times)))
+    for component in components.T[values > 1e-12 * values[-1]]:
+        data, model = component @ problem.y, component @ gain @ sources
+        power = (component @ gain)[:, np.newaxis] ** 2 * sources**2
+        expected[used] += power / power.sum(axis=0) * (data**2 - (data - model) ** 2)
+    expected *= 100 / np.sum(problem.y**2, axis=0)
+    expected = expected.reshape(-1, problem.n_orient, 12).sum(axis=1)[positions]
+    for dipole, one in zip(problem.to_dipoles(coef), expected, strict=True):
+        assert_allclose(dipole.gof, one, atol=1e-8 * np.abs(expected).max())
+
+
 def test_discrete_forward_of_fixed_orientation(make_case, make_problem):
     case, free = make_case("discrete"), make_problem("discrete", 0)
     forward = mne.convert_forward_solution(case.forward, force_fixed=True, verbose="ERROR")
