@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # Words of the estimators' warnings, and the same in terms of the arguments here.
 _WORDS = {
     "^alpha_=": "alpha=",
-    r"lower eps=\S+, or pass smaller alphas": "pass smaller ones in sure_alpha_grid",
+    r"lower eps=\S*\d|add smaller alphas": "give smaller ones in sure_alpha_grid",
     "Check noise_variance": "Check noise_cov, and nave of evoked",
     "X and y do not correlate": "the data do not correlate with the fields of any",
 }
@@ -33,7 +33,7 @@ def mixed_norm(
     evoked,
     forward,
     noise_cov,
-    alpha="sure",
+    alpha,
     loose="auto",
     depth=0.8,
     maxit=3000,
@@ -61,7 +61,7 @@ def mixed_norm(
     In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
     results, and the same numbers but for what the Notes name. For several alphas, cross-validation
     or certificates use :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`,
-    which this function is made of.
+    which this function is made of; reweighting has MNE's `reweighting_scale` here, not their own.
 
     Parameters
     ----------
@@ -72,9 +72,10 @@ def mixed_norm(
         The forward solution, of any kind of source space.
     noise_cov : instance of mne.Covariance
         The noise covariance of single trials.
-    alpha : float in [0, 100), "sure" or "bic", default="sure"
+    alpha : float in [0, 100), "sure" or "bic"
         The penalty in percent of the least that silences every position. "sure" and "bic" choose
-        it by :class:`~skmxne.MixedNormIC`, which takes the number of trials into account.
+        it by :class:`~skmxne.MixedNormIC`. In low-passed data "sure", MNE's default, keeps many
+        positions too many: noise that is correlated in time looks like sources. Prefer "bic".
     loose : "auto", float in [0, 1] or dict, default="auto"
         The variance of tangential orientations, as for :meth:`skmxne.InverseProblem.from_evoked`.
     depth : None, float or dict, default=0.8
@@ -118,7 +119,7 @@ def mixed_norm(
         The percentages that "sure" or "bic" choose from, "auto" for those of
         :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
     rng, random_state : object, default=None
-        Ignored: MNE's function draws random numbers to choose alpha, here nothing is random.
+        Ignored: nothing is random here.
 
     Returns
     -------
@@ -154,8 +155,7 @@ def mixed_norm(
     - ``alpha=0`` gives the least-squares fit of least norm,
     - ``combine_xyz=False`` with fixed orientation means the normal, not an axis of the head,
     - a channel that is bad in one of several data is left out of all,
-    - "sure" knows that averages over more trials have less noise, chooses the model that it
-      returns, and draws no random numbers,
+    - "sure" knows the number of trials, chooses the model that it returns, and draws no numbers,
     - goodness of fit refers to all of the data, also if `time_pca` limits their rank.
 
     Examples
