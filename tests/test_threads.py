@@ -1,6 +1,9 @@
 """One BLAS thread for the solvers, as many as before for everybody else."""
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -207,27 +210,54 @@ def test_visit_that_never_left_is_forgotten(monkeypatch, n_threads):
     assert count_blas_threads() == {n_threads}
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
-@pytest.mark.parametrize("is_first", [True, False])
-def test_blas_gets_its_threads_back_after_interrupts_at_any_time(monkeypatch, n_threads, is_first):
-    """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use."""
-    n_interrupts = 0
-    deadline = time.monotonic() + 2.0
-    if is_first:
-        monkeypatch.setattr(threads, "_keeper", _BlasKeeper())
-    rng = np.random.default_rng(0)
-    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
-        while n_interrupts < 200 and time.monotonic() < deadline:
-            try:
-                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1e-3))
-                while True:
-                    use_threads()
-            except KeyboardInterrupt:
-                n_interrupts += 1
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-    assert n_interrupts > 20
+# Interrupted at random times; prints how often, and the numbers of BLAS threads in the end.
+INTERRUPTED = """
+import random, signal, sys, time
+import numpy, scipy.linalg
+from threadpoolctl import threadpool_info
+from skmxne.threads import map_chunks, single_threaded_blas
+
+def use_threads():
+    with single_threaded_blas():
+        map_chunks(lambda chunk: None, 10, 1)
+
+if sys.argv[1] == "later":
     use_threads()
-    assert count_blas_threads() == {n_threads}
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+n_interrupts, deadline = 0, time.monotonic() + 2.0
+while n_interrupts < 200 and time.monotonic() < deadline:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
+        while True:
+            use_threads()
+    except KeyboardInterrupt:
+        n_interrupts += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+use_threads()
+numbers = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+print(n_interrupts, *numbers)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+@pytest.mark.parametrize("since", ["first", "later"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_blas_gets_its_threads_back_after_interrupts_at_any_time(n_threads, since):
+    """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use.
+
+    In a process of its own, since whoever traces this one (coverage) can be interrupted, too.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if "COV" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, since],
+        env=environment | dict.fromkeys(names, str(n_threads)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    n_interrupts, number = map(int, done.stdout.split())
+    assert n_interrupts > 20
+    assert number == n_threads
