@@ -160,8 +160,8 @@ class _ActiveSet:
     def grow(self, certificate, size, n_before):
         """Add the positions that violate optimality most, or all positions if size is None.
 
-        At first the correlation is that of another solution, so that only few are added; then
-        twice as many every time, and as many as there are.
+        At first the correlation is that of another solution, so that only few are added; then at
+        least twice as many every time, and as many as there are.
         """
         norms = certificate.correlation.norms
         if size is None:

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .objective import compute_columns
+from .objective import compute_block_norms, compute_columns
 from .threads import map_chunks
 
 # Positions that one chunk of a product covers.
@@ -66,7 +66,7 @@ class BlockDesign:
         def fill(chunk):
             with np.errstate(over="ignore", invalid="ignore"):
                 columns = self.X[:, self._columns_of(chunk)].astype(np.float64, copy=False)
-                norms[chunk] = self._norms_of(columns)
+                norms[chunk] = compute_block_norms(columns.T, self.n_orient)
 
         map_chunks(fill, self.n_positions, _CHUNK)
         if not np.isfinite(norms).all():
@@ -170,7 +170,9 @@ class BlockDesign:
         rows = np.ascontiguousarray(residual.T)
 
         def fill(chunk):
-            norms[chunk] = self._norms_of(rows @ self._pick(positions[chunk]))
+            norms[chunk] = compute_block_norms(
+                (rows @ self._pick(positions[chunk])).T, self.n_orient
+            )
 
         map_chunks(fill, len(norms), _CHUNK)
         return norms if self.scale is None else norms * self.scale[positions]
@@ -200,7 +202,9 @@ class BlockDesign:
             columns = X[:, self._columns_of(chunk)].astype(dtype, copy=False)
             with np.errstate(under="ignore"):
                 products = rows @ columns
-            norms[chunk] = self._norms_of(products.astype(np.float64, copy=False))
+            norms[chunk] = compute_block_norms(
+                products.astype(np.float64, copy=False).T, self.n_orient
+            )
 
         map_chunks(fill, self.n_positions, _CHUNK)
         # A sum of n products is off by at most n roundings of ||x|| ||r|| [1]_, or by what is lost
@@ -235,11 +239,6 @@ class BlockDesign:
         """Return the unscaled columns of some positions in double precision."""
         index = compute_columns(positions, self.n_orient)
         return np.asarray(self.X.T[index].T, dtype=np.float64)
-
-    def _norms_of(self, columns):
-        """Compute the Frobenius norms of blocks of columns."""
-        squares = np.einsum("ij,ij->j", columns, columns)
-        return np.sqrt(squares.reshape(-1, self.n_orient).sum(axis=1))
 
     def _columns_of(self, positions):
         """Return the slice of the columns of a slice of positions."""

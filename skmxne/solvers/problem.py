@@ -42,8 +42,7 @@ class BlockProblem:
     @cached_property
     def squared_norms(self):
         """The squared Frobenius norm of each block, shape (n_positions,)."""
-        squares = np.einsum("ij,ij->j", self.X, self.X)
-        return squares.reshape(-1, self.n_orient).sum(axis=1)
+        return compute_block_norms(self.X.T, self.n_orient) ** 2
 
     @cached_property
     def lipschitz(self):
