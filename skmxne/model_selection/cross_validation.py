@@ -49,8 +49,9 @@ class MixedNormCV(BaseMixedNorm):
     one_standard_error : bool, default=False
         Take the largest alpha whose mean score is within one standard error of the best.
     n_jobs : int, default=None
-        Folds to fit at the same time, in threads. None: 1, unless in a `joblib.parallel_backend`
-        context; -1: as many as there are processors.
+        Folds to fit at the same time, in threads. None: 1, unless in a `joblib.parallel_config`
+        context, whose backend may be processes or a Dask cluster; -1: as many as there are
+        processors.
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
     maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
