@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -228,3 +230,22 @@ def test_readme_on_more_than_one_machine(data, client):
     names = {"MixedNormCV": MixedNormCV, "X": X, "y": y}
     exec(code.replace(address, client.scheduler.address), names)
     assert_same_fit(names["model"], MixedNormCV(n_orient=3).fit(X, y))
+
+
+def test_example_of_many_subjects(tmp_path):
+    script = ROOT / "examples" / "plot_many_subjects.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script, "--output", tmp_path],
+        env=os.environ | {"MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:-1]]
+    assert [row[0] for row in rows] == list("012345")
+    for _, _, _, n_true, n_found, *distances, _ in rows:
+        assert n_found == n_true == str(len(distances))
+        assert max(int(distance.strip(",")) for distance in distances) < 10
+    assert (tmp_path / "subjects.png").stat().st_size > 0

@@ -1,0 +1,164 @@
+"""
+Many subjects on a cluster
+==========================
+
+The fit of a subject needs nothing of the others: with many subjects, many machines can work at the
+same time. `joblib` hands the subjects to the workers of a Dask cluster, which here are two
+processes of this machine. It needs ``pip install distributed``::
+
+    python examples/plot_many_subjects.py
+
+The figure is written to the folder given by ``--output``.
+"""
+
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+from dask.distributed import Client, LocalCluster
+from joblib import Parallel, delayed, parallel_config
+from matplotlib.lines import Line2D
+from sklearn.utils import Bunch
+
+from skmxne import InverseProblem, MixedNormIC
+from skmxne.datasets import make_recording
+
+# %%
+# One subject
+# -----------
+# All of this runs in a worker. So that little travels, it takes the number of a subject and returns
+# a few arrays and MNE's dipoles. The recordings are simulated; yours are in files that every worker
+# can read, and ``read`` is the place for `mne.read_evokeds`, `mne.read_forward_solution` and
+# `mne.read_cov`.
+
+
+def read(subject):
+    """Return the recording of a subject."""
+    return make_recording(n_sources=1 + subject % 3, random_state=subject)
+
+
+def localize(subject):
+    """Find the sources of a subject, the sparsity chosen by BIC."""
+    with mne.use_log_level("WARNING"):
+        recording = read(subject)
+        evoked = recording.evoked.crop(0.05, 0.35)
+        problem = InverseProblem.from_evoked(
+            evoked, recording.forward, recording.noise_cov, loose=0.2
+        )
+        model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
+        truth = recording.stc.crop(0.05, 0.35)
+        spaces = zip(recording.forward["src"], truth.vertices, strict=True)
+        return Bunch(
+            subject=subject,
+            process=os.getpid(),
+            alpha=model.alpha_,
+            explained_variance=problem.explained_variance(model),
+            dipoles=problem.to_dipoles(model),
+            times=truth.times,
+            true_positions=np.vstack([space["rr"][used] for space, used in spaces]),
+            true_amplitudes=np.abs(truth.data),
+            cortex=recording.forward["source_rr"][::5],
+        )
+
+
+# %%
+# All subjects
+# ------------
+# The table tells which process found the sources, and how far from a true source, which simulated
+# recordings have, the nearest found one is.
+
+
+def print_table(results):
+    """Print a line for every subject."""
+    print("subject  process  alpha (%)  sources: true  found  distances (mm)  explained (%)")
+    for one in results:
+        found = np.array([dipole.pos[0] for dipole in one.dipoles]).reshape(-1, 3)
+        distances = [
+            f"{np.linalg.norm(found - true, axis=1).min(initial=np.inf) * 1e3:.0f}"
+            for true in one.true_positions
+        ]
+        print(
+            f"{one.subject:7}  {one.process:7}  {one.alpha:9.0f}  {len(distances):13}  "
+            f"{len(found):5}  {', '.join(distances):>14}  {one.explained_variance:13.0f}"
+        )
+
+
+# %%
+# In the figure every subject has a column: where the sources are, seen from the top, and how strong
+# they are over time. Every source found has a colour of its own.
+
+
+def draw(results):
+    """Return a figure with a column for every subject."""
+    fig, axes = plt.subplots(
+        2, len(results), figsize=(13, 5.5), sharex="row", sharey="row", layout="constrained"
+    )
+    for one, (ax, ax_time) in zip(results, axes.T, strict=True):
+        ax.plot(*one.cortex[:, :2].T * 1e3, ".", color="0.85", markersize=1)
+        ax.plot(*one.true_positions[:, :2].T * 1e3, "kx", markersize=9)
+        for k, dipole in enumerate(one.dipoles):
+            x, y, _ = dipole.pos[0] * 1e3
+            ax.plot(x, y, "o", color=f"C{k}", alpha=0.8)
+            ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=f"C{k}")
+        ax_time.plot(one.times * 1e3, one.true_amplitudes.T * 1e9, "k:", linewidth=1)
+        ax.set(aspect="equal", title=f"Subject {one.subject}", xlabel="x (mm)")
+        ax_time.set(xlabel="time (ms)")
+    axes[0, 0].set_ylabel("y (mm)")
+    axes[1, 0].set_ylabel("amplitude (nAm)")
+    fig.legend(
+        [Line2D([], [], marker="o"), Line2D([], [], marker="x", color="k", linestyle=":")],
+        ["found", "true"],
+        loc="outside lower center",
+        ncols=2,
+    )
+    return fig
+
+
+# %%
+# On the cluster
+# --------------
+# Only the first two lines of ``with`` change with the cluster. One that is there already has an
+# address: ``Client("tcp://scheduler:8786")``. On machines with SLURM, where `joblib` must not count
+# the workers before the jobs have started::
+#
+#     from dask_jobqueue import SLURMCluster
+#
+#     with (
+#         SLURMCluster(cores=1, memory="4GB", walltime="01:00:00") as cluster,
+#         Client(cluster) as client,
+#         parallel_config(backend="dask"),
+#     ):
+#         cluster.scale(jobs=50)
+#         client.wait_for_workers(50)
+#         results = Parallel()(delayed(localize)(subject) for subject in range(500))
+#
+# Workers need the packages of this process, in the same versions. Those of a `LocalCluster` begin
+# by importing this file, which ``if __name__ == "__main__"`` keeps from making clusters of their
+# own. In the same context, `MixedNormCV` and `GridSearchCV` spread their folds.
+
+if __name__ == "__main__":
+    parser = ArgumentParser(description="Find the sources of many subjects on a Dask cluster.")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("many-subjects-output"),
+        help="folder to write to, over what is there (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster),
+        parallel_config(backend="dask"),
+    ):
+        results = Parallel()(delayed(localize)(subject) for subject in range(6))
+
+    print_table(results)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    figure = draw(results)
+    figure.savefig(arguments.output / "subjects.png", dpi=150)
+    print(f"Written to {arguments.output}: subjects.png")
+    plt.show()
