@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.forward import is_fixed_orient
 
-from .depth_weighting import compute_depth_prior
+from .depth_weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 from .oriented_gain import OrientedGain
 from .threads import map_chunks
 
@@ -78,18 +78,14 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     X = _whiten(gain, whitener)
     if not 0 < np.linalg.norm(X) < np.inf:
         raise ValueError("forward has a gain that is infinite, NaN or zero. Compute it again.")
-    prior = _find_orient_prior(gain, loose)
+    sizes = [space["nuse"] for space in gain.src]
+    values = [loose[_KINDS[space["type"]]] for space in gain.src]
+    orient_prior = compute_orient_prior(np.repeat(values, sizes), gain.n_orient)
+    depth_prior = 1.0
     if depth["exp"]:
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            prior *= _find_depth_prior(gain, X, info, forward, whitener, depth)
-    if not np.isfinite(prior).all() or not prior.any():
-        raise ValueError("depth gives weights that are infinite, NaN or zero. Lower the exponent.")
-    source_scale = np.sqrt(prior)
+        depth_prior = _find_depth_prior(gain, X, info, forward, whitener, depth)
+    source_scale = compute_source_scale(X, orient_prior, depth_prior)
     X *= source_scale
-    # MNE scales the source covariance R such that trace(G R G^T) is the number of rows.
-    scale = np.sqrt(len(X)) / np.linalg.norm(X)
-    X *= scale
-    source_scale *= scale
     return PreparedGain(X, source_scale, whitener, gain)
 
 
@@ -166,16 +162,6 @@ def _whiten(gain, whitener):
 
     map_chunks(fill, gain.n_positions, _CHUNK_SIZE)
     return X
-
-
-def _find_orient_prior(gain, loose):
-    """Return the prior variances of orientations: less for tangential ones."""
-    prior = np.ones((gain.n_positions, gain.n_orient))
-    if gain.n_orient > 1:
-        sizes = [space["nuse"] for space in gain.src]
-        values = [loose[_KINDS[space["type"]]] for space in gain.src]
-        prior[:, :2] = np.repeat(values, sizes)[:, np.newaxis]
-    return prior.ravel()
 
 
 def _find_depth_prior(gain, X, info, forward, whitener, depth):
