@@ -64,9 +64,7 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
     _check_orientation(forward, loose, depth)
-    constrained = "surface" if min(loose.values()) < 1 else "given"
-    orientation = constrained if any(loose.values()) else "fixed"
-    gain = OrientedGain(forward, info["ch_names"], orientation)
+    gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
     # A copy, as MNE enters into a dict the ranks that it lacks.
     whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
     if len(whitener) == 0:
@@ -150,6 +148,19 @@ def _check_orientation(forward, loose, depth):
             "forward has fixed orientation, and depth has allow_fixed_depth=False. Pass "
             "depth=None, or a forward with free orientation."
         )
+
+
+def _choose_orientation(loose, depth):
+    """Return the orientations that positions are to have, as `OrientedGain` names them."""
+    if not any(loose.values()):
+        return "fixed"
+    if min(loose.values()) < 1:
+        return "surface"
+    # Free orientation in a surface, too, has its axes, so that `SourceWeighting` can make it loose.
+    # Volumes have none, and weighting by orientation would change with the axes: to agree with
+    # MNE, it has to have those of the forward solution.
+    by_orientation = depth["exp"] and not depth["combine_xyz"]
+    return "given" if by_orientation or set(loose) == {"volume"} else "surface"
 
 
 def _whiten(gain, whitener):
