@@ -1,5 +1,7 @@
 """Reading the coefficients of any fitted linear model."""
 
+import warnings
+
 import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
@@ -26,6 +28,8 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
         The positions with a coefficient that is not zero, in ascending order.
     coef : ndarray of shape (n_active, n_orient, n_targets)
         Their coefficients, on the columns of the gain that the model was fitted on.
+    scale : ndarray of shape (n_features,)
+        What steps of a Pipeline multiply these columns by, 1 without: it is in `coef` already.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     coef = (coef.toarray() if sparse.issparse(coef) else coef) * scale[features]
     if not np.isfinite(coef).all():
         raise ValueError("estimator has coefficients that are infinite or NaN.")
-    return positions, coef.T.reshape(len(positions), n_orient, n_targets)
+    return positions, coef.T.reshape(len(positions), n_orient, n_targets), scale
 
 
 def _find_coefficients(estimator, n_features, n_orient):
@@ -101,7 +105,10 @@ def _find_column_scale(transformers, n_features):
     if not len(transformers):
         return 1.0
     probe = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
-    result = np.asarray(transformers.transform(probe))
+    with warnings.catch_warnings():
+        # Which feature is which is known by their order.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        result = np.asarray(transformers.transform(probe))
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(
             "estimator is a Pipeline with a step that does more than scale the columns of X, so "

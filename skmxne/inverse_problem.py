@@ -42,7 +42,9 @@ class InverseProblem(ModelOutputs):
     y : ndarray of shape (rank, n_targets)
         The whitened data.
     n_orient : int
-        The number of features per position: 1 for fixed orientation, 3 for loose or free.
+        The number of features per position: 1 for fixed orientation, 3 for loose or free. Of
+        three on a surface, the third is normal to it, unless depth weighting has
+        ``combine_xyz=False`` and all is free: then they are those of the forward solution.
     ch_names : list of str
         The channels used.
     times : ndarray of shape (n_targets,)
@@ -57,6 +59,10 @@ class InverseProblem(ModelOutputs):
     target_scale : ndarray of shape (n_targets,)
         The square roots of the number of trials, so that amplitudes in A m are
         ``coef_.T * source_scale[:, np.newaxis] / target_scale``.
+
+    See Also
+    --------
+    skmxne.SourceWeighting : Weight `X` in a Pipeline, to search `depth` and `loose`.
 
     Notes
     -----

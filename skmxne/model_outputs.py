@@ -38,7 +38,7 @@ class ModelOutputs:
             do not fit `X`.
         """
         source_outputs.check_pick_ori(pick_ori, self.n_orient, self._gain.src.kind)
-        positions, sources = self._find_sources(estimator)
+        positions, sources, _ = self._find_sources(estimator)
         return self._for_each_evoked(
             lambda evoked, targets: source_outputs.make_source_estimate(
                 sources[..., targets], positions, self._gain, evoked, pick_ori
@@ -60,15 +60,14 @@ class ModelOutputs:
             percent of the power of the whitened data, is shared out where fields overlap: over
             all dipoles it adds up to that of the model.
         """
-        positions, sources = self._find_sources(estimator)
+        positions, sources, scale = self._find_sources(estimator)
         data = self.y / self.target_scale
         fields = self.whitener @ self._gain.columns(positions)
-        # What is explained is not shared with orientations that can have no amplitude.
-        fields *= self.source_scale.reshape(-1, self.n_orient)[positions].ravel() > 0
+        axes = self._find_axes(positions, scale)
         return self._for_each_evoked(
             lambda evoked, targets: source_outputs.make_dipoles(
                 *(sources[..., targets], positions, self._gain),
-                *(evoked.times, fields, data[:, targets]),
+                *(evoked.times, fields, axes, data[:, targets]),
             )
         )
 
@@ -128,15 +127,28 @@ class ModelOutputs:
         return source_outputs.make_weights(stc, self._gain.src)
 
     def _find_sources(self, estimator):
-        """Return the active positions, and (n_active, n_orient, n_targets) amplitudes in A m."""
-        n_features = self.X.shape[1]
-        positions, coef = read_coefficients(estimator, len(self.times), n_features, self.n_orient)
-        scale = self.source_scale.reshape(-1, self.n_orient, 1)[positions]
-        return positions, coef * scale / self.target_scale
+        """Find the sources of a model.
+
+        Active positions, (n_active, n_orient, n_targets) amplitudes in A m, and the
+        (n_positions, n_orient) weights that the columns of the gain had in the model.
+        """
+        sizes = len(self.times), self.X.shape[1], self.n_orient
+        positions, coef, model_scale = read_coefficients(estimator, *sizes)
+        scale = self.source_scale.reshape(-1, self.n_orient)
+        sources = coef * scale[positions, :, np.newaxis] / self.target_scale
+        return positions, sources, scale * model_scale.reshape(scale.shape)
+
+    def _find_axes(self, positions, scale):
+        """Find the axes, made of orientations, among which goodness of fit is shared out."""
+        # They are a convention, that of MNE: free orientations are those of the original forward
+        # solution, others tangents and normals, without those that can have no amplitude.
+        is_free = (scale == scale[:, :1]).all()
+        axes = self._gain.given_axes(positions) if is_free else np.eye(self.n_orient)
+        return axes * (scale[positions, :, np.newaxis] > 0)
 
     def _predict_field(self, estimator):
         """Return the field of the sources at the channels."""
-        positions, sources = self._find_sources(estimator)
+        positions, sources, _ = self._find_sources(estimator)
         return self._gain.columns(positions) @ sources.reshape(-1, len(self.times))
 
     def _for_each_evoked(self, make_output):

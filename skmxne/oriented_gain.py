@@ -94,6 +94,23 @@ class OrientedGain:
             return self.orientations[positions, -1]
         return find_normals(self.src)[positions]
 
+    def given_axes(self, positions):
+        """Find the axes of the original forward solution at some positions.
+
+        Parameters
+        ----------
+        positions : ndarray of int
+            The positions.
+
+        Returns
+        -------
+        axes : ndarray of shape (n, n_orient, n_orient)
+            The axes, in columns that are made of the orientations used: of one, that itself.
+        """
+        if self._rotation is None or self.n_orient == 1:
+            return np.tile(np.eye(self.n_orient), (len(positions), 1, 1))
+        return self._rotation[positions]
+
     def to_forward(self):
         """Make a forward solution of these channels and orientations.
 

@@ -13,13 +13,13 @@ from .solvers import SOLVERS
 
 
 def check_parameters(params, n_features):
-    """Check the hyperparameters that fits of every kind share.
+    """Check the hyperparameters of fits of every kind.
 
     Parameters
     ----------
     params : dict
-        Names and values, as `MixedNormEstimator.get_params` returns them; only those given are
-        checked.
+        Names and values, as `get_params` of an estimator returns them; only those given are
+        checked, of which `n_orient` has to be one.
     n_features : int
         Number of features of the data to fit.
 
@@ -31,7 +31,7 @@ def check_parameters(params, n_features):
     _check_real(params, "alpha", 0, 100)
     _check_integer(params, "n_orient")
     _check_integer(params, "n_mxne_iter")
-    _check_real(params, "reweighting_scale", 0, math.inf, optional=True, strict=True)
+    _check_real(params, "reweighting_scale", 0, math.inf, optional=True, interval="()")
     _check_real(params, "weights_min", 0, math.inf)
     _check_integer(params, "maxit")
     _check_real(params, "tol", 0, math.inf)
@@ -39,7 +39,9 @@ def check_parameters(params, n_features):
     _check_bool(params, "debias")
     _check_bool(params, "warm_start")
     _check_bool(params, "one_standard_error")
-    _check_real(params, "noise_variance", 0, math.inf, optional=True, strict=True)
+    _check_real(params, "noise_variance", 0, math.inf, optional=True, interval="()")
+    _check_real(params, "depth", 0, math.inf, optional=True)
+    _check_real(params, "loose", 0, 1, interval="[]")
     if params.get("criterion", CRITERIA[0]) not in CRITERIA:
         raise ValueError(
             f"criterion={params['criterion']!r} is unknown: use one of {list(CRITERIA)}."
@@ -55,7 +57,12 @@ def check_parameters(params, n_features):
             "has n_orient consecutive features. Set n_orient to the number of orientations in X "
             "(1 for fixed, 3 for loose or free)."
         )
-    _check_solver(params["solver"], n_orient)
+    if n_orient != 3 and params.get("loose", 1) != 1:
+        raise ValueError(
+            f"loose={params['loose']!r} needs n_orient=3, two tangential orientations and the "
+            f"normal, got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
+        )
+    _check_solver(params.get("solver", "auto"), n_orient)
 
 
 def check_weights(weights, weights_min, n_positions):
@@ -228,17 +235,19 @@ def _check_solver(solver, n_orient):
         )
 
 
-def _check_real(params, name, low, high, *, optional=False, strict=False):
-    """Check for a number in [low, high), or (low, high) if strict."""
+def _check_real(params, name, low, high, *, optional=False, interval="[)"):
+    """Check for a number between two others; the brackets of the interval tell which may be it."""
     value = params.get(name, low + 1)
     if value is None and optional:
         return
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         kind = "a number or None" if optional else "a number"
         raise TypeError(f"{name} must be {kind}, got {value!r}.")
-    if not (low < value < high if strict else low <= value < high):
-        interval = f"{'(' if strict else '['}{low}, {high})"
-        raise ValueError(f"{name} must be in {interval}, got {value!r}.")
+    left, right = interval
+    above = value >= low if left == "[" else value > low
+    below = value <= high if right == "]" else value < high
+    if not (above and below):
+        raise ValueError(f"{name} must be in {left}{low}, {high}{right}, got {value!r}.")
 
 
 def _check_integer(params, name, *, optional=False, or_else=None):

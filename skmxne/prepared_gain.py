@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.forward import is_fixed_orient
 
-from .depth_weighting import compute_depth_prior
+from .depth_weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 from .oriented_gain import OrientedGain
 from .threads import map_chunks
 
@@ -64,9 +64,7 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
     _check_orientation(forward, loose, depth)
-    constrained = "surface" if min(loose.values()) < 1 else "given"
-    orientation = constrained if any(loose.values()) else "fixed"
-    gain = OrientedGain(forward, info["ch_names"], orientation)
+    gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
     # A copy, as MNE enters into a dict the ranks that it lacks.
     whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
     if len(whitener) == 0:
@@ -78,18 +76,14 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     X = _whiten(gain, whitener)
     if not 0 < np.linalg.norm(X) < np.inf:
         raise ValueError("forward has a gain that is infinite, NaN or zero. Compute it again.")
-    prior = _find_orient_prior(gain, loose)
+    sizes = [space["nuse"] for space in gain.src]
+    values = [loose[_KINDS[space["type"]]] for space in gain.src]
+    orient_prior = compute_orient_prior(np.repeat(values, sizes), gain.n_orient)
+    depth_prior = 1.0
     if depth["exp"]:
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            prior *= _find_depth_prior(gain, X, info, forward, whitener, depth)
-    if not np.isfinite(prior).all() or not prior.any():
-        raise ValueError("depth gives weights that are infinite, NaN or zero. Lower the exponent.")
-    source_scale = np.sqrt(prior)
+        depth_prior = _find_depth_prior(gain, X, info, forward, whitener, depth)
+    source_scale = compute_source_scale(X, orient_prior, depth_prior)
     X *= source_scale
-    # MNE scales the source covariance R such that trace(G R G^T) is the number of rows.
-    scale = np.sqrt(len(X)) / np.linalg.norm(X)
-    X *= scale
-    source_scale *= scale
     return PreparedGain(X, source_scale, whitener, gain)
 
 
@@ -156,6 +150,19 @@ def _check_orientation(forward, loose, depth):
         )
 
 
+def _choose_orientation(loose, depth):
+    """Return the orientations that positions are to have, as `OrientedGain` names them."""
+    if not any(loose.values()):
+        return "fixed"
+    if min(loose.values()) < 1:
+        return "surface"
+    # Free orientation in a surface, too, has its axes, so that `SourceWeighting` can make it loose.
+    # Volumes have none, and weighting by orientation would change with the axes: to agree with
+    # MNE, it has to have those of the forward solution.
+    by_orientation = depth["exp"] and not depth["combine_xyz"]
+    return "given" if by_orientation or set(loose) == {"volume"} else "surface"
+
+
 def _whiten(gain, whitener):
     """Whiten the columns of a gain, a chunk of them at a time."""
     X = np.empty((len(whitener), gain.n_positions * gain.n_orient))
@@ -166,16 +173,6 @@ def _whiten(gain, whitener):
 
     map_chunks(fill, gain.n_positions, _CHUNK_SIZE)
     return X
-
-
-def _find_orient_prior(gain, loose):
-    """Return the prior variances of orientations: less for tangential ones."""
-    prior = np.ones((gain.n_positions, gain.n_orient))
-    if gain.n_orient > 1:
-        sizes = [space["nuse"] for space in gain.src]
-        values = [loose[_KINDS[space["type"]]] for space in gain.src]
-        prior[:, :2] = np.repeat(values, sizes)[:, np.newaxis]
-    return prior.ravel()
 
 
 def _find_depth_prior(gain, X, info, forward, whitener, depth):

@@ -92,7 +92,7 @@ def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
     )
 
 
-def make_dipoles(sources, positions, gain, times, fields, data):
+def make_dipoles(sources, positions, gain, times, fields, axes, data):
     """Make one dipole per active position.
 
     Parameters
@@ -106,7 +106,10 @@ def make_dipoles(sources, positions, gain, times, fields, data):
     times : ndarray of shape (n_times,)
         The times in s.
     fields : ndarray of shape (n_samples, n_active * n_orient)
-        The whitened fields along these orientations, zero for those that are not used.
+        The whitened fields along these orientations.
+    axes : ndarray of shape (n_active, n_orient, n_orient)
+        The axes, in columns made of these orientations, among which goodness of fit is shared out.
+        Each is a unit vector, or zero where all amplitudes along it are.
     data : ndarray of shape (n_samples, n_times)
         The whitened data.
 
@@ -119,7 +122,11 @@ def make_dipoles(sources, positions, gain, times, fields, data):
     n_active, n_orient, n_times = sources.shape
     if n_active == 0:
         return []
-    share = _share_goodness_of_fit(fields, sources.reshape(-1, n_times), data)
+    turned_fields = np.einsum("spo,poa->spa", fields.reshape(-1, n_active, n_orient), axes)
+    turned_sources = axes.swapaxes(1, 2) @ sources
+    share = _share_goodness_of_fit(
+        turned_fields.reshape(fields.shape), turned_sources.reshape(-1, n_times), data
+    )
     goodness_of_fit = share.reshape(sources.shape).sum(axis=1)
     vectors = _to_vectors(sources, positions, gain)
     if n_orient == 1:

@@ -162,8 +162,9 @@ def test_import_is_light():
     assert loaded_by("import skmxne").isdisjoint(heavy)
 
 
-def test_estimator_is_free_of_mne():
-    loaded = loaded_by("from skmxne import MixedNormEstimator")
+@pytest.mark.parametrize("name", ["MixedNormEstimator", "MixedNormCV", "SourceWeighting"])
+def test_estimators_are_free_of_mne(name):
+    loaded = loaded_by(f"from skmxne import {name}")
     assert loaded.isdisjoint({"mne", "matplotlib"})
 
 

@@ -4,7 +4,11 @@ import pytest
 from mne.forward import compute_depth_prior as mne_depth_prior
 from numpy.testing import assert_allclose
 
-from skmxne.depth_weighting import compute_depth_prior
+from skmxne.depth_weighting import (
+    compute_depth_prior,
+    compute_orient_prior,
+    compute_source_scale,
+)
 
 
 def scale(prior):
@@ -47,3 +51,28 @@ def test_position_that_no_sensor_sees(combine_xyz):
     gain[:, :3] = 0
     prior = compute_depth_prior(gain, 3, exp=1.0, combine_xyz=combine_xyz)
     assert_allclose(prior[:3], prior[3:].max(), rtol=1e-6)
+
+
+def test_variance_of_tangential_orientations():
+    prior = compute_orient_prior(np.array([0.0, 0.2, 1.0]), 3)
+    assert_allclose(prior, [0, 0, 1, 0.2, 0.2, 1, 1, 1, 1])
+    assert_allclose(compute_orient_prior(np.full(4, 0.2), 1), 1)
+
+
+def test_source_scale_has_the_unit_of_mne():
+    """The trace of the covariance of the fields is the number of rows."""
+    rng = np.random.default_rng(0)
+    gain, orient_prior, depth_prior = rng.random((20, 30)), rng.random(30), rng.random(30)
+    scale = compute_source_scale(gain, orient_prior, depth_prior)
+    assert_allclose(np.trace(gain * scale**2 @ gain.T), 20)
+    ratio = scale**2 / (orient_prior * depth_prior)
+    assert_allclose(ratio, ratio[0])
+
+
+@pytest.mark.parametrize("prior", [0.0, np.inf, np.nan])
+def test_source_scale_that_is_no_number(prior):
+    depth_prior = np.ones(6)
+    depth_prior[2:] = prior
+    gain = np.ones((4, 6)) * (np.arange(6) > 1)
+    with pytest.raises(ValueError, match="depth gives weights that are infinite, NaN or zero"):
+        compute_source_scale(gain, np.ones(6), depth_prior)

@@ -173,9 +173,14 @@ def test_data_are_whitened_for_one_trial(small, problem):
 def test_forward_has_the_orientation_asked_for(small):
     fixed, loose, free = (from_evoked(small, loose=loose) for loose in (0, 0.2, 1))
     assert is_fixed_orient(fixed.forward)
-    assert loose.forward["surf_ori"]
-    assert not is_fixed_orient(loose.forward)
-    assert not free.forward["surf_ori"]
+    for problem in (loose, free):
+        assert problem.forward["surf_ori"]
+        assert not is_fixed_orient(problem.forward)
+        assert_allclose(problem.forward["source_nn"][2::3], fixed.forward["source_nn"])
+    # Depth weighting by orientation is that of the axes given.
+    depth = dict(combine_xyz=False)
+    assert from_evoked(small, loose=0.2, depth=depth).forward["surf_ori"]
+    assert not from_evoked(small, loose=1, depth=depth).forward["surf_ori"]
     assert [fixed.n_orient, loose.n_orient, free.n_orient] == [1, 3, 3]
     assert loose.forward.ch_names == loose.ch_names
 
@@ -394,6 +399,10 @@ def assert_same_dipoles(ours, theirs):
 @pytest.mark.parametrize("depth", [0.9, None, dict(limit=3.0, combine_xyz="spectral")])
 def test_parity_with_mne(small, loose, depth):
     check_parity(small, loose, alpha=30, depth=depth)
+
+
+def test_parity_with_mne_of_free_orientations_weighted_one_by_one(small):
+    check_parity(small, 1, alpha=30, depth=dict(combine_xyz=False))
 
 
 def test_parity_with_mne_when_projectors_are_not_applied(small):

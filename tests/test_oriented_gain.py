@@ -61,6 +61,19 @@ def test_columns_of_some_positions(make_case, orientation):
         assert_array_equal(gain.columns(positions), expected)
 
 
+@pytest.mark.parametrize("given", ["given", "surface"])
+@pytest.mark.parametrize("orientation", ["given", "surface"])
+def test_given_axes_are_those_of_the_forward_solution(make_case, given, orientation):
+    case, positions = make_case("surface"), np.array([5, 3, 47])
+    with mne.use_log_level("ERROR"):
+        forward = mne.convert_forward_solution(case.forward, **CONVERSIONS[given])
+    gain = OrientedGain(forward, case.info.ch_names, orientation)
+    columns = gain.columns(positions).reshape(64, 3, 3)
+    back = np.einsum("spo,poa->spa", columns, gain.given_axes(positions))
+    expected = forward["sol"]["data"].reshape(64, 48, 3)[:, positions]
+    assert_allclose(back, expected, rtol=1e-10, atol=1e-20)
+
+
 def test_order_of_storage_does_not_matter(make_case):
     case = make_case("surface")
     forward = mne.Forward(case.forward)
