@@ -42,10 +42,10 @@ def check_parameters(params, n_features):
     _check_real(params, "noise_variance", 0, math.inf, optional=True, interval="()")
     _check_real(params, "depth", 0, math.inf, optional=True)
     _check_real(params, "loose", 0, 1, interval="[]")
-    if params.get("criterion", CRITERIA[0]) not in CRITERIA:
-        raise ValueError(
-            f"criterion={params['criterion']!r} is unknown: use one of {list(CRITERIA)}."
-        )
+    _check_real(params, "model_error", 0, 1)
+    criteria = ["ric", *CRITERIA]
+    if params.get("criterion", "ric") not in criteria:
+        raise ValueError(f"criterion={params['criterion']!r} is unknown: use one of {criteria}.")
     if params.get("dgap_freq") != math.inf:
         _check_integer(params, "dgap_freq", or_else="inf")
     if not isinstance(params.get("time_pca"), bool | np.bool_):

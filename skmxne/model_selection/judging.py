@@ -1,0 +1,157 @@
+"""Judging the solutions of a path by what they leave of the data, and by their size."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..degrees_of_freedom import compute_criterion
+from ..risk_inflation import (
+    compute_largest_power,
+    compute_threshold,
+    count_independent_targets,
+    fit_support,
+)
+
+# The choice is made again with the noise that it leaves itself: mostly twice.
+_MAX_ROUNDS = 20
+
+
+class Judgement(NamedTuple):
+    """What a criterion says of the solutions of a path."""
+
+    best: int  # index of the solution chosen
+    criterion: np.ndarray  # (n_alphas,)
+    rss: np.ndarray  # (n_alphas,)
+    dof: np.ndarray  # (n_alphas,)
+    noise_variance: float
+    n_independent: float  # of the targets
+
+
+def judge_positions(problem, solutions, *, noise_variance, target_covariance, model_error):
+    """Judge the positions of the solutions, by the risk inflation criterion.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    solutions : list of Solution
+        From the most regularized to the least.
+    noise_variance : float or None
+        Variance of the noise; None estimates it.
+    target_covariance : ndarray of shape (n_targets, n_targets) or None
+        Its covariance across targets, in units of the variance; None estimates it.
+    model_error : float
+        Share of the largest power of a position that errors of ``X`` may leave.
+
+    Returns
+    -------
+    judgement : Judgement
+        Of solutions with the same positions, the first is the best.
+    """
+    design, y = problem.design, problem.y
+    n_samples = len(y)
+    n_targets = y.shape[1] if problem.power_left_out else problem.n_targets
+    fits = _fit_supports(design, y, [solution.positions for solution in solutions])
+    rss, rank, _ = map(np.array, zip(*fits, strict=True))
+    n_active = np.array([len(solution.positions) for solution in solutions])
+    ever_active = np.unique(np.concatenate([solution.positions for solution in solutions]))
+    floor = model_error * compute_largest_power(design, y, ever_active)
+    n_candidates = np.count_nonzero(design.norms) or 1
+
+    power, n_independent = float(n_targets), float(n_targets)
+    if target_covariance is not None:
+        power, n_independent = _summarize(target_covariance)
+    # From above: noise is overestimated as long as sources are missed.
+    variance = np.vdot(y, y) / n_samples / power if noise_variance is None else noise_variance
+    best = None
+    for _ in range(_MAX_ROUNDS):
+        threshold = compute_threshold(
+            n_candidates, design.n_orient, variance * power, n_independent
+        )
+        criterion = rss + n_active * (threshold + floor)
+        previous, best = best, int(np.argmin(criterion))
+        if best == previous:
+            break
+        if target_covariance is None:
+            n_independent = count_independent_targets(fits[best], n_samples, n_targets)
+        if noise_variance is None and rank[best] < n_samples:
+            variance = rss[best] / (n_samples - rank[best]) / power
+    rss = rss + problem.power_left_out
+    return Judgement(best, criterion, rss, rank * power, float(variance), n_independent)
+
+
+def _fit_supports(design, y, supports):
+    """Fit the data by the positions of every solution, by those that recur once."""
+    fits = {}
+    for positions in supports:
+        if (key := positions.tobytes()) not in fits:
+            fits[key] = fit_support(design.columns(positions), y)
+    return [fits[positions.tobytes()] for positions in supports]
+
+
+def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_covariance):
+    """Judge the penalised fits, by their exact degrees of freedom.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    solutions : list of Solution
+        From the most regularized to the least.
+    alphas : ndarray of shape (n_alphas,)
+        Their penalties in percent.
+    criterion : {"sure", "bic", "gcv", "discrepancy"}
+        As for `MixedNormIC`.
+    noise_variance : float or None
+        Variance of the noise; None estimates it from the last solution.
+    target_covariance : ndarray of shape (n_targets, n_targets) or None
+        Its covariance across targets, in units of the variance; None: the identity.
+
+    Returns
+    -------
+    judgement : Judgement
+        Where no solution satisfies the discrepancy, the last is the best.
+
+    Raises
+    ------
+    ValueError
+        If the solutions leave nothing to judge by.
+    """
+    rss, dof = np.transpose(
+        [
+            problem.compute_rss_and_dof(alpha, solution, target_covariance=target_covariance)
+            for alpha, solution in zip(alphas, solutions, strict=True)
+        ]
+    )
+    n_samples = len(problem.y)
+    power, n_independent = float(problem.n_targets), float(problem.n_targets)
+    if target_covariance is not None:
+        power, n_independent = _summarize(target_covariance)
+    n = n_samples * power
+    if noise_variance is None:
+        if dof[-1] >= n:
+            raise ValueError(
+                f"noise_variance=None has nothing to estimate the noise from: at alpha="
+                f"{alphas[-1]:g} the model has {dof[-1]:.0f} degrees of freedom for {n:g} data "
+                f"(n_samples={n_samples}). Give the variance, or raise the smallest alpha (eps)."
+            )
+        noise_variance = rss[-1] / (n - dof[-1])
+    noise_variance = float(noise_variance)
+    values = compute_criterion(criterion, rss, dof, noise_variance, n, n_samples * n_independent)
+    if criterion == "discrepancy":
+        reached = values <= 0.0
+        best = np.argmax(reached) if reached.any() else len(rss) - 1
+    elif np.isfinite(values).any():
+        best = np.argmin(values)
+    else:
+        raise ValueError(
+            f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
+            "many degrees of freedom as there are data. Raise the smallest alpha."
+        )
+    return Judgement(int(best), values, rss, dof, noise_variance, n_independent)
+
+
+def _summarize(covariance):
+    """Return the trace, and the number of targets that are independent."""
+    trace = float(np.trace(covariance))
+    return trace, trace**2 / float(np.vdot(covariance, covariance))
