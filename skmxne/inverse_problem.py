@@ -10,6 +10,7 @@ from .mne_inputs import hush_mne, prepare_evokeds
 from .model_outputs import ModelOutputs
 from .prepared_gain import PreparedGain, prepare_gain
 from .threads import single_threaded_blas
+from .trial_folds import average_folds
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +18,9 @@ logger = logging.getLogger(__name__)
 class InverseProblem(ModelOutputs):
     """Source imaging as the regression of whitened data on a whitened gain.
 
-    Make a problem with :meth:`from_evoked`, fit a linear model without intercept on its `X` and
-    `y`, and hand the model to the other methods, which turn coefficients into objects of MNE::
+    Make a problem with :meth:`from_evoked` or :meth:`from_epochs`, fit a linear model without
+    intercept on its `X` and `y`, and hand the model to the other methods, which turn coefficients
+    into objects of MNE::
 
         y = X @ coef_.T + noise
 
@@ -34,6 +36,8 @@ class InverseProblem(ModelOutputs):
         The data at the channels to use.
     gain : PreparedGain
         The gain at these channels.
+    folds : list of mne.Evoked, default=()
+        Averages of parts of the trials that `evoked` is the average of.
 
     Attributes
     ----------
@@ -59,6 +63,11 @@ class InverseProblem(ModelOutputs):
     target_scale : ndarray of shape (n_targets,)
         The square roots of the number of trials, so that amplitudes in A m are
         ``coef_.T * source_scale[:, np.newaxis] / target_scale``.
+    y_folds : ndarray of shape (n_folds, rank, n_targets) or None
+        With :meth:`from_epochs`, the whitened averages of the folds on the scale of `y`, for
+        `MixedNormCV`.
+    fold_weights : ndarray of shape (n_folds,) or None
+        The shares of the folds in all trials: `y` is the mean of `y_folds` with these weights.
 
     See Also
     --------
@@ -90,9 +99,11 @@ class InverseProblem(ModelOutputs):
     ('simulated', True)
     """
 
-    def __init__(self, evoked, gain):
+    def __init__(self, evoked, gain, folds=()):
         if not isinstance(gain, PreparedGain):
-            raise TypeError("Use InverseProblem.from_evoked(evoked, forward, noise_cov).")
+            raise TypeError(
+                "Use InverseProblem.from_evoked(evoked, forward, noise_cov), or from_epochs."
+            )
         self._is_list = isinstance(evoked, list)
         self._evokeds = evoked if self._is_list else [evoked]
         self.X, self.source_scale, self.whitener, self._gain = gain
@@ -102,8 +113,15 @@ class InverseProblem(ModelOutputs):
         self.target_scale = np.concatenate(
             [np.full(len(one.times), np.sqrt(one.nave)) for one in self._evokeds]
         )
-        self.y = self.whitener @ np.hstack([one.data for one in self._evokeds])
-        self.y *= self.target_scale
+        self.y = self._whiten(self._evokeds)
+        self.y_folds = self.fold_weights = None
+        if folds:
+            self.y_folds = np.stack([self._whiten([fold]) for fold in folds])
+            self.fold_weights = np.array([fold.nave for fold in folds]) / evoked.nave
+
+    def _whiten(self, evokeds):
+        """Whiten data of all channels and targets, with the noise of the averages of all trials."""
+        return self.whitener @ np.hstack([one.data for one in evokeds]) * self.target_scale
 
     def __repr__(self):
         return (
@@ -169,3 +187,81 @@ class InverseProblem(ModelOutputs):
         problem = cls(evokeds[0] if isinstance(evoked, mne.Evoked) else evokeds, gain)
         logger.info("%r", problem)
         return problem
+
+    @classmethod
+    def from_epochs(
+        cls, epochs, forward, noise_cov, *, n_folds=5, loose="auto", depth=0.8, rank=None
+    ):
+        """Make the inverse problem of the average of epochs, with folds of trials.
+
+        `X` and `y` are those of :meth:`from_evoked` for ``epochs.average()``. With the averages of
+        the folds, a model can be fitted to some trials and judged by the others: see
+        :meth:`to_folds`, and `y_folds` of :meth:`MixedNormCV.fit <skmxne.MixedNormCV.fit>`, which
+        needs less memory and time.
+
+        Parameters
+        ----------
+        epochs : instance of mne.Epochs, or another class of epochs
+            The trials. They need not be in memory, and are not modified.
+        forward : instance of mne.Forward
+            The forward solution, of any kind of source space.
+        noise_cov : instance of mne.Covariance
+            The noise covariance of single trials.
+        n_folds : int, default=5
+            The number of folds. Trials are drawn so that folds have the same share of every
+            condition (event type), but for one trial; conditions of fewer than `n_folds` trials
+            are taken together with the most frequent one.
+        loose, depth, rank : object
+            As for :meth:`from_evoked`.
+
+        Returns
+        -------
+        problem : InverseProblem
+            The inverse problem.
+
+        Raises
+        ------
+        TypeError
+            If an object is not an instance of its class.
+        ValueError
+            If there are fewer epochs than folds, or :meth:`from_evoked` does not take the average.
+        """
+        with hush_mne(), single_threaded_blas():
+            average, folds = average_folds(epochs, n_folds)
+            evoked, *folds = prepare_evokeds([average, *folds], forward, noise_cov)
+            info = evoked.info
+            gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
+        problem = cls(evoked, gain, folds)
+        logger.info("%r", problem)
+        return problem
+
+    def to_folds(self):
+        """Stack the data of the folds, for searches that fit some trials and score the others.
+
+        Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has
+        variance 1. Coefficients are those of `X` and `y`, and so is the model fitted to all rows,
+        to its tolerance (which is relative to the power of the rows), unless `time_pca` limits
+        the rank. The search goes into :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_folds * rank, n_features)
+            ``sqrt(n_k / n) * problem.X`` for each fold of ``n_k`` of the ``n`` trials.
+        y : ndarray of shape (n_folds * rank, n_targets)
+            ``sqrt(n_k) * whitener @ average_k``.
+        groups : ndarray of int, shape (n_folds * rank,)
+            The fold of each row, for `GroupKFold` for example.
+
+        Raises
+        ------
+        ValueError
+            If the problem was made without epochs.
+        """
+        if self.y_folds is None:
+            raise ValueError(
+                "An average has no folds: make the problem with InverseProblem.from_epochs."
+            )
+        roots = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis]
+        X = (roots * self.X).reshape(-1, self.X.shape[1])
+        y = (roots * self.y_folds).reshape(len(X), -1)
+        return X, y, np.repeat(np.arange(len(roots)), len(self.X))

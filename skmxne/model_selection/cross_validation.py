@@ -4,26 +4,18 @@ from inspect import signature
 
 import numpy as np
 from sklearn import get_config
-from sklearn.metrics import check_scoring, mean_squared_error
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import KFold, check_cv
-from sklearn.utils.metadata_routing import (
-    UNUSED,
-    MetadataRouter,
-    MethodMapping,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..estimator import MixedNormEstimator
 from ..grid import check_alphas, warn_if_smallest
 from ..parameters import check_sample_weight, verbosity
-from ..path import (
-    make_problem,
-    solve_path,
-    warn_if_missed,
-)
+from ..path import make_problem, solve_path, warn_if_missed
 from ..threads import single_threaded_blas
+from .folds import check_y_folds, split_measurements, split_samples
 
 
 class MixedNormCV(BaseMixedNorm):
@@ -31,7 +23,8 @@ class MixedNormCV(BaseMixedNorm):
 
     In every fold the whole path of alphas is fitted, each solution starting from the one before.
     `GridSearchCV` over the same alphas, folds and scoring makes the same choice, in more time: an
-    alpha is a percentage of the `alpha_max_` that the fold has itself.
+    alpha is a percentage of the `alpha_max_` that the fold has itself. Folds are some of the
+    samples, or trials of all samples: see `y_folds` of `fit`.
 
     Parameters
     ----------
@@ -42,7 +35,7 @@ class MixedNormCV(BaseMixedNorm):
         Ratio of the smallest alpha of the grid to 100 percent.
     cv : int, cross-validation generator or iterable, default=None
         The folds, as for `GridSearchCV`. None: ``KFold(5, shuffle=True, random_state=0)``, since
-        neighbouring rows are often alike.
+        neighbouring rows are often alike, or the `y_folds` given to `fit`.
     scoring : str or callable, default=None
         What to choose by: a name that scikit-learn knows, or ``scorer(estimator, X, y)``, greater
         being better. None: the mean squared error.
@@ -137,7 +130,7 @@ class MixedNormCV(BaseMixedNorm):
         self.one_standard_error = one_standard_error
         self.n_jobs = n_jobs
 
-    def fit(self, X, y, groups=None, sample_weight=None):
+    def fit(self, X, y, groups=None, sample_weight=None, *, y_folds=None, fold_weights=None):
         """Fit a path in every fold, choose alpha, and fit its model to all data.
 
         Parameters
@@ -150,6 +143,13 @@ class MixedNormCV(BaseMixedNorm):
             What the splitter takes as groups, `GroupKFold` for example.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights of the samples, in the data term and in the scores.
+        y_folds : array-like of shape (n_folds,) + y.shape, default=None
+            Measurements of `y` at the same `X`, of which it is the mean: averages of some of the
+            trials each, as an `InverseProblem` has. A fold is fitted to the mean of the others and
+            judged by its own, on the scale at which its noise is as strong as that of `y`. `cv` and
+            `groups` have to be None.
+        fold_weights : array-like of shape (n_folds,), default=None
+            Weights of `y_folds` in the mean: their shares of the trials. None: all the same.
 
         Returns
         -------
@@ -174,11 +174,10 @@ class MixedNormCV(BaseMixedNorm):
         self.alphas_ = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
         params = {name: getattr(self, name) for name in signature(BaseMixedNorm).parameters}
-        data = X, y, sample_weight
         with verbosity(self.verbose), single_threaded_blas():
             results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-                delayed(_fit_fold)(*data, train, test, self.alphas_, params, scorer)
-                for train, test in self._split(X, y, groups)
+                delayed(_fit_fold)(self.alphas_, params, scorer, *split)
+                for split in self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
             )
             self.mse_path_, scores, missed = map(np.transpose, zip(*results, strict=True))
             vars(self).pop("score_path_", None)
@@ -187,7 +186,7 @@ class MixedNormCV(BaseMixedNorm):
             else:
                 self.score_path_ = scores
             self.alpha_ = float(self.alphas_[self._choose(scores)])
-            problem = make_problem(*data[:2], params, sample_weight)
+            problem = make_problem(X, y, params, sample_weight)
             ((solution, factors),) = solve_path(problem, [self.alpha_], params)
         store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = missed.sum() + (not solution.converged)
@@ -218,8 +217,21 @@ class MixedNormCV(BaseMixedNorm):
             return KFold(5, shuffle=True, random_state=0)
         return check_cv(self.cv)
 
+    def _make_splits(self, X, y, groups, sample_weight, y_folds, fold_weights):
+        """Return for each fold what makes it, and of what: samples are copied late."""
+        if y_folds is None:
+            if fold_weights is not None:
+                raise ValueError("fold_weights are the weights of y_folds: pass both, or neither.")
+            rows = self._split(X, y, groups)
+            return [(split_samples, X, y, sample_weight, *one) for one in rows]
+        if self.cv is not None or groups is not None:
+            raise ValueError("cv and groups must be None with y_folds, which are the folds.")
+        y_folds, shares = check_y_folds(y_folds, fold_weights, y)
+        data = X, y_folds, shares, sample_weight
+        return [(split_measurements, *data, k) for k in range(len(y_folds))]
+
     def _split(self, X, y, groups):
-        """Return the folds."""
+        """Return the folds of a splitter."""
         metadata = {} if groups is None else {"groups": groups}
         if metadata and get_config()["enable_metadata_routing"]:
             metadata = process_routing(self, "fit", **metadata).splitter.split
@@ -256,36 +268,18 @@ class MixedNormCV(BaseMixedNorm):
         return np.argmax(means >= means[best] - error)
 
 
-def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
+def _fit_fold(alphas, params, scorer, split, *data):
     """Fit the path of a fold. Return its errors, its scores, and where it missed the tolerance."""
-    weight, weigh = None, {}
-    if sample_weight is not None:
-        weight, weigh = sample_weight[train], {"sample_weight": sample_weight[test]}
-        if not (weight.any() and sample_weight[test].any()):
-            raise ValueError(
-                "sample_weight is zero throughout a fold: leave these samples out, or change cv."
-            )
-    X_test, y_test = X[test], y[test]
+    fold = split(*data)
+    scaled = None if scorer is None else fold.scale_test()
     errors, scores, missed = [], [], []
     with single_threaded_blas():
-        problem = make_problem(X[train], y[train], params, weight)
+        problem = make_problem(fold.X, fold.y, params, fold.sample_weight)
         model = MixedNormEstimator(**params)
-        model.n_features_in_ = X.shape[1]
+        model.n_features_in_ = fold.X.shape[1]
         for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
-            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, y.ndim)
-            errors.append(mean_squared_error(y_test, model.predict(X_test), **weigh))
-            scores.append(None if scorer is None else _score(scorer, model, X_test, y_test, weigh))
+            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, fold.y.ndim)
+            errors.append(fold.compute_error(model))
+            scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
             missed.append(not fitted[0].converged)
     return errors, scores, missed
-
-
-def _score(scorer, model, X, y, weigh):
-    """Score a model, and say so where a scorer takes no weights."""
-    try:
-        return scorer(model, X, y, **weigh)
-    except TypeError as error:
-        if not weigh or "sample_weight" not in str(error):
-            raise
-        raise TypeError(
-            f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
-        ) from error

@@ -1,0 +1,166 @@
+"""Folds of samples, or of measurements of the same samples: what to fit, and what to judge by."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import mean_squared_error
+from sklearn.utils import check_array
+
+# How far from `y` the mean of the folds may be, for its largest value: files hold single precision.
+_ROUNDING = 1e-5
+
+
+class Fold(NamedTuple):
+    """The data of a fold, and how to judge a model that was fitted to its part for training."""
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    X_test: np.ndarray
+    y_test: np.ndarray
+    test_weight: np.ndarray | None
+    share: float = 1.0  # The noise of `y_test` has the variance of that of all data divided by it.
+
+    def compute_error(self, model):
+        """Compute the mean squared error of a model, on the scale of the noise of all data."""
+        prediction = model.predict(self.X_test)
+        error = mean_squared_error(self.y_test, prediction, sample_weight=self.test_weight)
+        return self.share * error
+
+    def scale_test(self):
+        """Return `X_test` and `y_test` on the scale of the noise of all data."""
+        if self.share == 1.0:
+            return self.X_test, self.y_test
+        root = np.sqrt(self.share)
+        return self.X_test * root.astype(self.X_test.dtype), self.y_test * root
+
+    def score(self, scorer, model, X, y):
+        """Score a model, and say so where a scorer takes no weights."""
+        weigh = {} if self.test_weight is None else {"sample_weight": self.test_weight}
+        try:
+            return scorer(model, X, y, **weigh)
+        except TypeError as error:
+            if not weigh or "sample_weight" not in str(error):
+                raise
+            raise TypeError(
+                f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
+            ) from error
+
+
+def split_samples(X, y, sample_weight, train, test):
+    """Make a fold of some samples.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the samples.
+    train, test : ndarray of int or bool
+        The samples to fit and to judge by.
+
+    Returns
+    -------
+    fold : Fold
+        Copies of them.
+
+    Raises
+    ------
+    ValueError
+        If the weights leave nothing to fit or to judge by.
+    """
+    if sample_weight is None:
+        return Fold(X[train], y[train], None, X[test], y[test], None)
+    weights = sample_weight[train], sample_weight[test]
+    if not (weights[0].any() and weights[1].any()):
+        raise ValueError(
+            "sample_weight is zero throughout a fold: leave these samples out, or change cv."
+        )
+    return Fold(X[train], y[train], weights[0], X[test], y[test], weights[1])
+
+
+def split_measurements(X, y_folds, shares, sample_weight, k):
+    """Make a fold of one of several measurements of the same samples.
+
+    Rows of all other measurements under one another, each times the root of its share, would make
+    the same model: but for a factor and a constant, their data term is that of the mean. So `X`
+    serves all folds as it is.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Samples.
+    y_folds : ndarray of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
+        Measurements of their targets.
+    shares : ndarray of shape (n_folds,)
+        Their weights in the mean.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the samples.
+    k : int
+        The measurement to judge by.
+
+    Returns
+    -------
+    fold : Fold
+        It and the mean of the others.
+    """
+    others = np.where(np.arange(len(shares)) == k, 0.0, shares)
+    y = np.tensordot(others / others.sum(), y_folds, axes=1)
+    return Fold(X, y, sample_weight, X, y_folds[k], sample_weight, shares[k])
+
+
+def check_y_folds(y_folds, fold_weights, y):
+    """Check several measurements of the same targets, and their weights.
+
+    Parameters
+    ----------
+    y_folds : array-like of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
+        The measurements.
+    fold_weights : array-like of shape (n_folds,) or None
+        Their weights. None: all the same.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        What their weighted mean should be.
+
+    Returns
+    -------
+    y_folds : ndarray of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
+        The measurements.
+    shares : ndarray of shape (n_folds,)
+        The weights, with the sum 1.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, there are fewer than two folds, values are not finite, a weight is
+        not positive, or `y` is not the weighted mean.
+    """
+    y_folds = check_array(
+        y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
+    )
+    n_folds = len(y_folds)
+    if y_folds.shape[1:] != y.shape or n_folds < 2:
+        raise ValueError(
+            f"y_folds has shape {y_folds.shape}, but y has {y.shape}: give at least two folds, "
+            "each of the shape of y."
+        )
+    shares = np.ones(n_folds)
+    if fold_weights is not None:
+        shares = check_array(
+            fold_weights, dtype=np.float64, ensure_2d=False, input_name="fold_weights"
+        )
+    if shares.shape != (n_folds,) or shares.min() <= 0:
+        raise ValueError(
+            f"fold_weights must be one positive number for each of the {n_folds} y_folds, such as "
+            "its number of trials."
+        )
+    shares = shares / shares.sum()
+    difference = np.abs(np.tensordot(shares, y_folds, axes=1) - y).max()
+    if difference > _ROUNDING * np.abs(y_folds).max():
+        raise ValueError(
+            f"y must be the mean of y_folds with fold_weights, but differs by {difference:.1e}: "
+            "give all trials of y to one of the folds each, the number of trials as its weight, "
+            "and y_folds the scale of y. InverseProblem.from_epochs does so."
+        )
+    return y_folds, shares
