@@ -5,6 +5,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
+# Largest alpha of a grid, in percent: at 100 nothing is active.
+_TOP = 99.0
+
 
 def check_alphas(alphas, eps):
     """Check a grid of alphas, or make one.
@@ -33,7 +36,7 @@ def check_alphas(alphas, eps):
             raise TypeError(f"eps must be a number, got {eps!r}.")
         if not 0 < eps < 0.99:
             raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
-        return np.geomspace(99.0, 100.0 * eps, alphas)
+        return np.geomspace(_TOP, 100.0 * eps, alphas)
     alphas = np.asarray(alphas)
     if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
         raise TypeError("alphas must be an int or a sequence of percentages.")
@@ -42,8 +45,8 @@ def check_alphas(alphas, eps):
     return np.sort(alphas.astype(np.float64))[::-1]
 
 
-def warn_if_smallest(alpha, alphas, given, eps):
-    """Warn, in the name of the caller's caller, of a choice below which there may be a better one.
+def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
+    """Warn, in the name of the caller's caller, of a choice beyond which there may be a better one.
 
     Parameters
     ----------
@@ -55,11 +58,16 @@ def warn_if_smallest(alpha, alphas, given, eps):
         What it was made of.
     eps : float
         Ratio of the smallest alpha of a grid to 100 percent.
+    at_the_top : str, default=None
+        What to do where the choice is the largest alpha that makes sense. None: nothing.
     """
+    remedy = None
     if alpha == alphas[-1] > 0.0:
-        remedy = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
-        warnings.warn(
-            f"alpha_={alpha:g} is the smallest of the grid, the best may lie below it: {remedy}.",
-            UserWarning,
-            stacklevel=3,
-        )
+        lower = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
+        remedy = f"the smallest of the grid, the best may lie below it: {lower}."
+    elif alpha == alphas[0] < _TOP:
+        remedy = "the largest of the grid, the best may lie above it: add larger alphas."
+    elif alpha == alphas[0] and at_the_top:
+        remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"
+    if remedy:
+        warnings.warn(f"alpha_={alpha:g} is {remedy}", UserWarning, stacklevel=3)

@@ -237,8 +237,8 @@ def _check_solver(solver, n_orient):
 
 def _check_real(params, name, low, high, *, optional=False, interval="[)"):
     """Check for a number between two others; the brackets of the interval tell which may be it."""
-    value = params.get(name, low + 1)
-    if value is None and optional:
+    value = params.get(name)
+    if name not in params or (value is None and optional):
         return
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         kind = "a number or None" if optional else "a number"

@@ -14,7 +14,7 @@ class SupportFit(NamedTuple):
     gram: np.ndarray  # (n_targets, n_targets): residual.T @ residual
 
 
-def fit_support(X, y):
+def fit_support(X, y, eps):
     """Fit targets by all columns, by least squares.
 
     Parameters
@@ -23,6 +23,8 @@ def fit_support(X, y):
         Columns of the positions, possibly none.
     y : ndarray of shape (n_samples, n_targets)
         Data.
+    eps : float
+        Relative precision of the columns, which decides about their rank.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def fit_support(X, y):
     if X.shape[1]:
         basis, triangle, _ = qr(X, mode="economic", pivoting=True, check_finite=False)
         pivots = np.abs(triangle.diagonal())
-        rank = np.count_nonzero(pivots > max(X.shape) * np.finfo(X.dtype).eps * pivots[0])
+        rank = np.count_nonzero(pivots > max(X.shape) * eps * pivots[0])
     residual = y - basis[:, :rank] @ (basis[:, :rank].T @ y)
     gram = residual.T @ residual
     return SupportFit(float(np.trace(gram)), rank, gram)

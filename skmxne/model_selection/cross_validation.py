@@ -11,11 +11,16 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..estimator import MixedNormEstimator
-from ..grid import check_alphas, warn_if_smallest
+from ..grid import check_alphas, warn_if_at_edge
 from ..parameters import check_sample_weight, verbosity
 from ..path import make_problem, solve_path, warn_if_missed
 from ..threads import single_threaded_blas
 from .folds import check_y_folds, split_measurements, split_samples
+
+_AT_THE_TOP = (
+    "no sources more than those predict better. Try n_mxne_iter=10, which shrinks less, or "
+    "MixedNormIC."
+)
 
 
 class MixedNormCV(BaseMixedNorm):
@@ -166,7 +171,7 @@ class MixedNormCV(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``.
         UserWarning
-            If the alpha chosen is the smallest, or if no position is active.
+            If the alpha chosen is at an edge of the grid, or if no position is active.
         """
         X, y, _ = self._check(X, y)
         if sample_weight is not None:
@@ -191,7 +196,8 @@ class MixedNormCV(BaseMixedNorm):
         store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = missed.sum() + (not solution.converged)
         warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
-        warn_if_smallest(self.alpha_, self.alphas_, self.alphas, self.eps)
+        if self.n_active_:
+            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps, _AT_THE_TOP)
         warn_if_empty(self, "no alpha predicts better than zero. Check the data, cv and scoring.")
         return self
 

@@ -1,7 +1,9 @@
 """Alpha by an information criterion."""
 
+import warnings
+
 from ..base import BaseMixedNorm, store_model, warn_if_empty
-from ..grid import check_alphas, warn_if_smallest
+from ..grid import check_alphas, warn_if_at_edge
 from ..parameters import check_target_covariance, verbosity
 from ..path import (
     compute_factors,
@@ -213,7 +215,8 @@ class MixedNormIC(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``.
         UserWarning
-            If the alpha chosen is the smallest, or if no position is active.
+            If the alpha chosen is at an edge of the grid, if no position is active, or if the model
+            leaves less than half or more than twice the noise that `noise_variance` tells.
         """
         X, y, params = self._check(X, y)
         self.alphas_ = check_alphas(self.alphas, self.eps)
@@ -233,7 +236,9 @@ class MixedNormIC(BaseMixedNorm):
         store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        warn_if_smallest(self.alpha_, self.alphas_, self.alphas, self.eps)
+        if self.noise_variance is not None:
+            self._warn_if_noise_differs(judgement, len(y))
+        warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
 
@@ -251,3 +256,21 @@ class MixedNormIC(BaseMixedNorm):
         if self.criterion == "ric":
             return judge_positions(problem, solutions, model_error=self.model_error, **noise)
         return judge_fits(problem, solutions, self.alphas_, criterion=self.criterion, **noise)
+
+    def _warn_if_noise_differs(self, judgement, n_samples):
+        """Warn where the data contradict the variance of their noise."""
+        if self.criterion == "gcv":  # which has no use for it
+            return
+        n_left = n_samples * judgement.noise_power - judgement.dof[judgement.best]
+        if n_left <= 0.0:
+            return
+        ratio = judgement.rss[judgement.best] / n_left / self.noise_variance
+        if not 0.5 <= ratio <= 2.0:
+            warnings.warn(
+                f"The model leaves {ratio:.2g} times the noise that noise_variance="
+                f"{self.noise_variance:g} tells. With an InverseProblem, noise_cov or nave (the "
+                "number of trials) may be those of other data; else pass the variance of the noise "
+                "of y, or None to estimate it.",
+                UserWarning,
+                stacklevel=3,
+            )

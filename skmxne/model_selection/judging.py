@@ -24,7 +24,8 @@ class Judgement(NamedTuple):
     rss: np.ndarray  # (n_alphas,)
     dof: np.ndarray  # (n_alphas,)
     noise_variance: float
-    n_independent: float  # of the targets
+    noise_power: float  # of a sample over all targets, in units of the variance
+    n_independent: float  # of the targets, by their noise
 
 
 def judge_positions(problem, solutions, *, noise_variance, target_covariance, model_error):
@@ -77,15 +78,15 @@ def judge_positions(problem, solutions, *, noise_variance, target_covariance, mo
         if noise_variance is None and rank[best] < n_samples:
             variance = rss[best] / (n_samples - rank[best]) / power
     rss = rss + problem.power_left_out
-    return Judgement(best, criterion, rss, rank * power, float(variance), n_independent)
+    return Judgement(best, criterion, rss, rank * power, float(variance), power, n_independent)
 
 
 def _fit_supports(design, y, supports):
     """Fit the data by the positions of every solution, by those that recur once."""
-    fits = {}
+    fits, eps = {}, np.finfo(design.X.dtype).eps
     for positions in supports:
         if (key := positions.tobytes()) not in fits:
-            fits[key] = fit_support(design.columns(positions), y)
+            fits[key] = fit_support(design.columns(positions), y, eps)
     return [fits[positions.tobytes()] for positions in supports]
 
 
@@ -148,7 +149,7 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
             f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
             "many degrees of freedom as there are data. Raise the smallest alpha."
         )
-    return Judgement(int(best), values, rss, dof, noise_variance, n_independent)
+    return Judgement(int(best), values, rss, dof, noise_variance, power, n_independent)
 
 
 def _summarize(covariance):
