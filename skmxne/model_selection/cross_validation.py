@@ -67,6 +67,8 @@ class MixedNormCV(BaseMixedNorm):
         Mean squared error on the left-out samples.
     score_path_ : ndarray of shape (n_alphas, n_folds)
         The scores, where `scoring` is not None.
+    n_active_path_ : ndarray of int, shape (n_alphas, n_folds)
+        Number of active positions.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
     dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
@@ -180,7 +182,8 @@ class MixedNormCV(BaseMixedNorm):
                 delayed(_fit_fold)(*data, train, test, self.alphas_, params, scorer)
                 for train, test in self._split(X, y, groups)
             )
-            self.mse_path_, scores, missed = map(np.transpose, zip(*results, strict=True))
+            paths = map(np.transpose, zip(*results, strict=True))
+            self.mse_path_, scores, missed, self.n_active_path_ = paths
             vars(self).pop("score_path_", None)
             if scorer is None:
                 scores = -self.mse_path_
@@ -257,7 +260,7 @@ class MixedNormCV(BaseMixedNorm):
 
 
 def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
-    """Fit the path of a fold. Return its errors, its scores, and where it missed the tolerance."""
+    """Fit the path of a fold. Return errors, scores, where it missed the tolerance, n_active_."""
     weight, weigh = None, {}
     if sample_weight is not None:
         weight, weigh = sample_weight[train], {"sample_weight": sample_weight[test]}
@@ -266,7 +269,7 @@ def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
                 "sample_weight is zero throughout a fold: leave these samples out, or change cv."
             )
     X_test, y_test = X[test], y[test]
-    errors, scores, missed = [], [], []
+    errors, scores, missed, n_active = [], [], [], []
     with single_threaded_blas():
         problem = make_problem(X[train], y[train], params, weight)
         model = MixedNormEstimator(**params)
@@ -276,7 +279,8 @@ def _fit_fold(X, y, sample_weight, train, test, alphas, params, scorer):
             errors.append(mean_squared_error(y_test, model.predict(X_test), **weigh))
             scores.append(None if scorer is None else _score(scorer, model, X_test, y_test, weigh))
             missed.append(not fitted[0].converged)
-    return errors, scores, missed
+            n_active.append(model.n_active_)
+    return errors, scores, missed, n_active
 
 
 def _score(scorer, model, X, y, weigh):

@@ -65,6 +65,8 @@ class MixedNormIC(BaseMixedNorm):
         Degrees of freedom of the solutions before debiasing.
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
         Residual sums of squares of the solutions before debiasing.
+    n_active_path_ : ndarray of int, shape (n_alphas,)
+        Number of active positions of the solutions.
     noise_variance_ : float
         The variance of the noise, as given or estimated.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
@@ -198,6 +200,7 @@ class MixedNormIC(BaseMixedNorm):
             problem = make_problem(X, y, params)
             solutions, judged = self._solve(problem, covariance, pick_options(params))
             self.residual_sum_of_squares_, self.degrees_of_freedom_ = np.transpose(judged)
+            self.n_active_path_ = np.array([len(solution.positions) for solution in solutions])
             best = self._choose(y.size, len(y), covariance)
             self.alpha_ = float(self.alphas_[best])
             factors = compute_factors(problem, self.alpha_, solutions[best], params)
