@@ -17,13 +17,14 @@ The source estimate and the figure are written to the folder given by ``--output
 """
 
 from argparse import ArgumentParser
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
 
-from skmxne import InverseProblem, MixedNormIC
+from skmxne import InverseProblem, MixedNormIC, SelectionDisplay
 from skmxne.datasets import make_recording
 
 parser = ArgumentParser(
@@ -152,20 +153,24 @@ if truth is not None:
 # %%
 # A figure
 # --------
-# Top: the criterion, whose minimum is the chosen alpha, and where the sources are. Bottom: how
-# strong they are over time.
+# Top: the criterion, whose minimum is the chosen alpha, the number of sources at every alpha, and
+# where those of the chosen one are. Bottom: how strong they are over time.
 
-fig = plt.figure(figsize=(10, 6), layout="constrained")
+fig = plt.figure(figsize=(11, 7), layout="constrained")
 grid = fig.add_gridspec(2, 3)
-ax_criterion = fig.add_subplot(grid[0, 0])
-ax_criterion.plot(model.alphas_, model.criterion_, marker=".")
-ax_criterion.axvline(model.alpha_, color="k", linestyle=":", label="chosen")
-ax_criterion.set(xscale="log", xlabel="alpha (%)", ylabel="BIC", title="Choice of alpha")
-ax_criterion.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
-ax_criterion.minorticks_off()
-ax_criterion.legend()
+ax_criterion, ax_number = grid[0, 0].subgridspec(2, 1, height_ratios=[3, 2]).subplots(sharex=True)
+SelectionDisplay.from_estimator(model, ax=(ax_criterion, ax_number))
+ax_criterion.set_xlabel("")
+ax_criterion.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
+ax_number.set_ylabel("sources")
 
-colors = plt.get_cmap("turbo")(np.linspace(0.05, 0.95, max(len(dipoles), 1)))
+# Colours that all eyes tell apart (Okabe & Ito), and numbers and patterns for print without colour.
+colors = "#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#56B4E9", "#D55E00"
+styles = [
+    dict(color=color, linestyle=pattern)
+    for color, pattern, _ in zip(cycle(colors), cycle(["-", "--", "-.", ":"]), dipoles)
+]
+sides = (5, 5), (5, -13), (-12, 5), (-12, -13)  # of neighbours, whose numbers would overlap
 cloud = forward["source_rr"] * 1e3
 views = (("top", 0, 1), ("back", 0, 2))
 for column, (title, i, j) in enumerate(views, start=1):
@@ -174,18 +179,20 @@ for column, (title, i, j) in enumerate(views, start=1):
     if truth is not None:
         ax.plot(true[:, i] * 1e3, true[:, j] * 1e3, "kx", markersize=9, label="true")
     for k, location in enumerate(found):
-        label = "found" if k == 0 else None
-        ax.plot(location[i], location[j], "o", color=colors[k], alpha=0.8, label=label)
+        ax.plot(location[i], location[j], "o", color=styles[k]["color"])
+        ax.annotate(f"{k + 1}", location[[i, j]], sides[k % 4], textcoords="offset points")
     ax.set(xlabel=f"{'xyz'[i]} (mm)", ylabel=f"{'xyz'[j]} (mm)")
-    if truth is not None or dipoles:
-        ax.legend(loc="upper right")
+    ax.margins(0.1)
+if truth is not None:
+    ax.plot([], [], "o", color="0.4", label="found")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 ax_time = fig.add_subplot(grid[1, :], xlabel="time (ms)", ylabel="amplitude (nAm)")
 ax_time.set_title("Amplitudes of the sources")
 for k, (hemisphere, dipole) in enumerate(zip(hemispheres, dipoles, strict=True)):
     x, y, z = found[k]
-    label = f"{hemisphere} ({x:.0f}, {y:.0f}, {z:.0f}) mm"
-    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=colors[k], label=label)
+    label = f"{k + 1}: {hemisphere} ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, label=label, **styles[k])
 ax_time.set_xlim(evoked.times[0] * 1e3, evoked.times[-1] * 1e3)
 if dipoles:
     ax_time.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -11,6 +11,8 @@ _MODULES = {
     "MixedNormCV": "model_selection",
     "MixedNormEstimator": "estimator",
     "MixedNormIC": "model_selection",
+    "PathDisplay": "plotting",
+    "SelectionDisplay": "plotting",
     "SourceWeighting": "source_weighting",
     "mixed_norm": "drop_in",
     "mixed_norm_path": "path",

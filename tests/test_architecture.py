@@ -162,8 +162,10 @@ def test_import_is_light():
     assert loaded_by("import skmxne").isdisjoint(heavy)
 
 
-@pytest.mark.parametrize("name", ["MixedNormEstimator", "MixedNormCV", "SourceWeighting"])
-def test_estimators_are_free_of_mne(name):
+@pytest.mark.parametrize(
+    "name", ["MixedNormEstimator", "MixedNormCV", "SourceWeighting", "SelectionDisplay"]
+)
+def test_estimators_and_figures_are_free_of_mne_and_matplotlib(name):
     loaded = loaded_by(f"from skmxne import {name}")
     assert loaded.isdisjoint({"mne", "matplotlib"})
 

@@ -156,6 +156,17 @@ def test_model_is_the_estimator_at_the_alpha_chosen(make_data, n_orient, n_mxne_
     assert its < ours
 
 
+@n_orients
+@pytest.mark.parametrize("n_mxne_iter", [1, 10])
+def test_active_positions_are_counted_along_the_path(make_data, n_orient, n_mxne_iter):
+    X, y = make_data(n_orient)
+    params = dict(n_orient=n_orient, n_mxne_iter=n_mxne_iter, tol=1e-10)
+    model = MixedNormIC(alphas=ALPHAS, **params).fit(X, y)
+    expected = [MixedNormEstimator(alpha, **params).fit(X, y).n_active_ for alpha in ALPHAS]
+    assert len(set(expected)) > 1
+    assert_array_equal(model.n_active_path_, expected)
+
+
 @pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest", "ignore:No position is active")
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
@@ -272,14 +283,15 @@ def test_choice_is_that_of_a_grid_search(make_data, n_orient, n_mxne_iter, scori
     assert_array_equal(model.coef_, search.best_estimator_.coef_)
 
 
-def test_error_is_that_of_every_fold(make_data):
+def test_error_and_number_of_active_positions_are_those_of_every_fold(make_data):
     X, y = make_data(3)
     model = MixedNormCV(n_orient=3, alphas=ALPHAS, tol=1e-10).fit(X, y)
     for k, (train, test) in enumerate(FOLDS.split(X)):
-        for row, alpha in zip(model.mse_path_, ALPHAS, strict=True):
+        for i, alpha in enumerate(ALPHAS):
             estimator = MixedNormEstimator(alpha, n_orient=3, tol=1e-10).fit(X[train], y[train])
             expected = mean_squared_error(y[test], estimator.predict(X[test]))
-            assert row[k] == pytest.approx(expected, rel=1e-5)
+            assert model.mse_path_[i, k] == pytest.approx(expected, rel=1e-5)
+            assert model.n_active_path_[i, k] == estimator.n_active_
 
 
 @pytest.mark.parametrize("n_mxne_iter", [1, 4])

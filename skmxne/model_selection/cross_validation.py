@@ -65,6 +65,8 @@ class MixedNormCV(BaseMixedNorm):
         Mean squared error on the left-out samples.
     score_path_ : ndarray of shape (n_alphas, n_folds)
         The scores, where `scoring` is not None.
+    n_active_path_ : ndarray of int, shape (n_alphas, n_folds)
+        Number of active positions.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
     dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
@@ -184,7 +186,8 @@ class MixedNormCV(BaseMixedNorm):
                 delayed(_fit_fold)(self.alphas_, params, scorer, *split)
                 for split in self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
             )
-            self.mse_path_, scores, missed = map(np.transpose, zip(*results, strict=True))
+            paths = map(np.transpose, zip(*results, strict=True))
+            self.mse_path_, scores, missed, self.n_active_path_ = paths
             vars(self).pop("score_path_", None)
             if scorer is None:
                 scores = -self.mse_path_
@@ -275,10 +278,10 @@ class MixedNormCV(BaseMixedNorm):
 
 
 def _fit_fold(alphas, params, scorer, split, *data):
-    """Fit the path of a fold. Return its errors, its scores, and where it missed the tolerance."""
+    """Fit the path of a fold. Return errors, scores, where it missed the tolerance, n_active_."""
     fold = split(*data)
     scaled = None if scorer is None else fold.scale_test()
-    errors, scores, missed = [], [], []
+    errors, scores, missed, n_active = [], [], [], []
     with single_threaded_blas():
         problem = make_problem(fold.X, fold.y, params, fold.sample_weight)
         model = MixedNormEstimator(**params)
@@ -288,4 +291,5 @@ def _fit_fold(alphas, params, scorer, split, *data):
             errors.append(fold.compute_error(model))
             scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
             missed.append(not fitted[0].converged)
-    return errors, scores, missed
+            n_active.append(model.n_active_)
+    return errors, scores, missed, n_active

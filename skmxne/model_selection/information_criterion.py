@@ -2,6 +2,8 @@
 
 import warnings
 
+import numpy as np
+
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
 from ..parameters import check_target_covariance, verbosity
@@ -81,6 +83,8 @@ class MixedNormIC(BaseMixedNorm):
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
         Residual sums of squares of the solutions before debiasing; for "ric", of the least-squares
         fits.
+    n_active_path_ : ndarray of int, shape (n_alphas,)
+        Number of active positions of the solutions.
     noise_variance_ : float
         The variance of the noise, as given or estimated.
     n_independent_targets_ : float
@@ -231,6 +235,7 @@ class MixedNormIC(BaseMixedNorm):
         self.criterion_ = judgement.criterion
         self.residual_sum_of_squares_ = judgement.rss
         self.degrees_of_freedom_ = judgement.dof
+        self.n_active_path_ = np.array([len(each.positions) for each in solutions])
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = judgement.n_independent
         store_model(self, problem, self.alpha_, solution, factors, y.ndim)

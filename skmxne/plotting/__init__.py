@@ -1,0 +1,6 @@
+"""Figures, in the manner of scikit-learn's displays. matplotlib is imported when one is drawn."""
+
+from .path import PathDisplay
+from .selection import SelectionDisplay
+
+__all__ = ["PathDisplay", "SelectionDisplay"]

@@ -1,0 +1,261 @@
+"""Figure of what a choice of alpha rests on."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..base import BaseMixedNorm
+from .style import BLUE, GREY, VERMILION, mark_alpha, set_alpha_axis
+
+_BAND = dict(color=BLUE, alpha=0.2, linewidth=0)
+
+
+class SelectionDisplay:
+    """What alpha was chosen by, and how many positions are active, along the path.
+
+    Use `from_estimator` to make one. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Percentages in descending order.
+    values : ndarray of shape (n_alphas,) or (n_alphas, n_folds)
+        The criterion, or the errors or scores in the folds.
+    alpha : float
+        The percentage chosen.
+    value_name : str
+        Label of the values.
+    n_active : ndarray of shape (n_alphas,) or (n_alphas, n_folds)
+        Number of active positions.
+    threshold : float, default=None
+        What the values are compared with.
+    threshold_name : str, default=None
+        Label of the threshold.
+
+    Attributes
+    ----------
+    ax_ : matplotlib.axes.Axes
+        Axes with the values.
+    axes_ : ndarray of matplotlib.axes.Axes
+        `ax_`, and the axes with the number of active positions if they are drawn.
+    figure_ : matplotlib.figure.Figure
+        The figure.
+    line_ : matplotlib.lines.Line2D
+        The criterion, or the mean over folds.
+    fill_between_ : matplotlib.collections.PolyCollection or None
+        One standard error on both sides of the mean.
+    fold_lines_ : list of matplotlib.lines.Line2D
+        The single folds, if they are drawn.
+    chosen_lines_ : list of matplotlib.lines.Line2D
+        The mark of the chosen alpha in each of `axes_`.
+    threshold_line_ : matplotlib.lines.Line2D or None
+        The threshold.
+    n_active_line_ : matplotlib.lines.Line2D or None
+        The number of active positions, or its mean over folds.
+
+    See Also
+    --------
+    PathDisplay : The amplitudes along the path.
+    sklearn.model_selection.ValidationCurveDisplay : Scores along any parameter.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skmxne import MixedNormIC, SelectionDisplay
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, noise=1.0, random_state=0)
+    >>> model = MixedNormIC(n_orient=3).fit(X, y)
+    >>> display = SelectionDisplay.from_estimator(model)
+    >>> display.ax_.get_ylabel()
+    'BIC'
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        *,
+        alphas,
+        values,
+        alpha,
+        value_name,
+        n_active,
+        threshold=None,
+        threshold_name=None,
+    ):
+        self.alphas = alphas
+        self.values = values
+        self.alpha = alpha
+        self.value_name = value_name
+        self.n_active = n_active
+        self.threshold = threshold
+        self.threshold_name = threshold_name
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None, folds=False, line_kw=None):
+        """Draw what a fitted estimator has chosen alpha by.
+
+        Parameters
+        ----------
+        estimator : MixedNormCV, MixedNormIC or Pipeline
+            The fitted estimator, or a pipeline that ends with one.
+        ax, folds, line_kw : object
+            As for `plot`.
+
+        Returns
+        -------
+        display : SelectionDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
+        TypeError
+            If `estimator` is of another kind.
+        """
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        if not (isinstance(estimator, BaseMixedNorm) and hasattr(estimator, "alphas")):
+            raise TypeError(
+                "estimator must be a fitted MixedNormCV or MixedNormIC, or a Pipeline that ends "
+                f"with one, got {estimator!r}."
+            )
+        check_is_fitted(estimator)
+        describe = _describe_criterion if hasattr(estimator, "criterion_") else _describe_folds
+        display = cls(
+            alphas=estimator.alphas_,
+            alpha=estimator.alpha_,
+            n_active=estimator.n_active_path_,
+            **describe(estimator),
+        )
+        return display.plot(ax, folds=folds, line_kw=line_kw)
+
+    def plot(self, ax=None, *, folds=False, line_kw=None):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or pair of them, default=None
+            Where to draw: the values alone in one, or the number of active positions in a second.
+            None: a new figure with both.
+        folds : bool, default=False
+            Draw the single folds, too.
+        line_kw : dict, default=None
+            Arguments of `matplotlib.axes.Axes.plot` for the line of the values.
+
+        Returns
+        -------
+        display : SelectionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If there are more than two axes.
+        """
+        self.axes_ = _make_axes(ax)
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
+        for each in self.axes_:
+            set_alpha_axis(each, self.alphas)
+        if ax is None:
+            self.ax_.set_xlabel("")
+        self._plot_values(folds, {"color": BLUE, "marker": "."} | (line_kw or {}))
+        self.n_active_line_ = None
+        if len(self.axes_) == 2:
+            self._plot_n_active(self.axes_[1])
+        self.chosen_lines_ = [mark_alpha(each, self.alpha) for each in self.axes_]
+        self.ax_.legend(fontsize="small")
+        self.figure_.align_ylabels(self.axes_)
+        return self
+
+    def _plot_values(self, folds, line_kw):
+        # Infinite where the criterion has nothing to judge by.
+        values = np.where(np.isfinite(self.values), self.values, np.nan)
+        self.fill_between_, self.fold_lines_, self.threshold_line_ = None, [], None
+        if values.ndim == 2:
+            n_folds = values.shape[1]
+            if folds:
+                style = dict(color=GREY, linewidth=0.8, zorder=0)
+                self.fold_lines_ = self.ax_.plot(self.alphas, values, **style)
+                self.fold_lines_[0].set_label("single folds")
+            means = values.mean(axis=1)
+            if n_folds > 1:
+                error = _compute_standard_error(values)
+                self.fill_between_ = self.ax_.fill_between(
+                    *(self.alphas, means - error, means + error),
+                    **_BAND,
+                    label="± standard error",
+                )
+            values, line_kw = means, {"label": f"mean of {n_folds} folds"} | line_kw
+        (self.line_,) = self.ax_.plot(self.alphas, values, **line_kw)
+        if self.threshold is not None:
+            self.threshold_line_ = self.ax_.axhline(
+                self.threshold, color=VERMILION, linestyle="--", label=self.threshold_name
+            )
+        self.ax_.set_ylabel(self.value_name)
+
+    def _plot_n_active(self, ax):
+        largest, n_active = max(self.n_active.max(), 1), self.n_active
+        if n_active.ndim == 2:
+            low, high, n_active = n_active.min(axis=1), n_active.max(axis=1), n_active.mean(axis=1)
+            ax.fill_between(self.alphas, low, high, **_BAND, label="range over folds")
+            ax.legend(fontsize="small")
+        (self.n_active_line_,) = ax.plot(self.alphas, n_active, color=BLUE, marker=".")
+        # The first few matter.
+        ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+        ticks = range(6) if largest <= 5 else [0, *(m * 10**k for k in range(6) for m in (1, 3))]
+        ticks = [tick for tick in ticks if tick <= largest]
+        ax.set_yticks(ticks, map(str, ticks))
+        ax.set_yticks([], minor=True)
+        ax.set_ylim(0, 1.2 * largest)
+        ax.set_ylabel("active positions")
+
+
+def _make_axes(ax):
+    """Return the axes given, or those of a new figure."""
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        layout = dict(height_ratios=[2, 1], figsize=(6.4, 5.2), layout="constrained")
+        return plt.subplots(2, sharex=True, **layout)[1]
+    axes = np.atleast_1d(np.asarray(ax, dtype=object))
+    if axes.shape not in [(1,), (2,)]:
+        raise ValueError(f"ax must be one Axes, or a pair of them, got shape {axes.shape}.")
+    return axes
+
+
+def _describe_criterion(estimator):
+    """Return the parameters of the display of an information criterion."""
+    if estimator.criterion != "discrepancy":
+        return dict(values=estimator.criterion_, value_name=estimator.criterion.upper())
+    return dict(
+        values=estimator.criterion_,
+        value_name=r"$\mathrm{RSS} - (n - \mathrm{dof})\, s^2$",
+        threshold=0.0,
+        threshold_name="zero: the residual is noise",
+    )
+
+
+def _describe_folds(estimator):
+    """Return the parameters of the display of a cross-validation."""
+    values, value_name, sign = estimator.mse_path_, "mean squared error", -1.0
+    if hasattr(estimator, "score_path_"):
+        values, sign = estimator.score_path_, 1.0
+        is_name = isinstance(estimator.scoring, str)
+        value_name = estimator.scoring.replace("_", " ") if is_name else "score"
+    if not estimator.one_standard_error:
+        return dict(values=values, value_name=value_name)
+    means = values.mean(axis=1)
+    best = np.argmax(sign * means)
+    return dict(
+        values=values,
+        value_name=value_name,
+        threshold=means[best] - sign * _compute_standard_error(values)[best],
+        threshold_name="best + standard error" if sign < 0 else "best - standard error",
+    )
+
+
+def _compute_standard_error(values):
+    """Compute the standard error of the mean over folds."""
+    return values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])

@@ -1,0 +1,93 @@
+"""What the figures look alike in."""
+
+from itertools import cycle, islice
+
+import numpy as np
+
+# Told apart by colour-blind eyes: Okabe & Ito (2008), https://jfly.uni-koeln.de/color. In this
+# order neighbours differ in lightness, and with the patterns of the lines in print without colour.
+COLORS = ("#000000", "#E69F00", "#0072B2", "#CC79A7", "#009E73", "#56B4E9", "#D55E00")
+_PATTERNS = ("-", "--", "-.", ":")
+
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.75"
+
+
+def pick_line_styles(n_lines):
+    """Pick as many styles of lines as needed.
+
+    Parameters
+    ----------
+    n_lines : int
+        Number of lines; more than 28 repeat.
+
+    Returns
+    -------
+    styles : list of dict
+        Keyword arguments of `matplotlib.axes.Axes.plot`.
+    """
+    styles = zip(cycle(COLORS), cycle(_PATTERNS), strict=False)
+    return [dict(color=c, linestyle=pattern) for c, pattern in islice(styles, n_lines)]
+
+
+def set_alpha_axis(ax, alphas):
+    """Make the x axis one of percentages, from few active positions to many.
+
+    It is logarithmic, with labels such as 50, 20 and 10, and linear next to an alpha of zero.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes, before anything is drawn.
+    alphas : ndarray of shape (n_alphas,)
+        The percentages, in descending order.
+    """
+    positive = alphas[alphas > 0]
+    if len(positive) == len(alphas):
+        ax.set_xscale("log")
+    elif len(positive):
+        ax.set_xscale("symlog", linthresh=positive[-1], linscale=0.5)
+    ticks = [0] if len(positive) < len(alphas) else []
+    if len(positive):
+        ticks += _make_ticks(positive)
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.xaxis.set_inverted(True)
+    # All of the path is in view, where nothing is active, too.
+    ax.update_datalim(np.column_stack([alphas, alphas]), updatey=False)
+    ax.set_xlabel("alpha (%)")
+
+
+def _make_ticks(alphas):
+    """Return few round numbers among positive alphas."""
+    from matplotlib.ticker import MaxNLocator
+
+    low, high = alphas[-1], alphas[0]
+    multiples = (1, 2, 5) if high < 300 * low else (1,)
+    exponents = range(int(np.floor(np.log10(low))), 3)
+    ticks = [m * 10.0**exponent for exponent in exponents for m in multiples]
+    # The margin of the axis reaches 100.
+    ticks = [tick for tick in ticks if low <= tick <= high or (tick == 100 and high >= 95)]
+    if len(ticks) < 3:
+        ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+        ticks = [tick for tick in ticks if low <= tick <= high]
+    return ticks or [high]
+
+
+def mark_alpha(ax, alpha):
+    """Mark the chosen alpha.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes.
+    alpha : float
+        The alpha, in percent.
+
+    Returns
+    -------
+    line : matplotlib.lines.Line2D
+        The mark, with a label for the legend.
+    """
+    return ax.axvline(
+        alpha, color="black", linestyle=":", zorder=1, label=f"chosen: alpha = {alpha:.3g} %"
+    )
