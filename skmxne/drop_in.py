@@ -19,11 +19,11 @@ from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .threads import single_threaded_blas
 
 logger = logging.getLogger(__name__)
-
 # Words of the estimators' warnings, and the same in terms of the arguments here.
 _WORDS = {
     "^alpha_=": "alpha=",
-    r"lower eps=\S*\d|add smaller alphas": "give smaller ones in sure_alpha_grid",
+    r"lower eps=\S*\d|add (small|larg)er alphas": "change sure_alpha_grid",
+    "noise_variance=1 tells. With an InverseProblem, (.*);.*": r"noise_cov and nave tell: \1.",
     "Check noise_variance": "Check noise_cov, and nave of evoked",
     "X and y do not correlate": "the data do not correlate with the fields of any",
 }
@@ -72,10 +72,10 @@ def mixed_norm(
         The forward solution, of any kind of source space.
     noise_cov : instance of mne.Covariance
         The noise covariance of single trials.
-    alpha : float in [0, 100), "sure" or "bic"
-        The penalty in percent of the least that silences every position. "sure" and "bic" choose
-        it by :class:`~skmxne.MixedNormIC`. In low-passed data "sure", MNE's default, keeps many
-        positions too many: noise that is correlated in time looks like sources. Prefer "bic".
+    alpha : float in [0, 100), "sure", "bic" or "ric"
+        The penalty in percent of the least that silences every position. The names are criteria of
+        :class:`~skmxne.MixedNormIC`, which choose it. In low-passed data "sure", MNE's default,
+        takes noise that is correlated in time for sources. Prefer "ric", with `n_mxne_iter` 10.
     loose : "auto", float in [0, 1] or dict, default="auto"
         The variance of tangential orientations, as for :meth:`skmxne.InverseProblem.from_evoked`.
     depth : None, float or dict, default=0.8
@@ -116,7 +116,7 @@ def mixed_norm(
         Level of the messages logged by the logger "skmxne", as for
         :class:`~skmxne.MixedNormEstimator`.
     sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
-        The percentages that "sure" or "bic" choose from, "auto" for those of
+        The percentages that a criterion chooses from, "auto" for those of
         :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
     rng, random_state : object, default=None
         Ignored: nothing is random here.
@@ -206,12 +206,12 @@ def _read_parameters(alpha, grid, pick_ori, forward, params):
     params = dict(params)
     if not isinstance(alpha, str):
         params["alpha"] = alpha
-    elif alpha in ("sure", "bic"):
+    elif alpha in ("sure", "bic", "ric"):
         params["criterion"] = alpha
         if not (isinstance(grid, str) and grid == "auto"):
             params["alphas"] = _read_grid(grid)
     else:
-        raise ValueError(f"alpha must be a percentage, 'sure' or 'bic', got {alpha!r}.")
+        raise ValueError(f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}.")
     # MNE's function takes other types, too, for what is meant.
     if isinstance(params["debias"], Integral) and params["debias"] in (0, 1):
         params["debias"] = bool(params["debias"])

@@ -65,7 +65,7 @@ def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
     if alpha == alphas[-1] > 0.0:
         lower = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
         remedy = f"the smallest of the grid, the best may lie below it: {lower}."
-    elif alpha == alphas[0] < _TOP:
+    elif alpha == alphas[0] < _TOP and len(alphas) > 1:
         remedy = "the largest of the grid, the best may lie above it: add larger alphas."
     elif alpha == alphas[0] and at_the_top:
         remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"

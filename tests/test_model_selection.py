@@ -1,6 +1,7 @@
 """Choosing alpha: criteria and folds against their definitions, and what scikit-learn expects."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -36,7 +37,8 @@ def make_data(make_problem):
 def forgive_choice():
     """Ignore what the data of scikit-learn's checks, which are random, make of a choice."""
     warnings.filterwarnings("ignore", message="No position is active")
-    warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the smallest of the grid")
+    warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the (smallest|largest) of the grid")
+    warnings.filterwarnings("ignore", message="The model leaves .* times the noise")
 
 
 @parametrize_with_checks(
@@ -168,6 +170,7 @@ def test_active_positions_are_counted_along_the_path(make_data, n_orient, n_mxne
 
 
 @pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest", "ignore:No position is active")
+@pytest.mark.filterwarnings("ignore:The model leaves .* times the noise")
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_sure_estimates_the_risk(make_problem, n_mxne_iter, correlation):
@@ -233,18 +236,172 @@ def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_sca
 @pytest.mark.parametrize("seed", [0, 1])
 def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
     """The recipe of the docstring."""
-    recording = make_recording(
-        n_sources=1 + seed, autocorrelation=0.9, amplitude=25e-9, random_state=seed
-    )
+    recording = make_recording(n_sources=1 + seed, autocorrelation=0.9, random_state=seed)
     evoked, epochs = (data.copy().crop(0.05, 0.35) for data in (recording.evoked, recording.epochs))
     problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov, loose=0)
     noise = epochs.get_data()
     noise = problem.whitener @ (noise - noise.mean(axis=0))
     covariance = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
-    white = MixedNormIC().fit(problem.X, problem.y)
-    model = MixedNormIC(target_covariance=covariance).fit(problem.X, problem.y)
+    white = MixedNormIC(criterion="bic").fit(problem.X, problem.y)
+    model = MixedNormIC(criterion="bic", target_covariance=covariance).fit(problem.X, problem.y)
     assert model.n_active_ == 1 + seed < white.n_active_
     assert len(problem.to_dipoles(model)) == 1 + seed
+    # Without being told, "ric" sees how many times are independent.
+    unaware, aware = (
+        MixedNormIC(noise_variance=None, target_covariance=each).fit(problem.X, problem.y)
+        for each in (None, covariance)
+    )
+    assert unaware.n_active_ == aware.n_active_ == 1 + seed
+    n_independent = np.trace(covariance) ** 2 / np.sum(covariance**2)
+    assert aware.n_independent_targets_ == pytest.approx(n_independent)
+    assert unaware.n_independent_targets_ == pytest.approx(n_independent, rel=0.5)
+    assert n_independent < 0.2 * len(covariance)
+
+
+# The risk inflation criterion
+
+
+def fit_least_squares(X, y, model):
+    """Return the residual of the least-squares fit of the active positions."""
+    active = X[:, model.active_set_]
+    return y - active @ np.linalg.lstsq(active, y, rcond=None)[0]
+
+
+@n_orients
+@pytest.mark.parametrize("model_error", [0.0, 0.1])
+def test_risk_inflation_is_what_its_definition_makes_of_refits(make_data, n_orient, model_error):
+    X, y = make_data(n_orient)
+    params = dict(n_orient=n_orient, n_mxne_iter=3, tol=1e-10)
+    covariance = np.diag([3.0, 2.0, 1.0, 1.0, 0.5, 0.5])
+    model = MixedNormIC(
+        model_error=model_error, noise_variance=1.5, target_covariance=covariance, alphas=ALPHAS
+    )
+    model.set_params(**params)
+    with warnings.catch_warnings():
+        forgive_choice()
+        model.fit(X, y)
+
+    fits = [MixedNormEstimator(alpha, **params).fit(X, y) for alpha in ALPHAS]
+    n_active = np.array([fit.n_active_ for fit in fits])
+    rss = np.array([np.sum(fit_least_squares(X, y, fit) ** 2) for fit in fits])
+    blocks = X.T.reshape(-1, n_orient, len(X))
+    active = np.any([fit.active_set_ for fit in fits], axis=0)[::n_orient]
+    alone = [np.linalg.lstsq(block.T, y, rcond=None)[1].sum() for block in blocks[active]]
+    largest = np.sum(y**2) - min(alone)
+    m = 8.0**2 / np.sum(covariance**2)
+    d = 8.0 / m * (np.sqrt(n_orient * m) + np.sqrt(2 * np.log(len(blocks)))) ** 2
+    expected = rss + n_active * (1.5 * d + model_error * largest)
+    assert len(set(n_active)) > 2
+    assert_allclose(model.criterion_, expected, rtol=1e-8)
+    assert_allclose(model.residual_sum_of_squares_, rss, rtol=1e-8)
+    assert_allclose(model.degrees_of_freedom_, 8.0 * n_orient * n_active)
+    assert model.alpha_ == ALPHAS[np.argmin(expected)]
+    assert model.n_independent_targets_ == pytest.approx(m)
+
+
+@n_orients
+def test_independent_targets_are_counted_in_what_a_model_leaves(make_data, n_orient):
+    X, y = make_data(n_orient, n_samples=60, noise=0.0)
+    rng = np.random.default_rng(0)
+    true = np.diag([3.0, 2.0, 0.4, 0.3, 0.2, 0.1])
+    y = y + rng.standard_normal(y.shape) @ np.sqrt(true)
+    params = dict(alphas=ALPHAS, n_orient=n_orient)
+    model = MixedNormIC(**params).fit(X, y)
+    residual = fit_least_squares(X, y, model)
+    n_left = len(X) - n_orient * model.n_active_
+    covariance = residual.T @ residual / n_left
+    known = MixedNormIC(target_covariance=6.0 * covariance / np.trace(covariance), **params)
+    known.fit(X, y)
+    index = ALPHAS.index(model.alpha_)
+    assert model.n_active_ == known.n_active_ == SIZES["n_active"]
+    assert known.criterion_[index] == pytest.approx(model.criterion_[index], rel=0.02)
+    expected = np.trace(true) ** 2 / np.sum(true**2)
+    assert model.n_independent_targets_ == pytest.approx(expected, rel=0.25)
+    # Without the bias of a covariance that is estimated from few samples.
+    assert known.n_independent_targets_ < model.n_independent_targets_
+    told = MixedNormIC(target_covariance=np.eye(6), **params).fit(X, y)
+    assert told.criterion_[index] < model.criterion_[index]
+
+
+@n_orients
+def test_unknown_noise_is_what_the_positions_cannot_have_explained_of_it(make_data, n_orient):
+    X, y = make_data(n_orient, n_samples=60, noise=2.0)
+    model = MixedNormIC(
+        alphas=ALPHAS, n_orient=n_orient, noise_variance=None, model_error=0.0
+    ).set_params(target_covariance=np.eye(6))
+    model.fit(X, y)
+    d = (np.sqrt(6 * n_orient) + np.sqrt(2 * np.log(60))) ** 2
+    n_left = y.size - model.n_active_path_ * d
+    assert min(n_left) < 0 < max(n_left)
+    expected = np.where(n_left > 0, y.size * model.residual_sum_of_squares_ / n_left, np.inf)
+    assert_allclose(model.criterion_, expected)
+    assert model.n_active_ == SIZES["n_active"]
+    residual = fit_least_squares(X, y, model)
+    left = np.sum(residual**2) / (len(X) - n_orient * model.n_active_) / 6
+    assert model.noise_variance_ == pytest.approx(left)
+    assert left == pytest.approx(4.0, rel=0.2)
+
+
+@pytest.mark.parametrize("noise_variance", [1.0, None])
+def test_models_that_leave_no_noise_are_not_chosen(make_problem, noise_variance):
+    X, y = make_problem(20, 100, n_targets=3, noise=1.0)
+    model = MixedNormIC(noise_variance=noise_variance, alphas=[60, 20, 1, 0])
+    with warnings.catch_warnings():
+        forgive_choice()
+        model.fit(X, y)
+    assert model.n_active_path_[-1] > 10 > model.n_active_
+
+
+@pytest.mark.parametrize("smoothness", [0.0, 0.95])
+@pytest.mark.parametrize("noise_variance", [1.0, None])
+@pytest.mark.filterwarnings("ignore:No position is active", "ignore:The model leaves")
+def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance):
+    """With targets that are correlated, too, of which the criterion is not told."""
+    X, _ = make_problem(60, 200)
+    rng, n_found = np.random.default_rng(0), 0
+    lags = np.abs(np.subtract.outer(np.arange(20), np.arange(20)))
+    root = np.linalg.cholesky(smoothness**lags)
+    for _ in range(20):
+        y = rng.standard_normal((60, 20)) @ root.T
+        n_found += MixedNormIC(noise_variance=noise_variance).fit(X, y).n_active_ > 0
+    assert n_found <= 1
+
+
+@pytest.mark.parametrize(("share", "n_active"), [(0.01, 1), (0.1, 2)])
+def test_position_has_to_explain_its_share_of_the_strongest(make_problem, share, n_active):
+    X, _ = make_problem(50, 80)
+    rng = np.random.default_rng(0)
+    X = np.linalg.qr(X[:, :50])[0]
+    amplitudes = 100.0 * np.array([1.0, np.sqrt(share)])
+    time_courses = np.linalg.qr(rng.standard_normal((10, 2)))[0].T
+    y = X[:, [3, 7]] @ (amplitudes[:, None] * time_courses) + rng.standard_normal((50, 10))
+    model = MixedNormIC(eps=0.01).fit(X, y)
+    assert model.n_active_ == n_active
+    assert MixedNormIC(model_error=0.0, eps=0.01).fit(X, y).n_active_ == 2
+
+
+def test_of_models_with_the_same_positions_the_sparsest_alpha_is_chosen(make_data):
+    X, y = make_data()
+    model = MixedNormIC().fit(X, y)
+    same = model.criterion_ == model.criterion_.min()
+    assert same.sum() > 1
+    assert model.alpha_ == model.alphas_[same].max()
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.5])
+@pytest.mark.parametrize("criterion", ["ric", "bic"])
+def test_noise_that_contradicts_its_variance_is_told(make_data, criterion, factor):
+    X, y = make_data(noise=0.5)
+    model = MixedNormIC(criterion=criterion, noise_variance=0.25).fit(X, y)
+    wrong = clone(model).set_params(noise_variance=0.25 / factor)
+    with pytest.warns(
+        UserWarning, match=r"leaves .* times the noise that noise_variance="
+    ) as record:
+        wrong.fit(X, y)
+    assert [warning.filename for warning in record] == [__file__]
+    ratio = float(str(record[0].message).split()[3])
+    assert ratio == pytest.approx(factor, rel=0.25)
+    clone(model).set_params(noise_variance=None).fit(X, y)
 
 
 # Cross-validation
@@ -252,6 +409,7 @@ def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
 
+@pytest.mark.filterwarnings(r"ignore:alpha_=\S+ is the largest of the grid")
 @pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
 @n_orients
 @pytest.mark.parametrize("n_mxne_iter", [1, 4])
@@ -325,6 +483,7 @@ def test_number_of_jobs_does_not_matter(make_data):
     assert_array_equal(fits[0].coef_, fits[1].coef_)
 
 
+@pytest.mark.filterwarnings(r"ignore:alpha_=\S+ is the largest of the grid")
 def test_callable_as_scoring_sees_fitted_estimators(make_data):
     X, y = make_data(3)
     seen = []
@@ -485,18 +644,43 @@ def test_data_are_not_changed(make_data, model):
 
 
 @models
+@pytest.mark.filterwarnings("ignore:The model leaves .* times the noise")
 def test_smallest_alpha_of_the_grid_is_told(make_data, model):
     X, y = make_data(noise=0.01)
     model = clone(model).set_params(alphas=3, eps=0.5)
     if isinstance(model, MixedNormIC):
-        model.set_params(noise_variance=1e-4)
+        model.set_params(criterion="sure", noise_variance=1e-4)
     match = r"alpha_=50 is the smallest of the grid.* lower eps=0.5"
-    with pytest.warns(UserWarning, match=match) as record:
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
         model.fit(X, y)
-    assert [warning.filename for warning in record] == [__file__]
+    (told,) = [each for each in record if "of the grid" in str(each.message)]
+    assert re.match(match, str(told.message))
+    assert told.filename == __file__
     assert model.alpha_ == 50
     with pytest.warns(UserWarning, match="below it: add smaller alphas"):
         model.set_params(alphas=[90, 50]).fit(X, y)
+
+
+@models
+def test_largest_alpha_of_the_grid_is_told(make_data, model):
+    X, y = make_data()
+    model = clone(model).set_params(
+        alphas=[40, 35, 30] if isinstance(model, MixedNormIC) else [3, 2]
+    )
+    match = r"alpha_=\d+ is the largest of the grid.* above it: add larger alphas"
+    with pytest.warns(UserWarning, match=match) as record:
+        model.fit(X, y)
+    assert [warning.filename for warning in record] == [__file__]
+
+
+def test_next_to_nothing_that_predicts_best_is_told(make_data):
+    X, y = make_data(n_active=1)
+    match = r"alpha_=99 is the largest of the grid, at which next to nothing is active"
+    with pytest.warns(UserWarning, match=match):
+        model = MixedNormCV().fit(X, y)
+    assert model.n_active_ == 1
+    assert MixedNormCV(n_mxne_iter=10).fit(X, y).n_active_ == 1
 
 
 @models
@@ -522,7 +706,7 @@ def test_unreached_tolerance_is_told_once(make_data, model):
 
 
 REFUSED = [
-    (MixedNormIC(criterion="aic"), ValueError, r"criterion='aic' is unknown: use one of \['sure'"),
+    (MixedNormIC(criterion="aic"), ValueError, r"criterion='aic' is unknown: use one of \['ric'"),
     (MixedNormIC(criterion=None), ValueError, "criterion=None is unknown"),
     (MixedNormIC(noise_variance=0), ValueError, r"noise_variance must be in \(0, inf\)"),
     (MixedNormIC(noise_variance="1"), TypeError, "noise_variance must be a number or None"),
@@ -563,8 +747,11 @@ def test_bad_parameter_is_refused_by_name(make_data, model, error, match):
 
 def test_no_noise_to_estimate(make_problem):
     X, y = make_problem(20, 100, n_targets=1, noise=1.0)
-    model = MixedNormIC(noise_variance=None, n_mxne_iter=1, alphas=[50, 0])
+    model = MixedNormIC(criterion="bic", noise_variance=None, n_mxne_iter=1, alphas=[50, 0])
     with pytest.raises(ValueError, match=r"noise_variance=None has nothing to estimate .* alpha=0"):
+        model.fit(X, y)
+    model.set_params(criterion="ric", alphas=[0])
+    with pytest.raises(ValueError, match=r"noise_variance=None has nothing .*n_samples=20"):
         model.fit(X, y)
 
 
@@ -619,5 +806,7 @@ def test_models_that_leave_no_data_to_judge_by_are_refused(make_problem):
 def test_rank_of_single_precision_counts_without_penalty(make_problem):
     X, y = make_problem(40, 20, n_targets=2)
     X = X @ np.diag(np.arange(20) < 3) @ np.random.default_rng(0).standard_normal((20, 20))
-    model = MixedNormIC(alphas=[0], n_mxne_iter=1).fit(X.astype(np.float32), y)
+    model = MixedNormIC(criterion="bic", noise_variance=0.01, alphas=[0], n_mxne_iter=1)
+    with pytest.warns(UserWarning, match="The model leaves"):
+        model.fit(X.astype(np.float32), y)
     assert model.degrees_of_freedom_ == pytest.approx([3 * 2])

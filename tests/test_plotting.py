@@ -349,6 +349,7 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
         SelectionDisplay.from_estimator(MixedNormEstimator(n_orient=3).fit(*data))
 
 
+@pytest.mark.filterwarnings("ignore:The model leaves 2 times the noise")
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)

@@ -18,8 +18,8 @@ from ..threads import single_threaded_blas
 from .folds import check_y_folds, split_measurements, split_samples
 
 _AT_THE_TOP = (
-    "no sources more than those predict better. Try n_mxne_iter=10, which shrinks less, or "
-    "MixedNormIC."
+    "unless there is one source, it predicts best because the penalty shrinks a larger model more. "
+    "Compare with n_mxne_iter=10, or with MixedNormIC."
 )
 
 
@@ -200,7 +200,8 @@ class MixedNormCV(BaseMixedNorm):
         n_missed = missed.sum() + (not solution.converged)
         warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
         if self.n_active_:
-            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps, _AT_THE_TOP)
+            at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
+            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps, at_the_top)
         warn_if_empty(self, "no alpha predicts better than zero. Check the data, cv and scoring.")
         return self
 

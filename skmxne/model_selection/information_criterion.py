@@ -28,7 +28,7 @@ class MixedNormIC(BaseMixedNorm):
       for blocks: a position has to explain more than the best of all positions explains of noise,
       ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_positions))^2`` [2]_, and more than the
       errors of the columns of the strongest may leave. ``RSS_0`` is that of the least-squares fit
-      of the active positions, ``P`` is what the strongest explains alone,
+      of the active positions, ``P`` what the strongest explains alone,
     - for "bic", ``RSS + log(n) s2 dof``, with the exact degrees of freedom (dof) of the penalised
       fit [3]_,
     - for "sure", ``RSS + 2 s2 dof - n s2``, an unbiased estimate of the risk
@@ -43,15 +43,16 @@ class MixedNormIC(BaseMixedNorm):
     Parameters
     ----------
     criterion : {"ric", "bic", "sure", "gcv", "discrepancy"}, default="ric"
-        What chooses alpha. All but "gcv" take `noise_variance` at its word.
+        What chooses alpha. "sure", "bic" and "discrepancy" take `noise_variance` at its word.
     noise_variance : float or None, default=1.0
         Variance of the noise of ``y``: 1 for the whitened data of an `InverseProblem`. None
-        estimates it as ``RSS / (n - dof)``, for "ric" at the alpha chosen, for the others at the
-        smallest alpha: too small where the model there takes noise for signal.
+        estimates it as ``RSS / (n - dof)`` at the smallest alpha: too small where the model there
+        takes noise for signal; "ric" then judges every model by ``s2 = RSS_0 / (n - n_active d)``,
+        which is too large rather than too small.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
         Covariance of the noise across targets, in units of `noise_variance`: of the times of a
-        low-passed recording for example, see below. None: "ric" estimates how many targets are
-        independent, the others take all for independent.
+        low-passed recording for example, see below. None: "ric" takes that of what a model leaves,
+        scaled to the trace ``n_targets``; the others take all targets for independent.
     model_error : float, default=0.03
         For "ric": the share of the power of the strongest position that errors of the columns
         of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
@@ -110,13 +111,13 @@ class MixedNormIC(BaseMixedNorm):
     down.
 
     Noise of low-passed recordings is correlated in time: of 61 times 8 may be independent, and a
-    position explains more of it by chance. "ric" takes the covariance ``C`` of what the chosen
-    model leaves, scaled to the trace ``n_targets``, counts ``m = tr(C)^2 / tr(C^2)`` independent
-    targets, each of variance ``n_targets / m``, for ``d``, and chooses again, until the choice
-    stays. With `target_covariance` ``C`` nothing is estimated: ``m`` is that of ``C``; for the
-    other criteria dof is the covariance of fit and noise in units of ``s2``, ``n`` becomes
-    ``n_samples * tr(C)``, and BIC takes the logarithm of ``n_samples * m``. The trials of an
-    average have ``C``, with epochs of the channels and the times of the `InverseProblem`::
+    position explains more of it by chance. With ``C`` the covariance across targets, there are
+    ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance ``s2 tr(C) / m``, which take
+    their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
+    fit. The others need to be told: with `target_covariance`, dof is the covariance of fit and
+    noise in units of ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
+    ``n_samples * m``. The trials of an average have ``C``, with epochs of the channels and the
+    times of the `InverseProblem`::
 
         noise = epochs.get_data()
         noise = problem.whitener @ (noise - noise.mean(axis=0))
@@ -267,7 +268,7 @@ class MixedNormIC(BaseMixedNorm):
         if self.criterion == "gcv":  # which has no use for it
             return
         n_left = n_samples * judgement.noise_power - judgement.dof[judgement.best]
-        if n_left <= 0.0:
+        if n_left <= 0.0 or self.alpha_max_ == 0.0:
             return
         ratio = judgement.rss[judgement.best] / n_left / self.noise_variance
         if not 0.5 <= ratio <= 2.0:

@@ -12,9 +12,6 @@ from ..risk_inflation import (
     fit_support,
 )
 
-# The choice is made again with the noise that it leaves itself: mostly twice.
-_MAX_ROUNDS = 20
-
 
 class Judgement(NamedTuple):
     """What a criterion says of the solutions of a path."""
@@ -38,9 +35,10 @@ def judge_positions(problem, solutions, *, noise_variance, target_covariance, mo
     solutions : list of Solution
         From the most regularized to the least.
     noise_variance : float or None
-        Variance of the noise; None estimates it.
+        Variance of the noise; None takes it for unknown.
     target_covariance : ndarray of shape (n_targets, n_targets) or None
-        Its covariance across targets, in units of the variance; None estimates it.
+        Covariance of the noise across targets, in units of the variance. None takes that of what
+        each model leaves, scaled to the trace `n_targets`.
     model_error : float
         Share of the largest power of a position that errors of ``X`` may leave.
 
@@ -48,37 +46,53 @@ def judge_positions(problem, solutions, *, noise_variance, target_covariance, mo
     -------
     judgement : Judgement
         Of solutions with the same positions, the first is the best.
+
+    Raises
+    ------
+    ValueError
+        If every solution is too large to tell the noise from.
     """
     design, y = problem.design, problem.y
-    n_samples = len(y)
-    n_targets = y.shape[1] if problem.power_left_out else problem.n_targets
-    fits = _fit_supports(design, y, [solution.positions for solution in solutions])
+    supports = [solution.positions for solution in solutions]
+    fits = _fit_supports(design, y, supports)
     rss, rank, _ = map(np.array, zip(*fits, strict=True))
-    n_active = np.array([len(solution.positions) for solution in solutions])
-    ever_active = np.unique(np.concatenate([solution.positions for solution in solutions]))
-    floor = model_error * compute_largest_power(design, y, ever_active)
+    n_active = np.array([len(positions) for positions in supports])
+    n_targets = y.shape[1] if problem.power_left_out else problem.n_targets
+    if target_covariance is None:
+        power = float(n_targets)
+        n_independent = [count_independent_targets(fit, len(y), n_targets) for fit in fits]
+    else:
+        power, given = _summarize(target_covariance)
+        n_independent = [given] * len(fits)
     n_candidates = np.count_nonzero(design.norms) or 1
-
-    power, n_independent = float(n_targets), float(n_targets)
-    if target_covariance is not None:
-        power, n_independent = _summarize(target_covariance)
-    # From above: noise is overestimated as long as sources are missed.
-    variance = np.vdot(y, y) / n_samples / power if noise_variance is None else noise_variance
-    best = None
-    for _ in range(_MAX_ROUNDS):
-        threshold = compute_threshold(
-            n_candidates, design.n_orient, variance * power, n_independent
+    threshold = np.array(
+        [compute_threshold(n_candidates, design.n_orient, power, each) for each in n_independent]
+    )
+    variance = noise_variance
+    if variance is None:
+        # The positions were chosen for what they explain: of noise, as much as the threshold.
+        n_left = len(y) * power - n_active * threshold
+        variance = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
+    floor = model_error * compute_largest_power(design, y, np.unique(np.concatenate(supports)))
+    criterion = rss + n_active * (variance * threshold + floor)
+    best = int(np.argmin(criterion))
+    if not np.isfinite(criterion[best]):
+        raise ValueError(
+            "noise_variance=None has nothing to estimate the noise from: all models of the grid "
+            f"have too many active positions for the number of samples (n_samples={len(y)}). Give "
+            "the variance, or add larger alphas."
         )
-        criterion = rss + n_active * (threshold + floor)
-        previous, best = best, int(np.argmin(criterion))
-        if best == previous:
-            break
-        if target_covariance is None:
-            n_independent = count_independent_targets(fits[best], n_samples, n_targets)
-        if noise_variance is None and rank[best] < n_samples:
-            variance = rss[best] / (n_samples - rank[best]) / power
-    rss = rss + problem.power_left_out
-    return Judgement(best, criterion, rss, rank * power, float(variance), power, n_independent)
+    if noise_variance is None:
+        noise_variance = rss[best] / (len(y) - rank[best]) / power
+    return Judgement(
+        best=best,
+        criterion=criterion,
+        rss=rss + problem.power_left_out,
+        dof=rank * power,
+        noise_variance=float(noise_variance),
+        noise_power=power,
+        n_independent=n_independent[best],
+    )
 
 
 def _fit_supports(design, y, supports):
@@ -137,7 +151,6 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
                 f"(n_samples={n_samples}). Give the variance, or raise the smallest alpha (eps)."
             )
         noise_variance = rss[-1] / (n - dof[-1])
-    noise_variance = float(noise_variance)
     values = compute_criterion(criterion, rss, dof, noise_variance, n, n_samples * n_independent)
     if criterion == "discrepancy":
         reached = values <= 0.0
@@ -149,7 +162,7 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
             f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
             "many degrees of freedom as there are data. Raise the smallest alpha."
         )
-    return Judgement(int(best), values, rss, dof, noise_variance, power, n_independent)
+    return Judgement(int(best), values, rss, dof, float(noise_variance), power, n_independent)
 
 
 def _summarize(covariance):

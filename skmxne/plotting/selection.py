@@ -67,7 +67,7 @@ class SelectionDisplay:
     >>> model = MixedNormIC(n_orient=3).fit(X, y)
     >>> display = SelectionDisplay.from_estimator(model)
     >>> display.ax_.get_ylabel()
-    'BIC'
+    'RIC'
     >>> plt.close(display.figure_)
     """
 
