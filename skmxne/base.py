@@ -8,9 +8,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .parameters import check_parameters
 from .path import CHECKS
+from .progress import ProgressMixin
 
 
-class BaseMixedNorm(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class BaseMixedNorm(ProgressMixin, MultiOutputMixin, RegressorMixin, BaseEstimator):
     """A linear model whose coefficients are a mixed-norm estimate.
 
     Parameters
