@@ -89,6 +89,8 @@ class MixedNormEstimator(BaseMixedNorm):
         Features of the active positions.
     n_active_ : int
         Number of active positions.
+    explained_variance_ : float
+        Percentage of ``||y||_F^2`` that the model explains, of the data that `fit` saw.
     dual_gap_ : float
         Duality gap of the last convex problem solved, relative to ``||y||_F^2``: how far its
         objective may at most be from the minimum.

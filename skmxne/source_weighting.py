@@ -7,9 +7,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .depth_weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 from .parameters import check_parameters
 from .progress import ProgressMixin
+from .representation import RepresentationMixin
 
 
-class SourceWeighting(ProgressMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class SourceWeighting(
+    RepresentationMixin, ProgressMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """Scale the features of a gain, to favour deep positions and normal orientations.
 
     Sensors see deep positions less than shallow ones, so that a penalty on amplitudes puts sources

@@ -68,7 +68,9 @@ class MixedNormCV(BaseMixedNorm):
         Number of active positions.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
-    dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
+    explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
+        As for `MixedNormEstimator`.
+    n_features_in_, feature_names_in_ : object
         As for `MixedNormEstimator`.
 
     See Also

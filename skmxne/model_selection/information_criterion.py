@@ -91,7 +91,9 @@ class MixedNormIC(BaseMixedNorm):
         How many targets are independent in the noise, as given or estimated.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model at `alpha_`, as that of `MixedNormEstimator`.
-    dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
+    explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
+        As for `MixedNormEstimator`.
+    n_features_in_, feature_names_in_ : object
         As for `MixedNormEstimator`.
 
     See Also
