@@ -8,9 +8,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .parameters import check_parameters
 from .path import CHECKS
+from .progress import ProgressMixin
+from .representation import RepresentationMixin
 
 
-class BaseMixedNorm(MultiOutputMixin, RegressorMixin, BaseEstimator):
+class BaseMixedNorm(
+    RepresentationMixin, ProgressMixin, MultiOutputMixin, RegressorMixin, BaseEstimator
+):
     """A linear model whose coefficients are a mixed-norm estimate.
 
     Parameters
@@ -78,6 +82,23 @@ class BaseMixedNorm(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check_parameters(params, X.shape[1])
         return X, y, params
 
+    def _summarize(self):
+        """Return what a fit has come to, as names and values."""
+        if not hasattr(self, "coef_"):
+            return {}
+        alpha = f"{100.0 * self.penalty_ / (self.alpha_max_ or 1.0):.3g} %"
+        if hasattr(self, "alphas_"):
+            grid = f"{len(self.alphas_)} from {self.alphas_[0]:.3g} to {self.alphas_[-1]:.3g} %"
+            alpha = f"{alpha}, chosen of {grid}"
+        converged = "converged" if self.converged_ else "not converged"
+        return {
+            "Alpha": alpha,
+            "Active positions": f"{self.n_active_} of {len(self.debias_scale_)}",
+            "Explained variance": f"{self.explained_variance_:.1f} %",
+            "Duality gap": f"{self.dual_gap_:.1e}, {converged}",
+            "Iterations": str(self.n_iter_),
+        }
+
 
 def store_model(model, problem, alpha, solution, factors, y_ndim):
     """Store a solution as the fitted attributes of a model, for all features.
@@ -111,6 +132,7 @@ def store_model(model, problem, alpha, solution, factors, y_ndim):
     model.active_set_ = np.zeros(X.shape[1], dtype=bool)
     model.active_set_[active] = True
     model.n_active_ = len(solution.positions)
+    model.explained_variance_ = problem.compute_explained_variance(solution, factors)
     model.dual_gap_ = float(solution.dual_gap)
     model.objective_ = [float(value) for value in solution.objective]
     model.n_iter_ = max(solution.n_iter, 1)

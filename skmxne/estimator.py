@@ -69,6 +69,8 @@ class MixedNormEstimator(BaseMixedNorm):
     verbose : bool, str or int, default=None
         Level of the messages logged by the logger "skmxne": True for "INFO", False for "WARNING",
         None to leave the level alone. Nothing is printed: use `logging.basicConfig` to see them.
+        At "INFO" or below, choosing alpha shows a progress bar in a terminal or a notebook. Other
+        bars come by `set_callbacks`, with scikit-learn 1.9 or later.
 
     Attributes
     ----------
@@ -87,6 +89,8 @@ class MixedNormEstimator(BaseMixedNorm):
         Features of the active positions.
     n_active_ : int
         Number of active positions.
+    explained_variance_ : float
+        Percentage of ``||y||_F^2`` that the model explains, of the data that `fit` saw.
     dual_gap_ : float
         Duality gap of the last convex problem solved, relative to ``||y||_F^2``: how far its
         objective may at most be from the minimum.
@@ -199,11 +203,12 @@ class MixedNormEstimator(BaseMixedNorm):
         X, y, params = self._check(X, y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(X))
-        with verbosity(self.verbose), single_threaded_blas():
+        report = self._report(X, y, sample_weight)
+        with verbosity(self.verbose), single_threaded_blas(), report:
             problem = make_problem(X, y, params, sample_weight)
             start = self._get_start(problem)
             ((solution, factors),) = solve_path(problem, [self.alpha], params, start)
-        store_model(self, problem, self.alpha, solution, factors, y.ndim)
+            store_model(self, problem, self.alpha, solution, factors, y.ndim)
         self._warn()
         return self
 

@@ -6,9 +6,10 @@ from functools import cached_property
 import mne
 import numpy as np
 
-from .mne_inputs import hush_mne, prepare_evokeds
+from .mne_inputs import describe_evokeds, hush_mne, prepare_evokeds
 from .model_outputs import ModelOutputs
 from .prepared_gain import PreparedGain, prepare_gain
+from .representation import make_table
 from .threads import single_threaded_blas
 from .trial_folds import average_folds
 
@@ -129,6 +130,16 @@ class InverseProblem(ModelOutputs):
             f"{self._gain.n_positions} positions x {self.n_orient} "
             f"orientation{'s' if self.n_orient > 1 else ''}, {len(self.times)} targets>"
         )
+
+    def _repr_html_(self):
+        rows = describe_evokeds(self._evokeds) | {
+            "Rank": str(len(self.X)),
+            "Positions": f"{self._gain.n_positions} ({self._gain.src.kind} source space)",
+            "Orientations": "1, fixed" if self.n_orient == 1 else f"{self.n_orient} per position",
+        }
+        if self.y_folds is not None:
+            rows["Folds of trials"] = str(len(self.y_folds))
+        return make_table("InverseProblem", rows)
 
     @cached_property
     def forward(self):

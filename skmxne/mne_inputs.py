@@ -8,6 +8,9 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
+# What to call channels of more than one.
+_TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
+
 
 def hush_mne():
     """Make a context in which MNE reports no progress; who wants to hear even less is heeded."""
@@ -61,6 +64,31 @@ def _check_evokeds(evoked):
             )
         _check_same_sensors(evokeds[0], one)
     return evokeds
+
+
+def describe_evokeds(evokeds):
+    """Describe averages in words.
+
+    Parameters
+    ----------
+    evokeds : list of mne.Evoked
+        Averages at the same channels.
+
+    Returns
+    -------
+    description : dict of str
+        Names and values.
+    """
+    types = evokeds[0].get_channel_types()
+    counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
+    times = [f"{1e3 * one.times[0]:.0f} to {1e3 * one.times[-1]:.0f} ms" for one in evokeds]
+    n_times = sum(len(one.times) for one in evokeds)
+    return {
+        "Condition": ", ".join(one.comment or "unnamed" for one in evokeds),
+        "Trials": ", ".join(f"{one.nave:g}" for one in evokeds),
+        "Times": f"{', '.join(times)} ({n_times} samples)",
+        "Channels": ", ".join(counts),
+    }
 
 
 def check_forward(forward):

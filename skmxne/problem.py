@@ -113,6 +113,15 @@ class MixedNormProblem:
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
+    def compute_explained_variance(self, solution, factors):
+        """Compute the percentage of the power of the data that a debiased solution explains."""
+        power = np.vdot(self.y, self.y) + self.power_left_out
+        if power == 0.0:
+            return 0.0
+        coef = solution.coef * np.repeat(factors, self.design.n_orient)[:, None]
+        residual = self.y - self.design.columns(solution.positions) @ coef
+        return float(100.0 * (1.0 - (np.vdot(residual, residual) + self.power_left_out) / power))
+
     def compute_rss_and_dof(self, alpha, solution, *, target_covariance=None):
         """Compute the residual sum of squares and the degrees of freedom of a solution.
 

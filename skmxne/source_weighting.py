@@ -6,9 +6,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .depth_weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 from .parameters import check_parameters
+from .progress import ProgressMixin
+from .representation import RepresentationMixin
 
 
-class SourceWeighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class SourceWeighting(
+    RepresentationMixin, ProgressMixin, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """Scale the features of a gain, to favour deep positions and normal orientations.
 
     Sensors see deep positions less than shallow ones, so that a penalty on amplitudes puts sources
@@ -98,6 +102,12 @@ class SourceWeighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         check_parameters(self.get_params(), X.shape[1])
+        with self._report(X, y):
+            self.scale_ = self._compute_scale(X)
+        return self
+
+    def _compute_scale(self, X):
+        """Compute what columns are multiplied by."""
         used, n_orient = slice(None), self.n_orient
         if self.loose == 0:
             used, n_orient = slice(2, None, 3), 1
@@ -112,9 +122,9 @@ class SourceWeighting(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         loose = np.full(gain.shape[1] // n_orient, self.loose)
         orient_prior = compute_orient_prior(loose, n_orient)
         depth_prior = compute_depth_prior(gain, n_orient, exp=self.depth) if self.depth else 1.0
-        self.scale_ = np.zeros(X.shape[1])
-        self.scale_[used] = compute_source_scale(gain, orient_prior, depth_prior)
-        return self
+        scale = np.zeros(X.shape[1])
+        scale[used] = compute_source_scale(gain, orient_prior, depth_prior)
+        return scale
 
     def transform(self, X):
         """Multiply the features by their scale.

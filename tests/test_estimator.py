@@ -24,7 +24,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from skmxne import MixedNormEstimator
+from skmxne import InverseProblem, MixedNormEstimator
 
 SIZES = dict(n_samples=25, n_positions=30, n_targets=6, n_active=3, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -454,6 +454,7 @@ def test_attributes(make_data, n_orient, n_mxne_iter):
         "alpha_max_": float,
         "active_set_": np.ndarray,
         "n_active_": int,
+        "explained_variance_": float,
         "dual_gap_": float,
         "objective_": list,
         "n_iter_": int,
@@ -749,3 +750,35 @@ def test_no_active_set_costs_no_gram_matrix():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * X.nbytes
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"n_mxne_iter": 5},
+        {"debias": False, "alpha": 60},
+        {"time_pca": 2},
+        {"time_pca": False, "weights": np.arange(100.0)},
+        {"alpha": 0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["unweighted", "weighted"])
+def test_explained_variance_is_that_of_the_data_fitted_to(make_problem, params, is_weighted):
+    X, y = make_problem(n_orient=3, noise=1.0)
+    weight = np.linspace(0.5, 2, len(X)) if is_weighted else None
+    model = MixedNormEstimator(n_orient=3).set_params(**params).fit(X, y, weight)
+    left, power = (
+        np.average(np.sum(array**2, axis=1), weights=weight) for array in (y - model.predict(X), y)
+    )
+    assert model.explained_variance_ == pytest.approx(100 * (1 - left / power), abs=1e-8)
+
+
+def test_explained_variance_is_that_of_the_inverse_problem(make_case):
+    case = make_case("surface")
+    problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
+    model = MixedNormEstimator(n_orient=3).fit(problem.X, problem.y)
+    expected = problem.explained_variance(model)
+    assert 10 < expected < 100
+    assert model.explained_variance_ == pytest.approx(expected)

@@ -10,12 +10,11 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.parallel import Parallel, delayed
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
-from ..estimator import MixedNormEstimator
 from ..grid import check_alphas, warn_if_at_edge
 from ..parameters import check_sample_weight, verbosity
 from ..path import make_problem, solve_path, warn_if_missed
 from ..threads import single_threaded_blas
-from .folds import check_y_folds, split_measurements, split_samples
+from .folds import check_y_folds, fit_fold, split_measurements, split_samples
 
 _AT_THE_TOP = (
     "unless there is one source, it predicts best because the penalty shrinks a larger model more. "
@@ -69,7 +68,9 @@ class MixedNormCV(BaseMixedNorm):
         Number of active positions.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
-    dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
+    explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
+        As for `MixedNormEstimator`.
+    n_features_in_, feature_names_in_ : object
         As for `MixedNormEstimator`.
 
     See Also
@@ -181,12 +182,13 @@ class MixedNormCV(BaseMixedNorm):
         self.alphas_ = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
         params = {name: getattr(self, name) for name in signature(BaseMixedNorm).parameters}
-        with verbosity(self.verbose), single_threaded_blas():
-            results = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-                delayed(_fit_fold)(self.alphas_, params, scorer, *split)
-                for split in self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
+        splits = self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
+        report = self._report(X, y, sample_weight, n_tasks=len(splits))
+        with verbosity(self.verbose), single_threaded_blas(), report as follow:
+            results = self._make_parallel()(
+                delayed(fit_fold)(self.alphas_, params, scorer, *split) for split in splits
             )
-            paths = map(np.transpose, zip(*results, strict=True))
+            paths = map(np.transpose, zip(*follow(results, "fold"), strict=True))
             self.mse_path_, scores, missed, self.n_active_path_ = paths
             vars(self).pop("score_path_", None)
             if scorer is None:
@@ -196,7 +198,7 @@ class MixedNormCV(BaseMixedNorm):
             self.alpha_ = float(self.alphas_[self._choose(scores)])
             problem = make_problem(X, y, params, sample_weight)
             ((solution, factors),) = solve_path(problem, [self.alpha_], params)
-        store_model(self, problem, self.alpha_, solution, factors, y.ndim)
+            store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = missed.sum() + (not solution.converged)
         warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
         if self.n_active_:
@@ -226,6 +228,14 @@ class MixedNormCV(BaseMixedNorm):
         if self.cv is None:
             return KFold(5, shuffle=True, random_state=0)
         return check_cv(self.cv)
+
+    def _make_parallel(self):
+        """Make what fits the folds, with results as they come where joblib's backend can."""
+        options = dict(n_jobs=self.n_jobs, prefer="threads")
+        try:
+            return Parallel(**options, return_as="generator")
+        except ValueError:
+            return Parallel(**options)
 
     def _make_splits(self, X, y, groups, sample_weight, y_folds, fold_weights):
         """Return for each fold what makes it, and of what: samples are copied late."""
@@ -276,21 +286,3 @@ class MixedNormCV(BaseMixedNorm):
             raise ValueError("one_standard_error=True needs more than one fold: change cv.")
         error = scores[best].std(ddof=1) / np.sqrt(n_folds)
         return np.argmax(means >= means[best] - error)
-
-
-def _fit_fold(alphas, params, scorer, split, *data):
-    """Fit the path of a fold. Return errors, scores, where it missed the tolerance, n_active_."""
-    fold = split(*data)
-    scaled = None if scorer is None else fold.scale_test()
-    errors, scores, missed, n_active = [], [], [], []
-    with single_threaded_blas():
-        problem = make_problem(fold.X, fold.y, params, fold.sample_weight)
-        model = MixedNormEstimator(**params)
-        model.n_features_in_ = fold.X.shape[1]
-        for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
-            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, fold.y.ndim)
-            errors.append(fold.compute_error(model))
-            scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
-            missed.append(not fitted[0].converged)
-            n_active.append(model.n_active_)
-    return errors, scores, missed, n_active

@@ -6,6 +6,11 @@ import numpy as np
 from sklearn.metrics import mean_squared_error
 from sklearn.utils import check_array
 
+from ..base import store_model
+from ..estimator import MixedNormEstimator
+from ..path import make_problem, solve_path
+from ..threads import single_threaded_blas
+
 # How far from `y` the mean of the folds may be, for its largest value: files hold single precision.
 _ROUNDING = 1e-5
 
@@ -164,3 +169,46 @@ def check_y_folds(y_folds, fold_weights, y):
             "and y_folds the scale of y. InverseProblem.from_epochs does so."
         )
     return y_folds, shares
+
+
+def fit_fold(alphas, params, scorer, split, *data):
+    """Fit the path of a fold, and judge its models.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        Percentages, in descending order.
+    params : dict
+        Checked parameters of `MixedNormEstimator`.
+    scorer : callable or None
+        What to judge by, besides the error: ``scorer(estimator, X, y)``.
+    split : callable
+        What makes the fold.
+    *data : object
+        Of what it makes it.
+
+    Returns
+    -------
+    errors : list of float
+        Mean squared error for each alpha.
+    scores : list
+        The scores, None without `scorer`.
+    missed : list of bool
+        Whether a duality gap did not reach the tolerance.
+    n_active : list of int
+        Number of active positions.
+    """
+    fold = split(*data)
+    scaled = None if scorer is None else fold.scale_test()
+    errors, scores, missed, n_active = [], [], [], []
+    with single_threaded_blas():
+        problem = make_problem(fold.X, fold.y, params, fold.sample_weight)
+        model = MixedNormEstimator(**params)
+        model.n_features_in_ = fold.X.shape[1]
+        for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
+            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, fold.y.ndim)
+            errors.append(fold.compute_error(model))
+            scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
+            missed.append(not fitted[0].converged)
+            n_active.append(model.n_active_)
+    return errors, scores, missed, n_active

@@ -92,7 +92,9 @@ class MixedNormIC(BaseMixedNorm):
         How many targets are independent in the noise, as given or estimated.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model at `alpha_`, as that of `MixedNormEstimator`.
-    dual_gap_, objective_, n_iter_, converged_, n_features_in_, feature_names_in_ : object
+    explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
+        As for `MixedNormEstimator`.
+    n_features_in_, feature_names_in_ : object
         As for `MixedNormEstimator`.
 
     See Also
@@ -226,20 +228,21 @@ class MixedNormIC(BaseMixedNorm):
         X, y, params = self._check(X, y)
         self.alphas_ = check_alphas(self.alphas, self.eps)
         covariance = check_target_covariance(self.target_covariance, y.size // len(y))
-        with verbosity(self.verbose), single_threaded_blas():
+        report = self._report(X, y, n_tasks=len(self.alphas_))
+        with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = make_problem(X, y, params)
-            solutions = self._solve(problem, pick_options(params))
+            solutions = list(follow(self._solve(problem, pick_options(params)), "alpha"))
             judgement = self._judge(problem, solutions, covariance)
             solution = solutions[judgement.best]
             self.alpha_ = float(self.alphas_[judgement.best])
             factors = compute_factors(problem, self.alpha_, solution, params)
+            store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         self.criterion_ = judgement.criterion
         self.residual_sum_of_squares_ = judgement.rss
         self.degrees_of_freedom_ = judgement.dof
         self.n_active_path_ = np.array([len(each.positions) for each in solutions])
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = judgement.n_independent
-        store_model(self, problem, self.alpha_, solution, factors, y.ndim)
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
         if self.noise_variance is not None:
@@ -249,12 +252,11 @@ class MixedNormIC(BaseMixedNorm):
         return self
 
     def _solve(self, problem, options):
-        """Return the solutions of the path."""
-        solutions, first = [], None
+        """Yield the solutions of the path."""
+        first = None
         for alpha in self.alphas_:
             solution, first = problem.solve(alpha, first, **options)
-            solutions.append(solution)
-        return solutions
+            yield solution
 
     def _judge(self, problem, solutions, target_covariance):
         """Choose among the solutions."""

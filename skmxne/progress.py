@@ -1,0 +1,97 @@
+"""Progress of fits: callbacks of scikit-learn are told, and `verbose` asks for a bar."""
+
+import logging
+import sys
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from multiprocessing import parent_process
+from threading import current_thread, main_thread
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """An estimator whose fit nobody follows."""
+
+        def _init_callback_context(self, **_):
+            return _Silence()
+
+    def with_callbacks(method):
+        """Return the method."""
+        return method
+
+
+logger = logging.getLogger(__package__)
+
+
+class ProgressMixin(CallbackSupportMixin):
+    """An estimator that tells how far a fit has come."""
+
+    @contextmanager
+    def _report(self, X, y=None, sample_weight=None, *, n_tasks=0):
+        """Report a fit. What is yielded follows its tasks, ``follow(results, name)``.
+
+        Results may take their time to come, one for each task. They are passed on.
+        """
+        weights = None if sample_weight is None else {"sample_weight": sample_weight}
+        data = dict(estimator=self, X=X, y=y, metadata=weights)
+        try:
+            context = self._init_callback_context(max_subtasks=n_tasks)
+            context.call_on_fit_task_begin(**data)
+            yield partial(_follow, self, context, n_tasks)
+            # A model that predicts is one with these attributes more: it has them all.
+            context.call_on_fit_task_end(**data, reconstruction_attributes={})
+        finally:
+            _end_fit(self)
+
+
+@with_callbacks
+def _end_fit(estimator):
+    """Do nothing: what `with_callbacks` does at the end of a method is what ends the report."""
+
+
+def _follow(estimator, context, n_tasks, results, name):
+    """Yield the results of the tasks of a fit, and report each."""
+    results = iter(results)
+    with _make_bar(estimator, n_tasks, name) as bar:
+        for _ in range(n_tasks):
+            task = context.subcontext(task_name=name)
+            task.call_on_fit_task_begin(estimator=estimator)
+            result = next(results)
+            task.call_on_fit_task_end(estimator=estimator)
+            if bar is not None:
+                bar.update()
+            yield result
+    yield from results  # none, but this is how they end
+
+
+def _make_bar(estimator, n_tasks, name):
+    """Make a progress bar, or None if nobody asks for it, or watches."""
+    if not (logger.isEnabledFor(logging.INFO) and _is_watched()):
+        return nullcontext()
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return nullcontext()
+    return tqdm(total=n_tasks, desc=type(estimator).__name__, unit=name, leave=False)
+
+
+def _is_watched():
+    """Tell whether there is a terminal or a notebook, and this is not one of many workers."""
+    if parent_process() is not None or current_thread() is not main_thread():
+        return False
+    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+
+
+class _Silence:
+    """In place of the context of a fit, where there are no callbacks to tell."""
+
+    def subcontext(self, **_):
+        return self
+
+    def call_on_fit_task_begin(self, **_):
+        pass
+
+    def call_on_fit_task_end(self, **_):
+        pass

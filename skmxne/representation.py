@@ -1,0 +1,74 @@
+"""What notebooks show of models and problems, besides what scikit-learn shows of its estimators."""
+
+from html import escape
+
+# Where the pages of the documentation are. There are none yet: no link is made.
+DOCUMENTATION_URL = ""
+
+# Colours are those around the table, so that it can be read on dark pages, too.
+_STYLE = """<style>
+table.skmxne-table {border-collapse: collapse; color: inherit; margin: 0.5em 0; font-size: 0.9em}
+table.skmxne-table caption {caption-side: top; font-weight: bold; text-align: left;
+  padding: 0.3em 0.7em; color: inherit}
+table.skmxne-table tr {background: none; border-top: 1px solid rgba(128, 128, 128, 0.4)}
+table.skmxne-table th, table.skmxne-table td {text-align: left; padding: 0.3em 0.7em;
+  vertical-align: top; border: none; max-width: 40em; color: inherit}
+table.skmxne-table th {font-weight: normal; opacity: 0.75}
+</style>"""
+
+
+def make_table(caption, rows):
+    """Make a table in HTML.
+
+    Parameters
+    ----------
+    caption : str
+        What it is about.
+    rows : dict of str
+        Names and values, any text.
+
+    Returns
+    -------
+    html : str
+        The table, with a style of its own.
+    """
+    lines = (
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in rows.items()
+    )
+    return (
+        f'{_STYLE}<table class="skmxne-table"><caption>{escape(caption)}</caption>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+class RepresentationMixin:
+    """An estimator of scikit-learn that links to our documentation, and sums up its fit."""
+
+    _doc_link_module = "skmxne"
+
+    @property
+    def _doc_link_template(self):
+        page = "generated/skmxne.{estimator_name}.html"
+        return f"{DOCUMENTATION_URL}/{page}" if DOCUMENTATION_URL else ""
+
+    def _summarize(self):
+        """Return what a fit has come to, as names and values. Before it, nothing."""
+        return {}
+
+    def _append_summary(self, html):
+        """Append the summary to what scikit-learn shows."""
+        rows = self._summarize()
+        return html + make_table(f"{type(self).__name__}, fitted", rows) if rows else html
+
+    # IPython asks for this first. Only with `set_config(display="diagram")` there is HTML.
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] = self._append_summary(bundle["text/html"])
+        return bundle
+
+    @property
+    def _repr_html_(self):
+        make_html = super()._repr_html_
+        return lambda: self._append_summary(make_html())
