@@ -6,17 +6,17 @@ from functools import cached_property
 import mne
 import numpy as np
 
-from .mne_inputs import describe_evokeds, hush_mne, prepare_evokeds
+from .mne_inputs import describe_evokeds, hush_mne, prepare_evokeds, warn_if_noise_differs
 from .model_outputs import ModelOutputs
 from .prepared_gain import PreparedGain, prepare_gain
 from .representation import make_table
 from .threads import single_threaded_blas
-from .trial_folds import average_folds
+from .trial_folds import TrialFolds, average_folds
 
 logger = logging.getLogger(__name__)
 
 
-class InverseProblem(ModelOutputs):
+class InverseProblem(TrialFolds, ModelOutputs):
     """Source imaging as the regression of whitened data on a whitened gain.
 
     Make a problem with :meth:`from_evoked` or :meth:`from_epochs`, fit a linear model without
@@ -190,12 +190,19 @@ class InverseProblem(ModelOutputs):
         ValueError
             If the objects do not fit one another, data are not finite, EEG has no average
             reference, or a parameter is out of its range.
+
+        Warns
+        -----
+        RuntimeWarning
+            If channels are left out, or the whitened data before time 0 have less than half or
+            more than twice the power of the noise.
         """
         with hush_mne(), single_threaded_blas():
             evokeds = prepare_evokeds(evoked, forward, noise_cov)
             info = evokeds[0].info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(evokeds[0] if isinstance(evoked, mne.Evoked) else evokeds, gain)
+        warn_if_noise_differs(problem.y, problem.times)
         logger.info("%r", problem)
         return problem
 
@@ -243,36 +250,6 @@ class InverseProblem(ModelOutputs):
             info = evoked.info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(evoked, gain, folds)
+        warn_if_noise_differs(problem.y, problem.times)
         logger.info("%r", problem)
         return problem
-
-    def to_folds(self):
-        """Stack the data of the folds, for searches that fit some trials and score the others.
-
-        Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has
-        variance 1. Coefficients are those of `X` and `y`, and so is the model fitted to all rows,
-        to its tolerance (which is relative to the power of the rows), unless `time_pca` limits
-        the rank. The search goes into :meth:`to_source_estimate`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_folds * rank, n_features)
-            ``sqrt(n_k / n) * problem.X`` for each fold of ``n_k`` of the ``n`` trials.
-        y : ndarray of shape (n_folds * rank, n_targets)
-            ``sqrt(n_k) * whitener @ average_k``.
-        groups : ndarray of int, shape (n_folds * rank,)
-            The fold of each row, for `GroupKFold` for example.
-
-        Raises
-        ------
-        ValueError
-            If the problem was made without epochs.
-        """
-        if self.y_folds is None:
-            raise ValueError(
-                "An average has no folds: make the problem with InverseProblem.from_epochs."
-            )
-        roots = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis]
-        X = (roots * self.X).reshape(-1, self.X.shape[1])
-        y = (roots * self.y_folds).reshape(len(X), -1)
-        return X, y, np.repeat(np.arange(len(roots)), len(self.X))

@@ -11,6 +11,9 @@ from mne.io.constants import FIFF
 # What to call channels of more than one.
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 
+# Times before 0, below which nothing is said about the noise.
+_SHORTEST_BASELINE = 10
+
 
 def hush_mne():
     """Make a context in which MNE reports no progress; who wants to hear even less is heeded."""
@@ -44,6 +47,30 @@ def prepare_evokeds(evoked, forward, noise_cov):
         _check_data(one)
         _check_sensors(one.info, forward)
     return evokeds
+
+
+def warn_if_noise_differs(y, times):
+    """Warn, in the name of the caller's caller, where the baseline is not what noise would be.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+        Whitened data, whose noise should have variance 1.
+    times : ndarray of shape (n_targets,)
+        The times in s; the baseline is all before 0.
+    """
+    baseline = y[:, times < 0]
+    if baseline.shape[1] < _SHORTEST_BASELINE:
+        return
+    power = np.mean(baseline**2)
+    if not 0.5 <= power <= 2.0:
+        warnings.warn(
+            f"The whitened data before time 0 have {power:.2g} times the power of the noise that "
+            "noise_cov and nave (the number of trials) tell. They may be of other data, or of "
+            "another filter, or the baseline is not corrected (apply_baseline).",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _check_evokeds(evoked):

@@ -62,3 +62,51 @@ def _split_trials(conditions, n_folds):
     labels[counts[labels] < n_folds] = np.argmax(counts)
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=0)
     return [trials for _, trials in splitter.split(labels, labels)]
+
+
+class TrialFolds:
+    """What an inverse problem of epochs knows of its trials."""
+
+    @property
+    def target_covariance(self):
+        """Covariance of the noise across targets, as the trials tell it; None without trials.
+
+        For `MixedNormIC`. It is that of the differences between the averages of the folds, over
+        all rows, and has a mean variance of 1 where the noise covariance fits the trials.
+        """
+        if self.y_folds is None:
+            return None
+        deviations = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis] * (self.y_folds - self.y)
+        rows = deviations.reshape(-1, len(self.times))
+        return rows.T @ rows / (len(rows) - len(self.y))
+
+    def to_folds(self):
+        """Stack the data of the folds, for searches that fit some trials and score the others.
+
+        Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has
+        variance 1. Coefficients are those of `X` and `y`, and so is the model fitted to all rows,
+        to its tolerance (which is relative to the power of the rows), unless `time_pca` limits
+        the rank. The search goes into :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_folds * rank, n_features)
+            ``sqrt(n_k / n) * problem.X`` for each fold of ``n_k`` of the ``n`` trials.
+        y : ndarray of shape (n_folds * rank, n_targets)
+            ``sqrt(n_k) * whitener @ average_k``.
+        groups : ndarray of int, shape (n_folds * rank,)
+            The fold of each row, for `GroupKFold` for example.
+
+        Raises
+        ------
+        ValueError
+            If the problem was made without epochs.
+        """
+        if self.y_folds is None:
+            raise ValueError(
+                "An average has no folds: make the problem with InverseProblem.from_epochs."
+            )
+        roots = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis]
+        X = (roots * self.X).reshape(-1, self.X.shape[1])
+        y = (roots * self.y_folds).reshape(len(X), -1)
+        return X, y, np.repeat(np.arange(len(roots)), len(self.X))

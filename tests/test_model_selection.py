@@ -235,13 +235,10 @@ def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_sca
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
-    """The recipe of the docstring."""
     recording = make_recording(n_sources=1 + seed, autocorrelation=0.9, random_state=seed)
-    evoked, epochs = (data.copy().crop(0.05, 0.35) for data in (recording.evoked, recording.epochs))
-    problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov, loose=0)
-    noise = epochs.get_data()
-    noise = problem.whitener @ (noise - noise.mean(axis=0))
-    covariance = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
+    epochs = recording.epochs.copy().crop(0.05, 0.35)
+    problem = InverseProblem.from_epochs(epochs, recording.forward, recording.noise_cov, loose=0)
+    covariance = problem.target_covariance
     white = MixedNormIC(criterion="bic").fit(problem.X, problem.y)
     model = MixedNormIC(criterion="bic", target_covariance=covariance).fit(problem.X, problem.y)
     assert model.n_active_ == 1 + seed < white.n_active_

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator
+from skmxne.datasets import make_recording
 from skmxne.trial_folds import average_folds
 
 N_TRIALS, N_TIMES = 23, 11
@@ -327,3 +328,18 @@ def test_average_has_no_folds(case):
     problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
     with pytest.raises(ValueError, match=r"no folds: make the problem with .*\.from_epochs"):
         problem.to_folds()
+
+
+def test_trials_tell_the_covariance_of_the_noise_across_times(case):
+    recording = make_recording(autocorrelation=0.8)
+    epochs = recording.epochs.copy().crop(0.1, 0.3)
+    problem = from_epochs(recording, epochs)
+    noise = epochs.get_data()
+    noise = problem.whitener @ (noise - noise.mean(axis=0))
+    expected = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
+    covariance = problem.target_covariance
+    assert_allclose(covariance, covariance.T)
+    assert np.trace(covariance) == pytest.approx(np.trace(expected), rel=0.1)
+    # Differences of five averages tell less than those of 60 trials, but the same in the mean.
+    assert np.linalg.norm(covariance - expected) < 0.25 * np.linalg.norm(expected)
+    assert from_average(recording, epochs).target_covariance is None

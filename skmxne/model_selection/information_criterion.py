@@ -118,12 +118,8 @@ class MixedNormIC(BaseMixedNorm):
     their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
     fit. The others need to be told: with `target_covariance`, dof is the covariance of fit and
     noise in units of ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
-    ``n_samples * m``. The trials of an average have ``C``, with epochs of the channels and the
-    times of the `InverseProblem`::
-
-        noise = epochs.get_data()
-        noise = problem.whitener @ (noise - noise.mean(axis=0))
-        C = np.einsum("eit,eis->ts", noise, noise) / (len(noise) - 1) / len(problem.X)
+    ``n_samples * m``. The trials of an average tell ``C``: see `target_covariance` of
+    `InverseProblem.from_epochs`.
 
     References
     ----------
