@@ -127,11 +127,6 @@ class SourceDisplay:
         )
         return display.plot(fig, n_labelled=n_labelled)
 
-    @property
-    def peaks(self):
-        """Indices of the times at which the sources are strongest, of shape (n_sources,)."""
-        return np.abs(self.amplitudes).argmax(axis=1)
-
     def plot(self, fig=None, *, n_labelled=7):
         """Draw the figure.
 
