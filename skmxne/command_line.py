@@ -201,7 +201,7 @@ def _localize(arguments):
     dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
     residual = problem.to_residual(model)
     summary = _summarize(problem, model, arguments.alpha)
-    title = f"Sources of {evoked.comment!r}" if arguments.evoked else "Sources of a simulation"
+    title = f"Sources of {evoked.comment!r}"
     with write_whole(arguments.output, arguments.overwrite) as folder:
         save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
         save_figures(folder, problem, model, evoked, residual)

@@ -113,13 +113,12 @@ def _plot_residual(evoked, residual):
     """Draw data and residual of every type of channel on the same scale."""
     types = list(dict.fromkeys(evoked.get_channel_types()))
     figure = Figure((10, 2.6 * len(types)), layout="constrained")
-    is_point = len(evoked.times) == 1
-    style = dict(
-        show=False, time_unit="ms", spatial_colors=False, xlim=None if is_point else "tight"
-    )
+    is_point, start = len(evoked.times) == 1, 1e3 * evoked.times[0]
+    xlim = (start - 1, start + 1) if is_point else "tight"
     axes = figure.subplots(len(types), 2, sharex=True, sharey="row", squeeze=False)
     for column, name, data in [(0, "data", evoked), (1, "residual", residual)]:
         for ax, kind in zip(axes[:, column], types, strict=True):
+            style = dict(show=False, time_unit="ms", spatial_colors=False, xlim=xlim)
             data.plot(picks=kind, axes=ax, **style)
             for line in ax.lines if is_point else []:
                 line.set_marker(".")
