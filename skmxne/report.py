@@ -32,10 +32,10 @@ def make_source_table(dipoles):
     rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nA m)", "at (ms)", "fit (%)"]]
     for k, dipole in enumerate(dipoles, start=1):
         peak = np.abs(dipole.amplitude).argmax()
-        position = [f"{1e3 * coordinate:.0f}" for coordinate in dipole.pos[peak]]
+        position = [f"{1e3 * coordinate:z.0f}" for coordinate in dipole.pos[peak]]
         amplitude, time = 1e9 * dipole.amplitude[peak], 1e3 * dipole.times[peak]
         rows.append(
-            [f"{k}", *position, f"{amplitude:.1f}", f"{time:.0f}", f"{dipole.gof[peak]:.0f}"]
+            [f"{k}", *position, f"{amplitude:z.1f}", f"{time:z.0f}", f"{dipole.gof[peak]:z.0f}"]
         )
     return rows
 

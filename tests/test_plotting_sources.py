@@ -180,7 +180,7 @@ def test_weak_sources_are_grey_and_without_number(make_problem_of):
     legend = [text.get_text() for text in display.time_ax_.get_legend().get_texts()]
     assert legend[-1] == "25 weaker"
     x, y, z = display.locations[0] * 1e3
-    assert legend[0] == f"1: ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+    assert legend[0] == f"1: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
     peaks = np.abs(display.amplitudes).max(axis=1)
     assert (np.diff(peaks) <= 0).all()
     numbers = [text.get_text() for text in display.position_axes_[0].texts[:5]]

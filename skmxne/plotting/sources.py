@@ -179,7 +179,7 @@ class SourceDisplay:
         self.lines_ = []
         for k, style in enumerate(styles):
             x, y, z = locations[k]
-            label = f"{k + 1}: ({x:.0f}, {y:.0f}, {z:.0f}) mm"
+            label = f"{k + 1}: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
             self.lines_ += self._plot_over_time(ax, amplitudes[k], label=label, **style)
         if self.other_lines_:
             self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")
