@@ -232,7 +232,8 @@ def _fit(arguments):
         evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
     )
     model = _make_model(arguments.alpha)
-    model.set_params(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter)
+    options = dict(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter)
+    model.set_params(**options, verbose=True)  # a progress bar, where a person watches
     return evoked.pick(problem.ch_names), problem, model.fit(problem.X, problem.y)
 
 
