@@ -13,18 +13,17 @@ With files of one's own, all in the formats of MNE::
     python examples/plot_quickstart.py --evoked sample-ave.fif --condition "Left Auditory" \
         --forward sample-fwd.fif --noise-cov sample-cov.fif --tmin 0.05 --tmax 0.15 --picks meg
 
-The source estimate and the figure are written to the folder given by ``--output``.
+The source estimate and the figures are written to the folder given by ``--output``.
 """
 
 from argparse import ArgumentParser
-from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
 
-from skmxne import InverseProblem, MixedNormIC, SelectionDisplay
+from skmxne import InverseProblem, MixedNormIC, SelectionDisplay, SourceDisplay
 from skmxne.datasets import make_recording
 
 parser = ArgumentParser(
@@ -115,7 +114,8 @@ model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 # %%
 # The sources
 # -----------
-# The fitted model goes back to `InverseProblem`, which returns objects of MNE.
+# The fitted model goes back to `InverseProblem`, which returns objects of MNE. The strongest first,
+# as in the figure below.
 
 stc = problem.to_source_estimate(model)
 dipoles = problem.to_dipoles(model)
@@ -128,12 +128,15 @@ print(
 )
 if not dipoles:
     print("BIC finds no more than noise: try more trials, or another time window.")
-print("hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
-peaks = [np.argmax(np.abs(dipole.amplitude)) for dipole in dipoles]
-for hemisphere, dipole, peak in zip(hemispheres, dipoles, peaks, strict=True):
+print("source  hemisphere   x, y, z (mm)      peak (nA m)  at (ms)  goodness of fit then (%)")
+pairs = zip(hemispheres, dipoles, strict=True)
+pairs = sorted(pairs, key=lambda pair: np.abs(pair[1].amplitude).max(), reverse=True)
+for number, (hemisphere, dipole) in enumerate(pairs, start=1):
+    peak = np.argmax(np.abs(dipole.amplitude))
     x, y, z = dipole.pos[peak] * 1e3
     print(
-        f"{hemisphere:10}  {x:4.0f}, {y:4.0f}, {z:4.0f}  {dipole.amplitude[peak] * 1e9:12.1f}"
+        f"{number:6}  {hemisphere:10}  {x:4.0f}, {y:4.0f}, {z:4.0f}"
+        f"  {dipole.amplitude[peak] * 1e9:13.1f}"
         f"  {dipole.times[peak] * 1e3:7.0f}  {dipole.gof[peak]:24.0f}"
     )
 
@@ -151,56 +154,23 @@ if truth is not None:
         print(f"true source at {x:.0f}, {y:.0f}, {z:.0f} mm: nearest found {nearest:.0f} mm away")
 
 # %%
-# A figure
-# --------
-# Top: the criterion, whose minimum is the chosen alpha, the number of sources at every alpha, and
-# where those of the chosen one are. Bottom: how strong they are over time.
+# Figures
+# -------
+# The criterion, whose minimum is the chosen alpha, and the number of sources at every alpha. Then
+# where the sources of the chosen one are, how strong they are over time, and what they leave of the
+# data, which should be noise.
 
-fig = plt.figure(figsize=(11, 7), layout="constrained")
-grid = fig.add_gridspec(2, 3)
-ax_criterion, ax_number = grid[0, 0].subgridspec(2, 1, height_ratios=[3, 2]).subplots(sharex=True)
-SelectionDisplay.from_estimator(model, ax=(ax_criterion, ax_number))
-ax_criterion.set_xlabel("")
-ax_criterion.legend(loc="lower center", bbox_to_anchor=(0.5, 1), frameon=False)
-ax_number.set_ylabel("sources")
-
-# Colours that all eyes tell apart (Okabe & Ito), and numbers and patterns for print without colour.
-colors = "#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#56B4E9", "#D55E00"
-styles = [
-    dict(color=color, linestyle=pattern)
-    for color, pattern, _ in zip(cycle(colors), cycle(["-", "--", "-.", ":"]), dipoles)
-]
-sides = (5, 5), (5, -13), (-12, 5), (-12, -13)  # of neighbours, whose numbers would overlap
-cloud = forward["source_rr"] * 1e3
-views = (("top", 0, 1), ("back", 0, 2))
-for column, (title, i, j) in enumerate(views, start=1):
-    ax = fig.add_subplot(grid[0, column], aspect="equal", title=f"Positions from the {title}")
-    ax.plot(cloud[:, i], cloud[:, j], ".", color="0.85", markersize=1, rasterized=True)
-    if truth is not None:
-        ax.plot(true[:, i] * 1e3, true[:, j] * 1e3, "kx", markersize=9, label="true")
-    for k, location in enumerate(found):
-        ax.plot(location[i], location[j], "o", color=styles[k]["color"])
-        ax.annotate(f"{k + 1}", location[[i, j]], sides[k % 4], textcoords="offset points")
-    ax.set(xlabel=f"{'xyz'[i]} (mm)", ylabel=f"{'xyz'[j]} (mm)")
-    ax.margins(0.1)
+selection = SelectionDisplay.from_estimator(model)
+sources = SourceDisplay.from_estimator(model, problem)
 if truth is not None:
-    ax.plot([], [], "o", color="0.4", label="found")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
-
-ax_time = fig.add_subplot(grid[1, :], xlabel="time (ms)", ylabel="amplitude (nAm)")
-ax_time.set_title("Amplitudes of the sources")
-for k, (hemisphere, dipole) in enumerate(zip(hemispheres, dipoles, strict=True)):
-    x, y, z = found[k]
-    label = f"{k + 1}: {hemisphere} ({x:.0f}, {y:.0f}, {z:.0f}) mm"
-    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, label=label, **styles[k])
-ax_time.set_xlim(evoked.times[0] * 1e3, evoked.times[-1] * 1e3)
-if dipoles:
-    ax_time.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-else:
-    ax_time.text(0.5, 0.5, "no source", ha="center", transform=ax_time.transAxes)
+    for ax, (right, up) in zip(sources.position_axes_, [(0, 1), (0, 2), (1, 2)], strict=True):
+        circles = dict(color="black", fillstyle="none", markersize=18, linestyle="")
+        ax.plot(true[:, right] * 1e3, true[:, up] * 1e3, marker="o", label="true", **circles)
+    sources.position_axes_[-1].legend(fontsize="small", loc="upper right")
 
 arguments.output.mkdir(parents=True, exist_ok=True)
-fig.savefig(arguments.output / "sources.png", dpi=150)
+selection.figure_.savefig(arguments.output / "alpha.png", dpi=150)
+sources.figure_.savefig(arguments.output / "sources.png", dpi=150)
 stc.save(arguments.output / "sources", overwrite=True)
-print(f"Written to {arguments.output}: sources.png, sources-lh.stc, sources-rh.stc")
+print(f"Written to {arguments.output}: alpha.png, sources.png, sources-lh.stc, sources-rh.stc")
 plt.show()

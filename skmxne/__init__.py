@@ -13,6 +13,7 @@ _MODULES = {
     "MixedNormIC": "model_selection",
     "PathDisplay": "plotting",
     "SelectionDisplay": "plotting",
+    "SourceDisplay": "plotting",
     "SourceWeighting": "source_weighting",
     "mixed_norm": "drop_in",
     "mixed_norm_path": "path",

@@ -175,7 +175,7 @@ def make_recording(
         responses = amplitude * _make_responses(rng, times, n_sources)
         trials = _make_trial_noise(rng, gain, n_trials, times.size, autocorrelation)
         trials += gain[:, sources] @ responses
-        epochs = mne.EpochsArray(trials, info, tmin=times[0])
+        epochs = mne.EpochsArray(trials, info, tmin=times[0], event_id={"simulated": 1})
         epochs.set_eeg_reference(projection=True).apply_proj().apply_baseline((None, 0))
 
         left, right = (s["vertno"] for s in forward["src"])

@@ -54,6 +54,8 @@ class InverseProblem(TrialFolds, ModelOutputs):
         The channels used.
     times : ndarray of shape (n_targets,)
         The times of the targets in s; for a list of data, those of each in turn.
+    locations : ndarray of shape (n_positions, 3)
+        The positions in m, in head coordinates.
     forward : instance of mne.Forward
         The forward solution of `ch_names` in the orientation used, made when first asked for. Its
         source space is shared.
@@ -111,6 +113,7 @@ class InverseProblem(TrialFolds, ModelOutputs):
         self.n_orient = self._gain.n_orient
         self.ch_names = self._evokeds[0].ch_names
         self.times = np.concatenate([one.times for one in self._evokeds])
+        self.locations = self._gain.locations
         self.target_scale = np.concatenate(
             [np.full(len(one.times), np.sqrt(one.nave)) for one in self._evokeds]
         )

@@ -163,7 +163,8 @@ def test_import_is_light():
 
 
 @pytest.mark.parametrize(
-    "name", ["MixedNormEstimator", "MixedNormCV", "SourceWeighting", "SelectionDisplay"]
+    "name",
+    ["MixedNormEstimator", "MixedNormCV", "SourceWeighting", "SelectionDisplay", "SourceDisplay"],
 )
 def test_estimators_and_figures_are_free_of_mne_and_matplotlib(name):
     loaded = loaded_by(f"from skmxne import {name}")

@@ -2,5 +2,6 @@
 
 from .path import PathDisplay
 from .selection import SelectionDisplay
+from .sources import SourceDisplay
 
-__all__ = ["PathDisplay", "SelectionDisplay"]
+__all__ = ["PathDisplay", "SelectionDisplay", "SourceDisplay"]

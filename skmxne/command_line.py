@@ -1,0 +1,273 @@
+"""The command `skmxne`: the sources of a recording, without a line of Python.
+
+Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, 2 the arguments are
+not valid in themselves, 130 interrupted.
+"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from . import __version__
+
+_CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
+
+
+def main(arguments=None):
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        The arguments. None: those of the process.
+
+    Returns
+    -------
+    code : int
+        The exit code.
+    """
+    parser = _make_parser()
+    try:
+        arguments = parser.parse_args(arguments)
+        arguments.check(arguments)
+    except SystemExit as stop:  # of argparse, which has said why
+        return stop.code
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("skmxne: interrupted, nothing was written.\n")
+        return 130
+    except Exception as error:
+        if arguments.debug:
+            raise
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        sys.stderr.write(f"skmxne: error: {kind}{_to_line(error)}\n")
+        return 1
+    return 0
+
+
+def _make_parser():
+    """Make the parser of all commands."""
+    parser = argparse.ArgumentParser("skmxne", description="Sparse M/EEG source imaging.")
+    parser.add_argument("--version", action="version", version=f"skmxne {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    localize = commands.add_parser(
+        "localize",
+        help="find the sources of an average",
+        description="Find the sources of an average and write source estimate (.stc), dipoles, "
+        "residual, figures and a report to a folder. Without files, of a simulated recording.",
+        epilog="Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, "
+        "2 the arguments are not valid in themselves.",
+    )
+    _add_files(localize.add_argument_group("files, in the formats of MNE"))
+    _add_data_options(localize.add_argument_group("data"))
+    _add_model_options(localize.add_argument_group("model"))
+    _add_debug(localize)
+    localize.set_defaults(run=_localize, check=lambda a: _check_localize(localize, a))
+    info = commands.add_parser("sys-info", help="tell the versions of what is installed")
+    _add_debug(info)
+    info.set_defaults(run=_tell_versions, check=lambda _: None)
+    return parser
+
+
+def _add_debug(parser):
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error is")
+
+
+def _add_files(group):
+    group.add_argument("--evoked", metavar="FILE", help="averaged data (-ave.fif)")
+    group.add_argument("--forward", metavar="FILE", help="forward solution (-fwd.fif)")
+    group.add_argument(
+        "--noise-cov", metavar="FILE", help="noise covariance of single trials (-cov.fif)"
+    )
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="folder to write to, which appears once all is written",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace earlier results, nothing else, in it"
+    )
+
+
+def _add_data_options(group):
+    group.add_argument("--condition", help="which average of the file, if it has several")
+    group.add_argument(
+        "--picks", nargs="+", metavar="PICK", help="channel types such as meg or eeg (default: all)"
+    )
+    group.add_argument(
+        "--tmin", type=float, help="start in s (default: 0, or the first time if it is later)"
+    )
+    group.add_argument("--tmax", type=float, help="end in s (default: the last time)")
+    baseline = group.add_mutually_exclusive_group()
+    baseline.add_argument(
+        "--baseline",
+        nargs=2,
+        type=float,
+        metavar=("START", "END"),
+        help="period in s whose mean is subtracted (default: up to 0, or none if the file says "
+        "that this has been done)",
+    )
+    baseline.add_argument("--no-baseline", action="store_true", help="subtract none")
+
+
+def _add_model_options(group):
+    group.add_argument(
+        "--loose",
+        type=_make_number_type(0, 1, "auto"),
+        default="auto",
+        help="0 fixed to 1 free orientation (default: auto, 0.2 on surfaces and 1 in volumes)",
+    )
+    group.add_argument(
+        "--depth",
+        type=_make_number_type(0, 10),
+        default=0.8,
+        help="exponent of depth weighting, 0 for none (default: %(default)s)",
+    )
+    group.add_argument(
+        "--alpha",
+        type=_make_number_type(0, 99.999, *_CRITERIA),
+        default="ric",
+        metavar="|".join([*_CRITERIA, "NUMBER"]),
+        help="how sparse: what chooses it, or a percentage, at 100 of which nothing would be "
+        "left (default: %(default)s)",
+    )
+    group.add_argument(
+        "--n-mxne-iter",
+        type=int,
+        default=10,
+        metavar="N",
+        help="iterations of reweighting, 1 for none (default: %(default)s)",
+    )
+
+
+def _make_number_type(low, high, *words):
+    """Make a function that reads a number between two others, or one of some words."""
+
+    def read(text):
+        if text in words:
+            return text
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    read.__name__ = " or ".join(["number", *words])  # what argparse calls it
+    return read
+
+
+def _check_localize(parser, arguments):
+    """End with a message if options do not fit one another."""
+    files = arguments.evoked, arguments.forward, arguments.noise_cov
+    if any(files) and not all(files):
+        parser.error("--evoked, --forward and --noise-cov go together")
+    if arguments.condition and not any(files):
+        parser.error("--condition is for files, give --evoked, too")
+    periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
+    for name, (start, stop) in {name: each for name, each in periods.items() if each}.items():
+        if None not in (start, stop) and not start <= stop:
+            parser.error(f"{name}: {start:g} is not before {stop:g}")
+    if arguments.n_mxne_iter < 1:
+        parser.error("--n-mxne-iter must be at least 1")
+
+
+def _tell_versions(_):
+    """Write the versions of what is installed."""
+    from .versions import collect_versions
+
+    for name, version in collect_versions().items():
+        sys.stdout.write(f"{name:14} {version}\n")
+
+
+def _localize(arguments):
+    """Find the sources of a recording and write them."""
+    from .report import make_source_table, save_figures, save_report
+    from .result_files import check_folder, save_sources, write_whole
+
+    check_folder(arguments.output, arguments.overwrite)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            evoked, problem, model = _fit(arguments)
+        finally:
+            of_interest = UserWarning | RuntimeWarning  # others are for developers
+            caught = [each for each in caught if issubclass(each.category, of_interest)]
+            notes = [*dict.fromkeys(_to_line(each.message) for each in caught)]
+            for note in notes:
+                sys.stderr.write(f"skmxne: warning: {note}\n")
+    dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
+    residual = problem.to_residual(model)
+    summary = _summarize(problem, model, arguments.alpha)
+    title = f"Sources of {evoked.comment!r}"
+    with write_whole(arguments.output, arguments.overwrite) as folder:
+        save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
+        save_figures(folder, problem, model, evoked, residual)
+        save_report(folder, title, summary, dipoles, _describe(arguments), notes)
+    sys.stdout.write(f"{summary}\n")
+    for row in make_source_table(dipoles) if dipoles else []:
+        sys.stdout.write("  ".join(f"{cell:>11}" for cell in row) + "\n")
+    sys.stdout.write(f"Written to {arguments.output}, see {arguments.output / 'report.html'}\n")
+
+
+def _fit(arguments):
+    """Make the problem and fit the model."""
+    from .inverse_problem import InverseProblem
+    from .recording_files import prepare_evoked, read_recording
+
+    if arguments.evoked:
+        files = arguments.evoked, arguments.forward, arguments.noise_cov
+        evoked, forward, noise_cov = read_recording(*files, arguments.condition)
+    else:
+        from .datasets import make_recording
+
+        recording = make_recording()
+        evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
+    options = {name: getattr(arguments, name) for name in ("tmin", "tmax", "picks")}
+    baseline = None if arguments.no_baseline else arguments.baseline or "auto"
+    evoked = prepare_evoked(evoked, baseline=baseline, **options)
+    problem = InverseProblem.from_evoked(
+        evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
+    )
+    model = _make_model(arguments.alpha)
+    options = dict(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter)
+    model.set_params(**options, verbose=True)  # a progress bar, where a person watches
+    return evoked.pick(problem.ch_names), problem, model.fit(problem.X, problem.y)
+
+
+def _make_model(alpha):
+    """Make the model that `--alpha` asks for."""
+    from .estimator import MixedNormEstimator
+    from .model_selection import MixedNormCV, MixedNormIC
+
+    if alpha == "cv":
+        return MixedNormCV()
+    return MixedNormIC(criterion=alpha) if alpha in _CRITERIA else MixedNormEstimator(alpha)
+
+
+def _summarize(problem, model, alpha):
+    """Say in a line what was found."""
+    chosen = f"{model.alpha_:.3g} % by {alpha}" if alpha in _CRITERIA else f"{alpha:g} %"
+    return (
+        f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {chosen}: "
+        f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
+        f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included."
+    )
+
+
+def _describe(arguments):
+    """Return what was asked for, in words."""
+    settings = {}
+    for name, value in vars(arguments).items():
+        if name not in ("run", "check", "debug", "output", "overwrite"):
+            words = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            is_given = value is not None and value is not False
+            settings[name.replace("_", "-")] = words if is_given else "default"
+    return settings
+
+
+def _to_line(message):
+    """Write a message in one line."""
+    return " ".join(str(message).split())

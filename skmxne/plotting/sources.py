@@ -1,0 +1,264 @@
+"""Figure of the sources that a model finds, and of what they leave of the data."""
+
+import numpy as np
+
+from .positions import plot_positions
+from .style import BLUE, GREY, VERMILION, pick_line_styles
+
+
+class SourceDisplay:
+    """The sources of a model: where they are, how strong, and how well they explain the data.
+
+    Use `from_estimator` to make one. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n_times,)
+        The times in s.
+    amplitudes : ndarray of shape (n_sources, n_times)
+        The amplitudes in A m, the sources with the largest peaks first.
+    locations : ndarray of shape (n_sources, 3)
+        Where the sources are, in m, in head coordinates: x to the right, y to the front, z up.
+    all_locations : ndarray of shape (n_positions, 3)
+        Where sources could have been.
+    data : ndarray of shape (n_samples, n_times)
+        The whitened data, with noise of variance 1.
+    residual : ndarray of shape (n_samples, n_times)
+        What the sources leave of them.
+    name : str, default=None
+        Name of the data.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure or matplotlib.figure.SubFigure
+        The figure.
+    position_axes_ : list of matplotlib.axes.Axes
+        The positions from the top, the back and the right, in mm.
+    time_ax_ : matplotlib.axes.Axes
+        The amplitudes over time.
+    peak_ax_ : matplotlib.axes.Axes
+        The peak of every source.
+    noise_ax_ : matplotlib.axes.Axes
+        The data, the residual, and the noise expected.
+    fit_ax_ : matplotlib.axes.Axes
+        The goodness of fit over time.
+    lines_ : list of matplotlib.lines.Line2D
+        The amplitudes of the strongest sources.
+    other_lines_ : list of matplotlib.lines.Line2D
+        Those of the others.
+
+    See Also
+    --------
+    InverseProblem : Whose outputs are drawn.
+    SelectionDisplay : What alpha was chosen by.
+    mne.SourceEstimate.plot : Sources on the surface of the brain, in three dimensions.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skmxne import InverseProblem, MixedNormEstimator, SourceDisplay
+    >>> from skmxne.datasets import make_recording
+    >>> recording = make_recording(n_sources=2)
+    >>> evoked = recording.evoked.crop(0.05, 0.35)
+    >>> problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov)
+    >>> model = MixedNormEstimator(60, n_orient=3, n_mxne_iter=5).fit(problem.X, problem.y)
+    >>> display = SourceDisplay.from_estimator(model, problem)
+    >>> len(display.lines_)
+    2
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, times, amplitudes, locations, all_locations, data, residual, name=None):
+        self.times = times
+        self.amplitudes = amplitudes
+        self.locations = locations
+        self.all_locations = all_locations
+        self.data = data
+        self.residual = residual
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, problem, *, condition=0, n_labelled=7, fig=None):
+        """Draw the sources of a model fitted on an inverse problem.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`InverseProblem.to_source_estimate`.
+        problem : InverseProblem
+            The problem, of any kind of source space and orientation.
+        condition : int or str, default=0
+            Which of the data, by index or comment, if the problem is of a list of them.
+        n_labelled, fig : object
+            As for `plot`.
+
+        Returns
+        -------
+        display : SourceDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `problem` is none.
+        ValueError
+            If the problem has no such condition, or the coefficients do not fit it.
+        """
+        if not hasattr(problem, "to_dipoles"):
+            raise TypeError(
+                f"problem must be an InverseProblem, got {type(problem).__name__}. Pass the one "
+                "whose X and y the estimator was fitted on."
+            )
+        dipoles, residuals = problem.to_dipoles(estimator), problem.to_residual(estimator)
+        if not isinstance(residuals, list):
+            dipoles, residuals = [dipoles], [residuals]
+        index = _find_condition(condition, [residual.comment for residual in residuals])
+        residual, stops = residuals[index], np.cumsum([len(one.times) for one in residuals])
+        targets = slice(stops[index] - len(residual.times), stops[index])
+        dipoles = sorted(dipoles[index], key=lambda each: -np.abs(each.amplitude).max())
+        display = cls(
+            times=residual.times,
+            amplitudes=np.reshape([each.amplitude for each in dipoles], (-1, len(residual.times))),
+            locations=np.reshape([each.pos[0] for each in dipoles], (-1, 3)),
+            all_locations=problem.locations,
+            data=problem.y[:, targets],
+            residual=problem.whitener @ residual.data * problem.target_scale[targets],
+            name=residual.comment,
+        )
+        return display.plot(fig, n_labelled=n_labelled)
+
+    def plot(self, fig=None, *, n_labelled=7):
+        """Draw the figure.
+
+        Parameters
+        ----------
+        fig : matplotlib.figure.Figure or matplotlib.figure.SubFigure, default=None
+            An empty figure to draw in. None: a new one.
+        n_labelled : int, default=7
+            How many sources to draw in colour and to number, the strongest first.
+
+        Returns
+        -------
+        display : SourceDisplay
+            The display itself.
+        """
+        if fig is None:
+            import matplotlib.pyplot as plt
+
+            fig = plt.figure(figsize=(10, 9), layout="constrained")
+        self.figure_ = fig
+        rows = fig.add_gridspec(3, 1, height_ratios=[5, 4, 3.5])
+        n_labelled = min(n_labelled, len(self.amplitudes))
+        styles = pick_line_styles(n_labelled)
+        fig.suptitle(self._summarize())
+        views = rows[0].subgridspec(1, 3)
+        self.position_axes_ = [fig.add_subplot(view, aspect="equal") for view in views]
+        colors = [style["color"] for style in styles]
+        plot_positions(self.position_axes_, self.locations, self.all_locations, colors)
+        self._plot_amplitudes(fig.add_subplot(rows[1]), styles)
+        bottom = rows[2].subgridspec(1, 3)
+        self._plot_peaks(fig.add_subplot(bottom[0]), styles)
+        self._plot_noise(fig.add_subplot(bottom[1]))
+        self._plot_fit(fig.add_subplot(bottom[2]))
+        return self
+
+    def _summarize(self):
+        """Say in a line what there is."""
+        n_sources, (percent,) = len(self.amplitudes), _explain(self.data, self.residual, None)
+        number = {0: "no source", 1: "1 source"}.get(n_sources, f"{n_sources} sources")
+        name = f"{self.name!r}: " if self.name else ""
+        return f"{name}{number}, {percent:.0f} % of the whitened data explained, noise included"
+
+    def _plot_amplitudes(self, ax, styles):
+        self.time_ax_ = ax
+        amplitudes, locations, n_labelled = self.amplitudes * 1e9, self.locations * 1e3, len(styles)
+        self.other_lines_ = []
+        if len(amplitudes) > n_labelled:
+            style = dict(color=GREY, linewidth=0.8, zorder=1.5)
+            self.other_lines_ = self._plot_over_time(ax, amplitudes[n_labelled:].T, **style)
+        self.lines_ = []
+        for k, style in enumerate(styles):
+            x, y, z = locations[k]
+            label = f"{k + 1}: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
+            self.lines_ += self._plot_over_time(ax, amplitudes[k], label=label, **style)
+        if self.other_lines_:
+            self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")
+        self._plot_over_time(ax, 0 * self.times, color="0.6", linewidth=0.6, zorder=1)
+        ax.set(title="Amplitudes", ylabel="amplitude (nA m)")
+        if len(amplitudes):
+            order = [*self.lines_, *self.other_lines_[:1]]
+            ax.legend(handles=order, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
+        else:
+            ax.set_yticks([0])
+            ax.text(0.5, 0.6, "no source", ha="center", transform=ax.transAxes)
+
+    def _plot_peaks(self, ax, styles):
+        self.peak_ax_ = ax
+        n_sources = len(self.amplitudes)
+        heights = np.abs(self.amplitudes).max(axis=1) * 1e9
+        colors = [style["color"] for style in styles] + [GREY] * (n_sources - len(styles))
+        ax.bar(np.arange(1, n_sources + 1), heights, color=colors)
+        ticks = {n_sources, *range(1, len(styles) + 1)} if n_sources <= 20 else {1, n_sources}
+        ax.set_xticks(sorted(ticks))
+        ax.set_xlim(0.4, max(n_sources, 3) + 0.6)
+        ax.set_ylim(bottom=0)
+        if not n_sources:
+            ax.set_yticks([0])
+        ax.set(title="Peaks", xlabel="source", ylabel="amplitude (nA m)")
+
+    def _plot_noise(self, ax):
+        self.noise_ax_ = ax
+        for values, label, style in [
+            (self.data, "data", dict(color="black")),
+            (self.residual, "residual", dict(color=VERMILION, linestyle="--")),
+        ]:
+            self._plot_over_time(ax, np.sqrt(np.mean(values**2, axis=0)), label=label, **style)
+        ax.axhline(1, color="0.5", linestyle=":", label="noise")
+        ax.set_ylim(0, 1.25 * ax.get_ylim()[1])
+        ax.set(title="Whitened data", ylabel="root mean square")
+        _add_legend_on_top(ax)
+
+    def _plot_fit(self, ax):
+        self.fit_ax_ = ax
+        self._plot_over_time(ax, _explain(self.data, self.residual), color=BLUE, label="sources")
+        most = _explain(self.data, np.ones_like(self.data)).clip(min=0)
+        style = dict(color="0.5", linestyle=":", label="all but noise")
+        self._plot_over_time(ax, most, **style)
+        ax.set(title="Goodness of fit", ylabel="explained (%)", ylim=(-4, 130), yticks=[0, 50, 100])
+        _add_legend_on_top(ax)
+
+    def _plot_over_time(self, ax, values, **style):
+        """Draw values over time, a single time as a point."""
+        ax.set_xlabel("time (ms)")
+        ax.margins(x=0 if len(self.times) > 1 else None)
+        marker = "" if len(self.times) > 1 else "o"
+        return ax.plot(self.times * 1e3, values, marker=marker, **style)
+
+
+def _add_legend_on_top(ax):
+    """Add a legend in a line, above what is drawn."""
+    style = dict(
+        fontsize="small", frameon=False, handlelength=1.6, columnspacing=1, borderaxespad=0
+    )
+    ax.legend(loc="upper center", ncols=3, **style)
+
+
+def _find_condition(condition, names):
+    """Return the index of one of several conditions."""
+    if isinstance(condition, str):
+        if condition not in names:
+            raise ValueError(f"condition={condition!r} is not there: choose from {names}.")
+        return names.index(condition)
+    if condition not in range(len(names)):
+        raise ValueError(
+            f"condition={condition!r} is not there: choose an index below {len(names)}, or from "
+            f"{names}."
+        )
+    return int(condition)
+
+
+def _explain(data, residual, axis=0):
+    """Compute the percentage of power that is not in the residual, at every time or over all."""
+    power = np.sum(data**2, axis=axis)
+    explained = 1 - np.sum(residual**2, axis=axis) / np.where(power > 0, power, np.inf)
+    return np.atleast_1d(100 * np.where(power > 0, explained, 0))

@@ -1,0 +1,230 @@
+"""The figure of the sources: what is drawn is what the inverse problem says of the model."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, SourceDisplay
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def make_problem_of(make_case):
+    """Return a function that makes a problem of a kind of source space."""
+
+    def make(kind="surface", loose=0.2, *, of_list=False):
+        case = make_case(kind, amplitude=20e-9)
+        evoked = case.evokeds if of_list else case.evoked
+        return InverseProblem.from_evoked(evoked, case.forward, case.noise_cov, loose=loose)
+
+    return make
+
+
+def make_coef(problem, n_active):
+    """Return coefficients of evenly spread positions, of different amplitudes in A m."""
+    n_positions = len(problem.locations)
+    coef = np.zeros((len(problem.times), n_positions, problem.n_orient))
+    active = np.linspace(0, n_positions - 1, n_active).astype(int)
+    wave = np.cos(np.linspace(0, 5, len(problem.times)))
+    strengths = np.arange(1, n_active + 1)
+    coef[:, active] = 1e-9 * (wave[:, np.newaxis] * strengths)[..., np.newaxis]
+    scale = problem.source_scale  # 0 for tangents of surfaces that are fixed
+    return coef.reshape(len(coef), -1) / np.where(scale > 0, scale, np.inf)
+
+
+def get_points(ax):
+    """Return what is drawn with circles, sorted."""
+    lines = [line for line in ax.lines if line.get_marker() == "o"]
+    points = np.hstack([np.reshape(line.get_data(), (2, -1)) for line in lines])
+    return points[:, np.lexsort(points)]
+
+
+def test_figure_of_every_source_space(make_problem_of, source_model):
+    problem = make_problem_of(*source_model)
+    coef = make_coef(problem, 4)
+
+    display = SourceDisplay.from_estimator(coef, problem, n_labelled=2)
+
+    dipoles = problem.to_dipoles(coef)
+    order = sorted(range(len(dipoles)), key=lambda k: -np.abs(dipoles[k].amplitude).max())
+    assert len(order) == 4
+    drawn = [line.get_ydata() for line in display.lines_ + display.other_lines_]
+    assert_allclose(drawn, [dipoles[k].amplitude * 1e9 for k in order])
+    assert len(display.lines_) == 2
+    assert_allclose(display.lines_[0].get_xdata(), problem.times * 1e3)
+    found = np.array([dipole.pos[0] for dipole in dipoles]).T * 1e3
+    for ax, axes in zip(display.position_axes_, [(0, 1), (0, 2), (1, 2)], strict=True):
+        expected = found[list(axes)]
+        assert_allclose(get_points(ax), expected[:, np.lexsort(expected)])
+        cloud = ax.lines[0].get_xydata()
+        assert_allclose(cloud, problem.forward["source_rr"][:, axes] * 1e3)
+        assert [text.get_text() for text in ax.texts[:2]] == ["2", "1"]
+        assert "(mm)" in ax.get_xlabel()
+    heights = [bar.get_height() for bar in display.peak_ax_.patches]
+    assert_allclose(heights, np.abs(drawn).max(axis=1))
+    display.figure_.canvas.draw()
+
+
+@pytest.mark.parametrize("estimate", ["estimator", "array", "sparse"])
+def test_residual_and_fit_are_those_of_the_whitened_data(make_problem_of, estimate):
+    problem = make_problem_of()
+    estimator = MixedNormEstimator(30, n_orient=3).fit(problem.X, problem.y)
+    makers = {"estimator": estimator, "array": estimator.coef_}
+    makers["sparse"] = sparse.csr_array(estimator.coef_)
+
+    display = SourceDisplay.from_estimator(makers[estimate], problem)
+
+    residual = problem.y - problem.X @ estimator.coef_.T
+    data_line, residual_line, noise_line = display.noise_ax_.lines
+    assert_allclose(data_line.get_ydata(), np.sqrt(np.mean(problem.y**2, axis=0)))
+    assert_allclose(residual_line.get_ydata(), np.sqrt(np.mean(residual**2, axis=0)))
+    assert_array_equal(noise_line.get_ydata(), [1, 1])
+    gof = sum(dipole.gof for dipole in problem.to_dipoles(estimator))
+    fit_line, most_line = display.fit_ax_.lines
+    assert_allclose(fit_line.get_ydata(), gof, atol=1e-8)
+    assert (most_line.get_ydata() >= 0).all()
+    assert f"{problem.explained_variance(estimator):.0f} % of" in get_title(display)
+
+
+def get_title(display):
+    return display.figure_.get_suptitle()
+
+
+@pytest.mark.parametrize(("condition", "index"), [(0, 0), (1, 1), ("late", 1)])
+def test_one_of_several_conditions(make_case, condition, index):
+    case = make_case("surface")
+    evokeds = [evoked.copy() for evoked in case.evokeds]
+    evokeds[0].comment, evokeds[1].comment = "early", "late"
+    problem = InverseProblem.from_evoked(evokeds, case.forward, case.noise_cov)
+    coef = make_coef(problem, 3)
+
+    display = SourceDisplay.from_estimator(coef, problem, condition=condition)
+
+    evoked = evokeds[index]
+    assert_array_equal(display.times, evoked.times)
+    n_first = len(evokeds[0].times)
+    targets = slice(0, n_first) if index == 0 else slice(n_first, None)
+    residual = problem.y - problem.X @ coef.T
+    assert_allclose(display.residual, residual[:, targets], atol=1e-8)
+    assert get_title(display).startswith(f"'{evoked.comment}': 3 sources, ")
+    amplitudes = [np.abs(dipole.amplitude).max() for dipole in problem.to_dipoles(coef)[index]]
+    assert_allclose(np.abs(display.amplitudes).max(axis=1), np.sort(amplitudes)[::-1])
+
+
+@pytest.mark.parametrize("condition", [2, -1, "Late", None, 0.5])
+def test_conditions_that_are_not_there_are_refused(make_problem_of, condition):
+    problem = make_problem_of(of_list=True)
+    with pytest.raises(ValueError, match=f"condition={condition!r} is not there: choose"):
+        SourceDisplay.from_estimator(make_coef(problem, 1), problem, condition=condition)
+    assert plt.get_fignums() == []
+
+
+def test_other_problems_are_refused(make_problem_of):
+    problem = make_problem_of()
+    with pytest.raises(TypeError, match="problem must be an InverseProblem, got ndarray"):
+        SourceDisplay.from_estimator(make_coef(problem, 1), problem.X)
+    with pytest.raises(ValueError, match="estimator has coefficients of shape"):
+        SourceDisplay.from_estimator(make_coef(problem, 1).T, problem)
+
+
+@pytest.mark.parametrize("n_times", [1, 2])
+@pytest.mark.parametrize("n_active", [0, 1])
+def test_few_times_and_sources(make_case, n_times, n_active):
+    case = make_case("surface")
+    evoked = case.evoked.copy().crop(-0.1, -0.1 + (n_times - 1) / 100)
+    problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
+    assert len(problem.times) == n_times
+
+    display = SourceDisplay.from_estimator(make_coef(problem, n_active), problem)
+
+    display.figure_.canvas.draw()
+    assert len(display.lines_) == n_active
+    assert get_title(display).split(", ")[0].endswith("1 source" if n_active else "no source")
+    texts = [text.get_text() for text in display.time_ax_.texts]
+    assert texts == ([] if n_active else ["no source"])
+    assert (display.time_ax_.get_legend() is None) == (n_active == 0)
+    # A line of a single time would not be seen.
+    markers = {line.get_marker() for line in display.noise_ax_.lines[:2]}
+    assert (markers == {"o"}) == (n_times == 1)
+
+
+def test_data_that_are_zero_are_explained_by_nothing(make_case):
+    case = make_case("surface")
+    evoked = case.evoked.copy()
+    evoked.data[:] = 0
+    problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
+    display = SourceDisplay.from_estimator(make_coef(problem, 0), problem)
+    for line in display.fit_ax_.lines:
+        assert_array_equal(line.get_ydata(), 0)
+    display.figure_.canvas.draw()
+
+
+def test_weak_sources_are_grey_and_without_number(make_problem_of):
+    problem = make_problem_of()
+    display = SourceDisplay.from_estimator(make_coef(problem, 30), problem, n_labelled=5)
+    assert len(display.lines_) == 5
+    assert len(display.other_lines_) == 25
+    lines = display.lines_
+    assert len({line.get_color() for line in lines}) == 5
+    assert len({line.get_linestyle() for line in lines}) == 4
+    assert len({line.get_color() for line in display.other_lines_}) == 1
+    legend = [text.get_text() for text in display.time_ax_.get_legend().get_texts()]
+    assert legend[-1] == "25 weaker"
+    x, y, z = display.locations[0] * 1e3
+    assert legend[0] == f"1: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
+    peaks = np.abs(display.amplitudes).max(axis=1)
+    assert (np.diff(peaks) <= 0).all()
+    numbers = [text.get_text() for text in display.position_axes_[0].texts[:5]]
+    assert numbers == ["5", "4", "3", "2", "1"]
+    bars = display.peak_ax_.patches
+    for line, bar in zip(lines, bars[:5], strict=True):
+        assert same_color(line.get_color(), bar.get_facecolor())
+    assert len({bar.get_facecolor() for bar in bars[5:]}) == 1
+    assert list(display.peak_ax_.get_xticks()) == [1, 30]
+
+
+def test_figures_that_are_passed_are_used(make_problem_of):
+    problem = make_problem_of(loose=0)
+    display = SourceDisplay.from_estimator(make_coef(problem, 2), problem, fig=Figure((10, 9)))
+    assert plt.get_fignums() == []
+    assert len(display.figure_.axes) == 7
+    left, right = Figure((20, 9)).subfigures(1, 2)
+    assert display.plot(right) is display
+    assert display.figure_ is right
+    assert (len(left.axes), len(right.axes)) == (0, 7)
+    assert display.time_ax_.figure is right
+
+
+def test_figure_of_recorded_data(sample_problem):
+    recording = sample_problem()
+    problem = InverseProblem.from_evoked(**recording)
+    model = MixedNormEstimator(60, n_orient=3).fit(problem.X, problem.y)
+    display = SourceDisplay.from_estimator(model, problem)
+    assert model.n_active_ == len(display.lines_) > 0
+    assert get_title(display).startswith("'Left Auditory': ")
+    for ax in display.position_axes_:
+        points, low_high = get_points(ax), np.array([ax.get_xlim(), ax.get_ylim()])
+        assert (low_high[:, :1] < points).all()
+        assert (points < low_high[:, 1:]).all()
+
+
+def test_goodness_of_fit_reaches_what_is_not_noise(recording):
+    evoked = recording.evoked.copy().crop(0.05, 0.35)
+    problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov)
+    model = MixedNormIC(n_orient=3, alphas=[60, 40, 30]).fit(problem.X, problem.y)
+    display = SourceDisplay.from_estimator(model, problem)
+    explained, most = (line.get_ydata() for line in display.fit_ax_.lines)
+    strong = most > 70
+    assert strong.any()
+    assert_allclose(explained[strong], most[strong], atol=15)
+    _, residual, _ = (line.get_ydata() for line in display.noise_ax_.lines)
+    assert_allclose(residual.mean(), 1, atol=0.1)
