@@ -2,7 +2,7 @@
 Sources of a recording, with a chosen alpha
 ===========================================
 
-A recording in, a source estimate out: the Bayesian information criterion (BIC) chooses how sparse
+A recording in, a source estimate out: the risk inflation criterion (RIC) chooses how sparse
 the model is. Without arguments the recording is simulated, and what is found can be compared with
 the truth::
 
@@ -127,7 +127,7 @@ print(
     f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included"
 )
 if not dipoles:
-    print("BIC finds no more than noise: try more trials, or another time window.")
+    print("The criterion finds no more than noise: try more trials, or another time window.")
 print("source  hemisphere   x, y, z (mm)      peak (nA m)  at (ms)  goodness of fit then (%)")
 pairs = zip(hemispheres, dipoles, strict=True)
 pairs = sorted(pairs, key=lambda pair: np.abs(pair[1].amplitude).max(), reverse=True)
