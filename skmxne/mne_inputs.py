@@ -12,7 +12,7 @@ from mne.io.constants import FIFF
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 
 # Times before 0, below which nothing is said about the noise.
-_SHORTEST_BASELINE = 10
+_SHORTEST_BASELINE = 20
 
 
 def hush_mne():

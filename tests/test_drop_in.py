@@ -114,6 +114,9 @@ FINISHED = {
     )
 }
 
+# Noise and numbers of trials are as suits each test.
+pytestmark = pytest.mark.filterwarnings("ignore:The whitened data before time 0")
+
 
 # Rows that make sense for some columns only.
 SUITS = {
@@ -433,7 +436,6 @@ def test_criterion_keeps_sparse_models(recording):
     assert peak < dense / 2
 
 
-@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
 def test_edge_of_the_grid_is_warned_of(surface):
     """MNE says nothing where its grid ends."""
     many = set_nave(surface, 10_000)
@@ -661,7 +663,6 @@ def test_criterion_of_data_of_different_nave(make_case, criterion, n_mxne_iter):
 
 @pytest.mark.filterwarnings(
     "ignore:The model leaves .* times the noise that noise_cov and nave tell",
-    "ignore:The whitened data before time 0",
 )
 def test_warnings_point_at_the_line_and_its_arguments(surface):
     def check(match, case, alpha, **options):

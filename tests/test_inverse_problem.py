@@ -21,6 +21,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from sklearn.utils import Bunch
 
 from skmxne import InverseProblem, MixedNormEstimator
+from skmxne.datasets import make_recording
 
 N_SENSORS, N_TIMES = 16, 12
 ORIENTATIONS = {"fixed": 0, "loose": 0.2, "free": 1.0}
@@ -915,6 +916,7 @@ def test_bad_evoked(small, make_evoked, error, match):
         from_evoked(change(small, evoked=make_evoked(small.evoked)))
 
 
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
 def test_data_with_other_projectors(small):
     field = np.zeros((2 * N_SENSORS, N_TIMES))
     other = change(small, projector=make_projector(small.info.ch_names[:16], np.arange(16.0)))
@@ -1076,3 +1078,28 @@ def test_false_of_numpy_is_false(small, value):
 def test_bad_options(small, options, match):
     with pytest.raises(ValueError, match=match):
         from_evoked(small, **options)
+
+
+# --------------------------------------------------------------------------- the level of noise
+
+
+def test_baseline_that_contradicts_the_noise_is_told():
+    recording = make_recording()
+
+    def make_problem_of(evoked):
+        return InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov)
+
+    make_problem_of(recording.evoked)
+    wrong = set_nave(recording.evoked, 600)
+    match = r"data before time 0 have 9\.\d times the power of the noise that noise_cov and nave"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        make_problem_of(wrong)
+    assert [warning.filename for warning in record] == [__file__]
+    with pytest.warns(RuntimeWarning, match="data before time 0"):
+        make_problem_of([recording.evoked, wrong])
+    make_problem_of(wrong.copy().crop(-0.02, None))  # too short to tell
+    make_problem_of(wrong.copy().crop(0, None))
+    with pytest.warns(RuntimeWarning, match="data before time 0 have 4 times"):
+        quiet = recording.noise_cov.copy()
+        quiet["data"] = 0.25 * quiet.data
+        InverseProblem.from_epochs(recording.epochs, recording.forward, quiet)
