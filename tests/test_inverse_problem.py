@@ -1099,7 +1099,7 @@ def test_baseline_that_contradicts_the_noise_is_told():
         make_problem_of([recording.evoked, wrong])
     make_problem_of(wrong.copy().crop(-0.02, None))  # too short to tell
     make_problem_of(wrong.copy().crop(0, None))
-    with pytest.warns(RuntimeWarning, match="data before time 0 have 4 times"):
-        quiet = recording.noise_cov.copy()
-        quiet["data"] = 0.25 * quiet.data
+    quiet = recording.noise_cov.copy()
+    quiet["data"] = 0.25 * quiet.data
+    with pytest.warns(RuntimeWarning, match="data before time 0 have 3.9 times"):
         InverseProblem.from_epochs(recording.epochs, recording.forward, quiet)
