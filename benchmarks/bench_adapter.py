@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-SECTIONS = ("preparation", "memory", "whole", "criteria")
+SECTIONS = ("preparation", "memory", "whole", "criteria", "selection", "validation")
 
 
 def parse_arguments():

@@ -4,7 +4,8 @@
 `simulated_recordings.py`) on the gain of a recorded subject, where ``SKMXNE_SAMPLE_DIR`` names the
 folder that has it, and on the built-in one, and localizes them with every choice of alpha on one
 grid. It writes a table and a figure; the numbers of every draw go to ``--draws-file``, from which
-an interrupted study goes on. ``--n-draws 2 --mne-draws 0`` shows in minutes that all of it runs.
+an interrupted study goes on, also with more draws. ``--n-draws 2 --mne-draws 0`` shows in minutes
+that all of it runs.
 """
 
 import argparse
@@ -71,14 +72,22 @@ def main():
     ]
     for path in (arguments.output, arguments.draws_file.parent):
         path.mkdir(parents=True, exist_ok=True)
-    done = pd.read_csv(arguments.draws_file) if arguments.draws_file.exists() else pd.DataFrame()
-    known = set(zip(done.scenario, done.seed, strict=True)) if len(done) else set()
-    tasks = [
-        (scenario, seed, folder, seed < arguments.cv_draws, seed < arguments.mne_draws)
-        for seed in range(arguments.n_draws)
-        for scenario in scenarios
-        if (scenario.name, seed) not in known
-    ]
+    done = pd.DataFrame(columns=["scenario", "seed", "choice"])
+    if arguments.draws_file.exists():
+        done = pd.read_csv(arguments.draws_file)
+    known = set(zip(done.scenario, done.seed, done.choice, strict=True))
+    n_draws = {
+        DEFAULT: arguments.n_draws,
+        "cv": arguments.cv_draws,
+        "mne sure": arguments.mne_draws,
+    }
+    tasks = []
+    for seed in range(arguments.n_draws):
+        for scenario in scenarios:
+            wanted = [choice for choice, n in n_draws.items() if seed < n]
+            parts = [one for one in wanted if (scenario.name, seed, one) not in known]
+            if parts:
+                tasks.append((scenario, seed, folder, parts))
     results = Parallel(n_jobs=arguments.n_jobs, return_as="generator_unordered")(
         delayed(run_draw)(*task) for task in tasks
     )
@@ -93,101 +102,115 @@ def main():
     draw_figure(draws, arguments.output)
 
 
-def run_draw(scenario, seed, folder, with_cv, with_mne):
-    """Localize one recording with every choice of alpha. Return one row for each."""
+def run_draw(scenario, seed, folder, parts):
+    """Localize one recording with choices of alpha. Return one row for each."""
     mne.set_log_level("ERROR")
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # edges of the grid and empty models are counted in F1
-        recording = simulate(scenario, seed, folder)
-        found = localize(recording, scenario, with_cv)
-        if with_mne:
-            found["mne sure"] = localize_with_mne(recording, scenario)
+        trial = Trial(simulate(scenario, seed, folder))
+        if DEFAULT in parts:
+            trial.try_criteria(scenario.low_passed)
+        if "cv" in parts:
+            trial.try_cross_validation()
+        if "mne sure" in parts:
+            trial.try_mne(scenario.loose)
     return [
         dict(scenario=scenario.name, seed=seed, choice=choice, **judgement)
-        for choice, judgement in found.items()
+        for choice, judgement in trial.found.items()
     ]
 
 
-def localize(recording, scenario, with_cv):
-    """Choose alpha in every way, and judge what is found."""
-    problem = recording.problem
-    params = dict(n_orient=problem.n_orient, alphas=N_ALPHAS, eps=EPS)
-    data = problem.X, problem.y
-    alphas, coefs, _ = mixed_norm_path(
-        *data, alphas=N_ALPHAS, eps=EPS, n_orient=problem.n_orient, n_mxne_iter=10
-    )
-    along_path = [recording.judge(coef) for coef in coefs]
-    best = max(along_path, key=lambda judgement: judgement["f1"])
-    found = {HINDSIGHT: best | dict(alpha=np.nan, seconds=np.nan)}
+class Trial:
+    """Choices of alpha for one recording, and what is found with them."""
 
-    def choose(name, model, **fit_params):
+    def __init__(self, recording):
+        self.recording, self.found = recording, {}
+        problem = recording.problem
+        self.data = problem.X, problem.y
+        self.params = dict(n_orient=problem.n_orient, alphas=N_ALPHAS, eps=EPS)
+        self.alphas, coefs, _ = mixed_norm_path(*self.data, n_mxne_iter=10, **self.params)
+        self.along_path = [recording.judge(coef) for coef in coefs]
+
+    def choose(self, name, model, **fit_params):
+        """Let an estimator choose, and judge its model."""
         start = time.perf_counter()
-        model.set_params(**params).fit(*data, **fit_params)
+        model.set_params(**self.params).fit(*self.data, **fit_params)
         seconds = time.perf_counter() - start
-        found[name] = recording.judge(model.coef_) | dict(alpha=model.alpha_, seconds=seconds)
+        judgement = self.recording.judge(model.coef_)
+        self.found[name] = judgement | dict(alpha=model.alpha_, seconds=seconds)
         return model
 
-    def take(name, index, seconds):
-        found[name] = along_path[index] | dict(alpha=alphas[index], seconds=seconds)
+    def take(self, name, index, seconds):
+        """Take an alpha of the grid."""
+        self.found[name] = self.along_path[index] | dict(alpha=self.alphas[index], seconds=seconds)
 
-    choose(DEFAULT, MixedNormIC())
-    choose("ric, unknown noise", MixedNormIC(noise_variance=None))
-    model = choose("bic", MixedNormIC(criterion="bic"))
-    # The other criteria are functions of the same numbers.
-    n, rss, dof = problem.y.size, model.residual_sum_of_squares_, model.degrees_of_freedom_
-    seconds = found["bic"]["seconds"]
-    take("sure", np.argmin(rss + 2 * dof), seconds)
-    take(
-        "gcv", np.argmin(np.where(dof < n, n * rss / np.maximum(n - dof, 1) ** 2, np.inf)), seconds
-    )
-    reached = rss <= n - dof
-    take("discrepancy", np.argmax(reached) if reached.any() else len(rss) - 1, seconds)
-    if scenario.low_passed:
-        covariance = recording.target_covariance
-        choose("ric, trials", MixedNormIC(target_covariance=covariance))
-        choose("bic, trials", MixedNormIC(criterion="bic", target_covariance=covariance))
+    def try_criteria(self, low_passed):
+        """Choose by hindsight and by every criterion."""
+        self.take(HINDSIGHT, int(np.argmax([one["f1"] for one in self.along_path])), np.nan)
+        self.choose(DEFAULT, MixedNormIC())
+        self.choose("ric, unknown noise", MixedNormIC(noise_variance=None))
+        model = self.choose("bic", MixedNormIC(criterion="bic"))
+        # The other criteria are functions of the same numbers.
+        rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
+        n, seconds = self.data[1].size, self.found["bic"]["seconds"]
+        self.take("sure", np.argmin(rss + 2 * dof), seconds)
+        gcv = np.where(dof < n, n * rss / np.maximum(n - dof, 1) ** 2, np.inf)
+        self.take("gcv", np.argmin(gcv), seconds)
+        reached = rss <= n - dof
+        self.take("discrepancy", np.argmax(reached) if reached.any() else len(rss) - 1, seconds)
+        if low_passed:
+            told = dict(target_covariance=self.recording.target_covariance)
+            self.choose("ric, trials", MixedNormIC(**told))
+            self.choose("bic, trials", MixedNormIC(criterion="bic", **told))
 
-    if not with_cv:
-        return found
-    model = choose("cv", MixedNormCV(n_mxne_iter=10))
-    means = model.mse_path_.mean(axis=1)
-    error = model.mse_path_[means.argmin()].std(ddof=1) / np.sqrt(model.mse_path_.shape[1])
-    take("cv, one se", np.argmax(means <= means.min() + error), found["cv"]["seconds"])
-    choose("cv, trials", MixedNormCV(n_mxne_iter=10), y_folds=recording.y_folds)
-    choose("cv, convex", MixedNormCV())
-    return found
+    def try_cross_validation(self):
+        """Choose by folds of rows and of trials."""
+        model = self.choose("cv", MixedNormCV(n_mxne_iter=10))
+        means = model.mse_path_.mean(axis=1)
+        error = model.mse_path_[means.argmin()].std(ddof=1) / np.sqrt(model.mse_path_.shape[1])
+        index = np.argmax(means <= means.min() + error)
+        self.take("cv, one se", index, self.found["cv"]["seconds"])
+        self.choose("cv, trials", MixedNormCV(n_mxne_iter=10), y_folds=self.recording.y_folds)
+        self.choose("cv, convex", MixedNormCV())
 
+    def try_mne(self, loose):
+        """Let MNE's function choose."""
+        from mne.inverse_sparse import mixed_norm
 
-def localize_with_mne(recording, scenario):
-    """Let MNE's function choose alpha, and judge what it finds."""
-    from mne.inverse_sparse import mixed_norm
-
-    start = time.perf_counter()
-    dipoles = mixed_norm(
-        *(recording.evoked, recording.forward, recording.noise_cov),
-        alpha="sure",
-        loose=scenario.loose,
-        depth=0.8,
-        return_as_dipoles=True,
-        verbose="ERROR",
-    )
-    seconds = time.perf_counter() - start
-    return recording.judge_dipoles(dipoles) | dict(alpha=np.nan, seconds=seconds)
+        recording = self.recording
+        start = time.perf_counter()
+        dipoles = mixed_norm(
+            *(recording.evoked, recording.forward, recording.noise_cov),
+            alpha="sure",
+            loose=loose,
+            depth=0.8,
+            return_as_dipoles=True,
+            verbose="ERROR",
+        )
+        seconds = time.perf_counter() - start
+        judgement = recording.judge_dipoles(dipoles)
+        self.found["mne sure"] = judgement | dict(alpha=np.nan, seconds=seconds)
 
 
 def compare(draws):
-    """Return the mean F1 of every choice in every scenario, and that of hindsight at its draws."""
+    """Return the mean F1 of every choice in every scenario, that of hindsight and of the default.
+
+    The last two at the recordings that the choice was tried on.
+    """
     order = [choice for choice in CHOICES if choice in set(draws.choice)]
     f1 = draws.pivot_table(index=["scenario", "seed"], columns="choice", values="f1", sort=False)
-    best = f1[order].where(f1[order].isna(), f1[[HINDSIGHT]].to_numpy().repeat(len(order), axis=1))
-    means = [each.groupby("scenario", sort=False).mean() for each in (f1[order], best)]
+    means = [f1[order]]
+    for other in (HINDSIGHT, DEFAULT):
+        there = f1[[other]].to_numpy().repeat(len(order), axis=1)
+        means.append(f1[order].where(f1[order].isna(), there))
+    means = [each.groupby("scenario", sort=False).mean() for each in means]
     names = [scenario.name for scenario in SCENARIOS if scenario.name in means[0].index]
     return [each.loc[names].rename_axis(index=None, columns=None) for each in means]
 
 
 def write_table(draws, folder):
     """Write the mean F1 of every choice in every scenario, and what else was measured."""
-    f1, best = compare(draws)
+    f1, best, default = compare(draws)
     print(f1.round(3).to_markdown(), "\n\nRelative to hindsight at the same recordings:\n")
     print((f1 / best).round(3).to_markdown())
     mine = draws.set_index(["scenario", "seed"])
@@ -195,6 +218,7 @@ def write_table(draws, folder):
     summary = pd.DataFrame(
         {
             "F1": f1.mean(),
+            f"F1 of {DEFAULT} there": default.mean(),
             "of hindsight": f1.mean() / best.mean(),
             "worst scenario": (f1 / best).min(),
             "distance (mm)": others.distance,
@@ -212,7 +236,7 @@ def write_table(draws, folder):
 
 def draw_figure(draws, folder):
     """Draw the F1 of every choice, scenario by scenario, relative to hindsight."""
-    f1, best = compare(draws)
+    f1, best, _ = compare(draws)
     ratio = (f1 / best).drop(columns=HINDSIGHT)
     fig, ax = plt.subplots(figsize=(9, 0.36 * len(ratio) + 1.8), layout="constrained")
     image = ax.imshow(ratio, cmap="cividis", vmin=0.3, vmax=1.0, aspect="auto")
