@@ -45,10 +45,13 @@ class MixedNormEstimator(BaseMixedNorm):
         are multiplied by ``weights / max(weights)``.
     weights_min : float, default=0.0
         Positions whose weight is not above it are left out; same unit as ``weights``.
-    solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
+    solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
         The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
         coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
-        proximal gradient ("prox"). All solve the same problem to the same certificate.
+        proximal gradient ("prox"). All solve the same problem to the same certificate. So does one
+        of your own: a function ``solver(problem, coef, *, tol, maxit, dgap_freq)`` that takes a
+        :class:`~skmxne.solvers.BlockProblem` and coefficients to start from, and returns
+        coefficients whose ``problem.dual_gap(coef)`` is at most ``tol``, and its iterations.
     maxit : int, default=3000
         Most iterations of the solver, in each convex problem of the reweighting.
     tol : float, default=1e-4
