@@ -107,7 +107,7 @@ class MixedNormEstimator(BaseMixedNorm):
         still have ended at ``n_mxne_iter``, with ``objective_`` falling.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also
