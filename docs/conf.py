@@ -73,12 +73,19 @@ html_title = "skmxne"
 html_static_path = ["static"]
 html_css_files = ["skmxne.css"]
 html_show_sourcelink = False
+# Pages that are alone in their section.
+html_sidebars = {
+    name: []
+    for name in ("index", "install", "from_mne", "from_sklearn", "study", "benchmarks", "changes")
+}
 html_copy_source = False
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "header_links_before_dropdown": 6,
+    "navbar_align": "left",
+    "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
 }

@@ -12,6 +12,7 @@ The figure is written to the folder given by ``--output``.
 """
 
 import os
+import sys
 from argparse import ArgumentParser
 from itertools import cycle
 from pathlib import Path
@@ -150,7 +151,8 @@ if __name__ == "__main__":
         default=Path("many-subjects-output"),
         help="folder to write to, over what is there (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    # In a notebook, the command line is that of the notebook.
+    arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,

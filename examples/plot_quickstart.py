@@ -16,6 +16,7 @@ With files of one's own, all in the formats of MNE::
 The source estimate and the figure are written to the folder given by ``--output``.
 """
 
+import sys
 from argparse import ArgumentParser
 from itertools import cycle
 from pathlib import Path
@@ -52,7 +53,8 @@ parser.add_argument(
     default=Path("quickstart-output"),
     help="folder to write to, over what is there (default: %(default)s)",
 )
-arguments = parser.parse_args()
+# In a notebook, the command line is that of the notebook.
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 files = (arguments.evoked, arguments.forward, arguments.noise_cov)
 if not all(files) and any([*files, arguments.condition]):
     parser.error("--evoked, --forward and --noise-cov go together")

@@ -20,5 +20,7 @@ def visit_inline(translator, node):
 def visit_block(translator, node):
     """Write a formula of its own, which scrolls where it is too wide."""
     formula = convert(node.astext(), display="block")
-    translator.body.append(f'<div class="formula">{formula}</div>\n')
+    number = f'<span class="number">({node["number"]})</span>' if node["number"] else ""
+    start = translator.starttag(node, "div", CLASS="formula")
+    translator.body.append(f"{start}{formula}{number}</div>\n")
     raise nodes.SkipNode

@@ -15,7 +15,7 @@ folds = MixedNormCV(n_orient=3, n_mxne_iter=10, eps=0.05, one_standard_error=Tru
 folds.fit(problem.X, problem.y, y_folds=problem.y_folds, fold_weights=problem.fold_weights)
 
 fig, axes = plt.subplots(
-    2, 2, figsize=(10, 5.2), sharex=True, height_ratios=[2, 1], layout="constrained"
+    2, 2, figsize=(9, 5.2), sharex=True, height_ratios=[2, 1], layout="constrained"
 )
 titles = "risk inflation criterion", "error on trials left out"
 for column, (model, title) in enumerate(zip((criterion, folds), titles, strict=True)):
