@@ -59,9 +59,8 @@ sphinx_gallery_conf = {
     "doc_module": ("skmxne",),
     "image_scrapers": ("matplotlib",),
     "reset_modules": ("matplotlib",),
-    # A figure that a name shows, not the name's repr, ends a block.
     "capture_repr": ("_repr_html_", "__repr__"),
-    "ignore_repr_types": r"matplotlib\.|builtins\.(list|tuple|NoneType)",
+    "ignore_repr_types": r"matplotlib\.|skmxne\.plotting\.|builtins\.(list|tuple)",
     "download_all_examples": False,
     "write_computation_times": False,
     "show_signature": False,
