@@ -32,7 +32,7 @@ if mne.datasets.has_dataset("sample"):
     )
     forward = mne.read_forward_solution(folder / "sample_audvis-meg-eeg-oct-6-fwd.fif")
     noise_cov = mne.read_cov(folder / "sample_audvis-cov.fif")
-    evoked.pick("meg").crop(0.05, 0.15)
+    evoked.pick("meg", exclude="bads").crop(0.05, 0.15)
 else:
     title = "simulated EEG of two sources"
     recording = make_recording(n_sources=2)

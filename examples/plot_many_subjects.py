@@ -43,7 +43,7 @@ def read(subject):
 
 
 def localize(subject):
-    """Find the sources of a subject, the sparsity chosen by BIC."""
+    """Find the sources of a subject, their number chosen by a criterion."""
     with mne.use_log_level("WARNING"):
         recording = read(subject)
         evoked = recording.evoked.crop(0.05, 0.35)

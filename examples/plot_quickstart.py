@@ -1,17 +1,18 @@
-"""
+r"""
 Sources of a recording, with a chosen alpha
 ===========================================
 
-A recording in, a source estimate out: the Bayesian information criterion (BIC) chooses how sparse
-the model is. Without arguments the recording is simulated, and what is found can be compared with
-the truth::
+A recording in, a source estimate out: a criterion chooses how many sources the data support.
+Without arguments the recording is simulated, and what is found can be compared with the truth::
 
     python examples/plot_quickstart.py
 
 With files of one's own, all in the formats of MNE::
 
-    python examples/plot_quickstart.py --evoked sample-ave.fif --condition "Left Auditory" \
-        --forward sample-fwd.fif --noise-cov sample-cov.fif --tmin 0.05 --tmax 0.15 --picks meg
+    python examples/plot_quickstart.py \
+        --evoked sample-ave.fif --condition "Left Auditory" \
+        --forward sample-fwd.fif --noise-cov sample-cov.fif \
+        --tmin 0.05 --tmax 0.15 --picks meg
 
 The source estimate and the figure are written to the folder given by ``--output``.
 """
@@ -129,7 +130,7 @@ print(
     f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included"
 )
 if not dipoles:
-    print("BIC finds no more than noise: try more trials, or another time window.")
+    print("There is no more than noise: try more trials, or another time window.")
 print("hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
 peaks = [np.argmax(np.abs(dipole.amplitude)) for dipole in dipoles]
 for hemisphere, dipole, peak in zip(hemispheres, dipoles, peaks, strict=True):

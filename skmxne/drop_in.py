@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # Words of the estimators' warnings, and the same in terms of the arguments here.
 _WORDS = {
     "^alpha_=": "alpha=",
-    r"lower eps=\S*\d|add (small|larg)er alphas": "change sure_alpha_grid",
+    r"lower eps=\S*\d|add (smaller|larger) alphas": "change sure_alpha_grid",
     "noise_variance=1 tells. With an InverseProblem, (.*);.*": r"noise_cov and nave tell: \1.",
     "Check noise_variance": "Check noise_cov, and nave of evoked",
     "X and y do not correlate": "the data do not correlate with the fields of any",
