@@ -12,7 +12,9 @@ The figure is written to the folder given by ``--output``.
 """
 
 import os
+import sys
 from argparse import ArgumentParser
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -41,7 +43,7 @@ def read(subject):
 
 
 def localize(subject):
-    """Find the sources of a subject, the sparsity chosen by a criterion."""
+    """Find the sources of a subject, their number chosen by a criterion."""
     with mne.use_log_level("WARNING"):
         recording = read(subject)
         evoked = recording.evoked.crop(0.05, 0.35)
@@ -88,21 +90,23 @@ def print_table(results):
 
 # %%
 # In the figure every subject has a column: where the sources are, seen from the top, and how strong
-# they are over time. Every source found has a colour of its own.
+# they are over time. Every source found has a colour of its own, which all eyes tell apart.
+
+COLORS = "#0072B2", "#E69F00", "#CC79A7", "#009E73"
 
 
 def draw(results):
     """Return a figure with a column for every subject."""
     fig, axes = plt.subplots(
-        2, len(results), figsize=(13, 5.5), sharex="row", sharey="row", layout="constrained"
+        2, len(results), figsize=(11, 5), sharex="row", sharey="row", layout="constrained"
     )
     for one, (ax, ax_time) in zip(results, axes.T, strict=True):
         ax.plot(*one.cortex[:, :2].T * 1e3, ".", color="0.85", markersize=1)
         ax.plot(*one.true_positions[:, :2].T * 1e3, "kx", markersize=9)
-        for k, dipole in enumerate(one.dipoles):
+        for color, dipole in zip(cycle(COLORS), one.dipoles):
             x, y, _ = dipole.pos[0] * 1e3
-            ax.plot(x, y, "o", color=f"C{k}", alpha=0.8)
-            ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=f"C{k}")
+            ax.plot(x, y, "o", color=color, alpha=0.8)
+            ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, color=color)
         ax_time.plot(one.times * 1e3, one.true_amplitudes.T * 1e9, "k:", linewidth=1)
         ax.set(aspect="equal", title=f"Subject {one.subject}", xlabel="x (mm)")
         ax_time.set(xlabel="time (ms)")
@@ -147,7 +151,8 @@ if __name__ == "__main__":
         default=Path("many-subjects-output"),
         help="folder to write to, over what is there (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    # In a notebook, the command line is that of the notebook.
+    arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,

@@ -1,21 +1,23 @@
-"""
+r"""
 Sources of a recording, with a chosen alpha
 ===========================================
 
-A recording in, a source estimate out: the risk inflation criterion (RIC) chooses how sparse
-the model is. Without arguments the recording is simulated, and what is found can be compared with
-the truth::
+A recording in, a source estimate out: a criterion chooses how many sources the data support.
+Without arguments the recording is simulated, and what is found can be compared with the truth::
 
     python examples/plot_quickstart.py
 
 With files of one's own, all in the formats of MNE::
 
-    python examples/plot_quickstart.py --evoked sample-ave.fif --condition "Left Auditory" \
-        --forward sample-fwd.fif --noise-cov sample-cov.fif --tmin 0.05 --tmax 0.15 --picks meg
+    python examples/plot_quickstart.py \
+        --evoked sample-ave.fif --condition "Left Auditory" \
+        --forward sample-fwd.fif --noise-cov sample-cov.fif \
+        --tmin 0.05 --tmax 0.15 --picks meg
 
 The source estimate and the figures are written to the folder given by ``--output``.
 """
 
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -51,7 +53,8 @@ parser.add_argument(
     default=Path("quickstart-output"),
     help="folder to write to, over what is there (default: %(default)s)",
 )
-arguments = parser.parse_args()
+# In a notebook, the command line is that of the notebook.
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 files = (arguments.evoked, arguments.forward, arguments.noise_cov)
 if not all(files) and any([*files, arguments.condition]):
     parser.error("--evoked, --forward and --noise-cov go together")

@@ -7,7 +7,7 @@ import numpy as np
 
 from .correlation import Correlation
 from .objective import compute_dual, compute_dual_step, compute_primal
-from .solvers import SOLVERS, BlockProblem
+from .solvers import BlockProblem, solve_block_problem
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ def solve_mixed_norm(
     start : Solution
         Where to start: its positions and coefficients, and where it has a correlation, the
         positions that violate optimality by it.
-    solver : str, default="auto"
-        Key of `SOLVERS`.
+    solver : str or callable, default="auto"
+        Key of `SOLVERS`, or a function of their signature.
     tol : float, default=1e-4
         Duality gap to stop at, relative to ``||y||_F^2``.
     maxit : int, default=3000
@@ -122,7 +122,7 @@ def solve_mixed_norm(
         least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
         active_set.grow(certificate, active_set_size, len(objective))
         n_iter += active_set.solve(
-            SOLVERS[solver],
+            solver,
             tol=max(_INNER_SHARE * certificate.gap, least),
             maxit=maxit - n_iter,
             dgap_freq=dgap_freq,
@@ -183,12 +183,14 @@ class _ActiveSet:
             zeros = np.zeros((self.problem.X.shape[1] - len(self.coef), self.coef.shape[1]))
             self.coef = np.append(self.coef, zeros, axis=0)
 
-    def solve(self, solve, *, tol, maxit, dgap_freq):
+    def solve(self, solver, *, tol, **options):
         """Solve on the active set, and leave out what has become zero. Return the iterations."""
         if len(self.positions) == 0:
             return 1
         tol = tol * np.vdot(self.problem.y, self.problem.y)
-        coef, n_iter = solve(self.problem, self.coef, tol=tol, maxit=maxit, dgap_freq=dgap_freq)
+        coef, n_iter = solve_block_problem(
+            self.problem, self.coef, solver=solver, tol=tol, **options
+        )
         kept = self.problem.block_norms(coef) > 0.0
         self.problem, self.positions = self.problem.restrict(kept), self.positions[kept]
         self.coef = coef[np.repeat(kept, self.design.n_orient)]

@@ -96,7 +96,7 @@ def mixed_norm(
         magnitudes over time are taken, 0 where it has no vertex.
     weights_min : float, default=0.0
         Positions whose weight is not above it, or not positive, are left out.
-    solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
+    solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
         The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation:
         for others "auto" is taken, with a warning.
     n_mxne_iter : int, default=1

@@ -45,10 +45,13 @@ class MixedNormEstimator(BaseMixedNorm):
         are multiplied by ``weights / max(weights)``.
     weights_min : float, default=0.0
         Positions whose weight is not above it are left out; same unit as ``weights``.
-    solver : {"auto", "newton", "bcd", "cd", "prox"}, default="auto"
+    solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
         The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
         coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
-        proximal gradient ("prox"). All solve the same problem to the same certificate.
+        proximal gradient ("prox"). All solve the same problem to the same certificate. So does one
+        of your own: a function ``solver(problem, coef, *, tol, maxit, dgap_freq)`` that takes a
+        :class:`~skmxne.solvers.BlockProblem` and coefficients to start from, and returns
+        coefficients whose ``problem.dual_gap(coef)`` is at most ``tol``, and its iterations.
     maxit : int, default=3000
         Most iterations of the solver, in each convex problem of the reweighting.
     tol : float, default=1e-4
@@ -104,7 +107,7 @@ class MixedNormEstimator(BaseMixedNorm):
         still have ended at ``n_mxne_iter``, with ``objective_`` falling.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also

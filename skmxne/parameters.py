@@ -226,8 +226,12 @@ def verbosity(verbose):
 
 
 def _check_solver(solver, n_orient):
+    if callable(solver):
+        return
     if not isinstance(solver, str) or solver not in SOLVERS:
-        raise ValueError(f"solver={solver!r} is unknown: use one of {sorted(SOLVERS)}.")
+        raise ValueError(
+            f"solver={solver!r} is unknown: use one of {sorted(SOLVERS)}, or a function."
+        )
     if solver == "cd" and n_orient > 1:
         raise ValueError(
             f"solver='cd' handles n_orient=1 only, got n_orient={n_orient}: use 'auto', 'newton', "

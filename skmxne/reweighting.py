@@ -7,7 +7,7 @@ import numpy as np
 
 from .active_set import solve_mixed_norm
 from .objective import compute_block_norms, compute_primal
-from .solvers import SOLVERS, BlockProblem
+from .solvers import BlockProblem, solve_block_problem
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +96,7 @@ def solve_reweighted(
     return replace(solution, objective=objective, correlation=None), first
 
 
-def _reweight(
-    columns, y, penalty, solution, n_orient, scale, *, tol, solver="auto", maxit=3000, dgap_freq=10
-):
+def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, **options):
     """Solve the convex problem with the weights of a solution, over its own positions.
 
     Returns the next solution and which rows of the last one it kept.
@@ -107,12 +105,8 @@ def _reweight(
     weights = np.repeat(2.0 * np.sqrt(norms / scale), n_orient)
     problem = BlockProblem(columns * weights, y, penalty, n_orient)
     power = np.vdot(y, y)
-    coef, n_iter = SOLVERS[solver](
-        problem,
-        solution.coef / weights[:, None],
-        tol=tol * power,
-        maxit=maxit,
-        dgap_freq=dgap_freq,
+    coef, n_iter = solve_block_problem(
+        problem, solution.coef / weights[:, None], tol=tol * power, **options
     )
     gap = max(problem.dual_gap(coef), 0.0)
     active = problem.block_norms(coef) > 0.0

@@ -45,7 +45,7 @@ class SourceWeighting(
         What columns are multiplied by. Blocks of zeros get what the weakest of the others gets.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features seen in `fit`, where they are all strings.
 
     See Also

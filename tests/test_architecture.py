@@ -19,7 +19,7 @@ CONTRACTS = ConfigParser()
 CONTRACTS.read(ROOT / "setup.cfg")
 SOURCES = [
     path
-    for folder in ("skmxne", "tests", "examples", "benchmarks")
+    for folder in ("skmxne", "tests", "examples", "benchmarks", "docs/extensions", "docs/figures")
     for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
 ]
 

@@ -1,10 +1,13 @@
 """The solvers of the convex problem, on ordinary problems and on hard ones."""
 
+import pickle
 from functools import cache
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skmxne import MixedNormEstimator
 from skmxne.solvers import SOLVERS, BlockProblem
@@ -272,3 +275,58 @@ def test_newton_does_not_stall_where_its_hessian_is_singular(make_problem):
     assert estimator.converged_
     # 22 with damping, 307 without.
     assert estimator.n_iter_ < 50
+
+
+def solve_by_steps(problem, coef, *, tol, maxit, dgap_freq):
+    """Solve by proximal gradient descent, as a user may write it; the start is written over."""
+    step = 1.0 / np.linalg.norm(problem.X, 2) ** 2
+    for n_iter in range(1, maxit + 1):
+        coef += step * problem.X.T @ (problem.y - problem.X @ coef)
+        norms = np.maximum(problem.block_norms(coef), step * problem.penalty)
+        kept = 1.0 - step * problem.penalty / norms
+        coef *= np.repeat(kept, problem.n_orient)[:, np.newaxis]
+        if n_iter % dgap_freq == 0 and problem.dual_gap(coef) <= tol:
+            break
+    return coef, n_iter
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("n_mxne_iter", [1, 5])
+def test_solver_of_a_user_is_as_good_as_the_others(make_problem, n_orient, n_mxne_iter):
+    X, y = make_problem(n_orient=n_orient)
+    params = dict(alpha=30, n_orient=n_orient, n_mxne_iter=n_mxne_iter, tol=1e-10)
+    estimator = MixedNormEstimator(solver=solve_by_steps, **params)
+
+    estimator = pickle.loads(pickle.dumps(clone(estimator).fit(X, y)))
+
+    ours = MixedNormEstimator(**params).fit(X, y)
+    assert estimator.converged_
+    assert estimator.dual_gap_ <= 1e-10
+    assert_array_equal(estimator.active_set_, ours.active_set_)
+    assert_allclose(estimator.coef_, ours.coef_, atol=1e-4 * np.abs(ours.coef_).max())
+    assert estimator.n_iter_ > ours.n_iter_
+
+
+def test_solver_of_a_user_is_not_believed(make_problem):
+    def solve_nothing(problem, coef, *, tol, maxit, dgap_freq):
+        return coef + 1e-3, 1
+
+    with pytest.warns(ConvergenceWarning, match="The duality gap reached"):
+        estimator = MixedNormEstimator(solver=solve_nothing).fit(*make_problem())
+    assert not estimator.converged_
+    assert estimator.dual_gap_ > estimator.tol
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda coef: coef.T, r"must return finite coefficients of the shape of those.*\(10, 7\)"),
+        (lambda coef: coef * np.nan, "must return finite coefficients"),
+    ],
+)
+def test_solver_of_a_user_is_told_what_to_return(make_problem, spoil, message):
+    def solve(problem, coef, *, tol, maxit, dgap_freq):
+        return spoil(np.ones_like(coef)), 1
+
+    with pytest.raises(ValueError, match=message):
+        MixedNormEstimator(solver=solve, time_pca=False).fit(*make_problem(n_targets=7))

@@ -1,7 +1,12 @@
 """Solvers of the convex problem, one a file, behind one signature.
 
-``solve(problem, coef, *, tol, maxit, dgap_freq) -> coef, n_iter``
+``solve(problem, coef, *, tol, maxit, dgap_freq) -> coef, n_iter``, with a `BlockProblem` of the
+positions at work and the coefficients to start from. It returns coefficients whose duality gap,
+``problem.dual_gap(coef)``, is at most ``tol``, or those that ``maxit`` iterations have come to, and
+the number of iterations. A function of this signature can be given to the estimators as `solver`.
 """
+
+import numpy as np
 
 from .bcd import solve_bcd
 from .cd import solve_cd
@@ -17,4 +22,48 @@ SOLVERS = {
     "prox": solve_prox,
 }
 
-__all__ = ["SOLVERS", "BlockProblem"]
+__all__ = ["SOLVERS", "BlockProblem", "solve_block_problem"]
+
+
+def solve_block_problem(problem, coef, *, tol, solver="auto", maxit=3000, dgap_freq=10):
+    """Solve a block problem by a solver of the package, or by that of a user.
+
+    Parameters
+    ----------
+    problem : BlockProblem
+        What to solve.
+    coef : ndarray of shape (n_positions * n_orient, n_targets)
+        Where to start.
+    tol : float
+        Duality gap to stop at.
+    solver : str or callable, default="auto"
+        Key of `SOLVERS`, or a function of their signature.
+    maxit : int, default=3000
+        Most iterations.
+    dgap_freq : int or inf, default=10
+        Iterations between two evaluations of the duality gap.
+
+    Returns
+    -------
+    coef : ndarray of shape (n_positions * n_orient, n_targets)
+        The solution.
+    n_iter : int
+        Iterations made.
+
+    Raises
+    ------
+    ValueError
+        If a user's solver does not return finite coefficients of the shape of those it got.
+    """
+    options = dict(tol=tol, maxit=maxit, dgap_freq=dgap_freq)
+    if not callable(solver):
+        return SOLVERS[solver](problem, coef, **options)
+    solution, n_iter = solver(problem, coef.copy(), **options)
+    solution = np.asarray(solution, dtype=np.float64)
+    if solution.shape != coef.shape or not np.isfinite(solution).all():
+        raise ValueError(
+            f"solver={solver!r} must return finite coefficients of the shape of those it gets, "
+            f"{coef.shape}, and the number of iterations; the coefficients have shape "
+            f"{solution.shape}."
+        )
+    return solution, int(n_iter)

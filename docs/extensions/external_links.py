@@ -1,0 +1,28 @@
+"""Links to the sites of MNE and scikit-learn, made of the names alone: nothing is downloaded."""
+
+from docutils import nodes
+
+# Both have a page for every public class and function.
+SITES = {
+    "mne": "https://mne.tools/stable/generated/{}.html",
+    "sklearn": "https://scikit-learn.org/stable/modules/generated/{}.html",
+}
+
+
+def setup(app):
+    """Register the handler."""
+    app.connect("missing-reference", link_to_site)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def link_to_site(app, env, node, content):
+    """Return a link for a name of another package, or None."""
+    target = node.get("reftarget", "")
+    site = SITES.get(target.partition(".")[0])
+    if node.get("refdomain") != "py" or site is None or "." not in target:
+        return None
+    owner = target.rpartition(".")[0]
+    # Methods are on the page of their class.
+    is_member = owner.rpartition(".")[2][:1].isupper()
+    url = f"{site.format(owner)}#{target}" if is_member else site.format(target)
+    return nodes.reference("", "", content, internal=False, refuri=url, reftitle=target)

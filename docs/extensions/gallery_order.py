@@ -1,0 +1,19 @@
+"""The order of the examples in the gallery: from the first steps on."""
+
+STORIES = (
+    "plot_quickstart.py",
+    "plot_auditory.py",
+    "plot_choose_alpha.py",
+    "plot_reweighting.py",
+    "plot_orientation.py",
+    "plot_trials.py",
+    "plot_search_depth.py",
+    "plot_block_sparse_regression.py",
+    "plot_own_solver.py",
+    "plot_many_subjects.py",
+)
+
+
+def find_place(name):
+    """Return what a file is sorted by; one that is not in the list comes last."""
+    return STORIES.index(name) if name in STORIES else len(STORIES)

@@ -1,0 +1,84 @@
+"""
+Depth, orientation and sparsity, searched together
+==================================================
+
+How much to favour deep positions, how much to hold currents to the normal, and how many sources to
+take: a Pipeline puts all three into one `GridSearchCV`::
+
+    python examples/plot_search_depth.py
+"""
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import Pipeline
+
+from skmxne import InverseProblem, MixedNormEstimator, SourceWeighting
+from skmxne.datasets import make_recording
+
+mne.set_log_level("WARNING")
+recording = make_recording(n_sources=3)
+evoked = recording.evoked.crop(0.05, 0.35)
+
+# %%
+# Weights within the model
+# ------------------------
+# The problem is made without weights. `SourceWeighting` learns them from the rows that it sees: in
+# a fold, from those of the fold.
+
+problem = InverseProblem.from_evoked(
+    evoked, recording.forward, recording.noise_cov, depth=None, loose=1
+)
+model = MixedNormEstimator(n_orient=3, n_mxne_iter=5)
+pipeline = Pipeline([("weighting", SourceWeighting(n_orient=3)), ("model", model)])
+
+# %%
+# The search
+# ----------
+# Folds are virtual sensors in random order: their noise is independent. A model that predicts those
+# left out has found something that is more than noise.
+
+depths, looses, alphas = [0, 0.4, 0.8, 1], [0.1, 1], [70, 50, 30, 20, 10]
+grid = {"weighting__depth": depths, "weighting__loose": looses, "model__alpha": alphas}
+search = GridSearchCV(pipeline, grid, cv=KFold(5, shuffle=True, random_state=0))
+search.fit(problem.X, problem.y)
+print("best:", search.best_params_)
+print(f"R^2 on sensors left out: {search.best_score_:.2f}")
+
+# %%
+# The landscape
+# -------------
+# Which choices matter? A flat landscape says that the data do not tell; then take what is usual.
+
+scores = search.cv_results_["mean_test_score"].reshape(len(alphas), len(depths), len(looses))
+fig, axes = plt.subplots(1, len(looses), figsize=(9, 3.6), sharey=True, layout="constrained")
+best = search.best_params_
+for k, (ax, loose) in enumerate(zip(axes, looses, strict=True)):
+    image = ax.imshow(scores[..., k].T, vmin=scores.min(), vmax=scores.max(), cmap="cividis")
+    ax.set(title=f"loose = {loose}", xlabel="alpha (%)")
+    ax.set_xticks(range(len(alphas)), alphas)
+    ax.set_yticks(range(len(depths)), depths)
+    if loose == best["weighting__loose"]:
+        place = alphas.index(best["model__alpha"]), depths.index(best["weighting__depth"])
+        ax.plot(*place, "o", color="white", markeredgecolor="black", markersize=10)
+axes[0].set_ylabel("depth")
+fig.colorbar(image, ax=axes, label="R² on sensors left out\n(dot: best)")
+
+# %%
+# The sources
+# -----------
+# A search goes back to `InverseProblem` as a model does.
+
+
+def find_places(stc):
+    """Return where the sources of an estimate are, in mm."""
+    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
+    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
+
+
+found = find_places(problem.to_source_estimate(search))
+for place in find_places(recording.stc):
+    nearest = np.linalg.norm(found - place, axis=1).min(initial=np.inf)
+    print(f"true source at {place.round().astype(int)} mm: nearest found {nearest:.0f} mm away")
+plt.show()

@@ -1,0 +1,94 @@
+"""
+Trials decide: epochs, folds and how stable sources are
+=======================================================
+
+A source should be there in other trials, too. Folds of epochs ask that: a model fitted to the
+average of some trials is judged by the average of the others, at all sensors::
+
+    python examples/plot_trials.py
+"""
+
+import matplotlib.pyplot as plt
+import mne
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, SelectionDisplay
+from skmxne.datasets import make_recording
+
+mne.set_log_level("WARNING")
+recording = make_recording(n_sources=3)
+epochs = recording.epochs.crop(0.05, 0.35)
+
+# %%
+# Folds of trials
+# ---------------
+# ``problem.X`` and ``problem.y`` are those of the average of all epochs. ``y_folds`` has the
+# averages of the folds, in which each condition has its share.
+
+problem = InverseProblem.from_epochs(
+    epochs, recording.forward, recording.noise_cov, loose=0.2, n_folds=5
+)
+print(f"{len(epochs)} epochs, X {problem.X.shape}, y {problem.y.shape}")
+print(f"folds {problem.y_folds.shape}, shares {problem.fold_weights.round(2)}")
+
+# %%
+# Alpha by the trials left out
+# ----------------------------
+# The sparsest model that predicts as well as the best, within the standard error.
+
+model = MixedNormCV(n_orient=3, n_mxne_iter=10, eps=0.05, one_standard_error=True)
+model.fit(problem.X, problem.y, y_folds=problem.y_folds, fold_weights=problem.fold_weights)
+print(f"alpha = {model.alpha_:.0f} %, {model.n_active_} sources")
+SelectionDisplay.from_estimator(model, folds=True)
+
+# %%
+# Are they there in every fold?
+# -----------------------------
+# The chosen model, fitted again to the trials of each fold alone: fewer trials, more noise. What is
+# found in most of them is no accident of some trials.
+
+estimator = MixedNormEstimator(model.alpha_, n_orient=3, n_mxne_iter=10)
+fits = [clone(estimator).fit(problem.X, y) for y in problem.y_folds]
+
+
+def find_places(stc):
+    """Return where the sources of an estimate are, in mm."""
+    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
+    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
+
+
+all_trials = find_places(problem.to_source_estimate(model))
+of_folds = [find_places(problem.to_source_estimate(each)) for each in fits]
+for k, place in enumerate(all_trials, start=1):
+    nearest = [np.linalg.norm(found - place, axis=1).min(initial=np.inf) for found in of_folds]
+    distances = ", ".join(f"{each:.0f}" for each in nearest)
+    print(f"source {k}: nearest in each fold, in mm: {distances}")
+
+fig, ax = plt.subplots(figsize=(7.5, 5.5), layout="constrained")
+ax.plot(*recording.forward["source_rr"][:, :2].T * 1e3, ".", color="0.85", markersize=1)
+for k, found in enumerate(of_folds):
+    label = "one fold" if k == 0 else None
+    ax.plot(*found[:, :2].T, "o", color="#0072B2", alpha=0.5, markersize=7, label=label)
+ax.plot(
+    *all_trials[:, :2].T, "s", color="#D55E00", fillstyle="none", markersize=13, label="all trials"
+)
+ax.plot(*find_places(recording.stc)[:, :2].T, "kx", markersize=9, label="true")
+ax.set(aspect="equal", xlabel="x (mm), right positive", ylabel="y (mm), front up")
+fig.legend(loc="outside right upper", frameon=False)
+
+# %%
+# With searches of scikit-learn
+# -----------------------------
+# ``to_folds`` stacks the rows of all folds, so that any search can leave out one after the other.
+# It takes the memory of as many ``X`` as there are folds.
+
+X, y, groups = problem.to_folds()
+search = GridSearchCV(
+    MixedNormEstimator(n_orient=3, n_mxne_iter=10), {"alpha": [60, 40, 20, 5]}, cv=GroupKFold(5)
+)
+search.fit(X, y, groups=groups)
+print(f"GridSearchCV: alpha = {search.best_params_['alpha']} %")
+print(problem.to_source_estimate(search))
+plt.show()
