@@ -14,8 +14,10 @@ _MODULES = {
     "PathDisplay": "plotting",
     "SelectionDisplay": "plotting",
     "SourceWeighting": "source_weighting",
+    "compute_certificate": "certificate",
     "mixed_norm": "drop_in",
     "mixed_norm_path": "path",
+    "verify": "certificate",
 }
 
 __all__ = list(_MODULES)

@@ -33,6 +33,7 @@ def check_parameters(params, n_features):
     _check_integer(params, "n_mxne_iter")
     _check_real(params, "reweighting_scale", 0, math.inf, optional=True, interval="()")
     _check_real(params, "weights_min", 0, math.inf)
+    _check_real(params, "penalty", 0, math.inf)
     _check_integer(params, "maxit")
     _check_real(params, "tol", 0, math.inf)
     _check_integer(params, "active_set_size", optional=True)
