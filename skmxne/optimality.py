@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_X_y
+from sklearn.utils import assert_all_finite
 
+from .arrays import check_data
 from .parameters import check_parameters, check_sample_weight, check_weights
 
 
@@ -55,7 +56,8 @@ class CertifiedProblem:
     """
 
     def __init__(self, X, y, params, sample_weight):
-        X, y = check_X_y(X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
+        X, y = check_data(X, y)
+        assert_all_finite(X, input_name="X")
         check_parameters(params, X.shape[1])
         self.eps = np.finfo(X.dtype).eps
         self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
