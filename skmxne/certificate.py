@@ -130,17 +130,18 @@ def compute_certificate(
 
     Notes
     -----
-    With ``R = y - X W`` any ``theta = s R`` with ``max_g ||X_g^T theta||_F <= penalty`` bounds the
+    With ``R = y - X W`` any ``theta`` with ``max_g ||X_g^T theta||_F <= penalty`` bounds the
     minimum from below [1]_, [2]_. Its distance to the objective is a sum of terms that are not
     negative, so that rounding does not hide a gap::
 
         gap = 1/2 ||R - theta||_F^2 + sum_g (penalty ||W_g||_F - <X_g^T theta, W_g>)
 
-    ``s`` is the best for this residual. A solver may have seen a better bound on its way: its gap
-    is then smaller than this one. The optimality conditions, whose violation is `kkt_residual`, are
-    ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else ``||X_g^T R||_F <=
-    penalty``. Without penalty the gap is half the power of what of ``R`` the columns explain; that
-    the fit has the least norm is not looked at.
+    The best multiples of ``R``, and of the point next to it that satisfies the optimality
+    conditions of the active positions, are tried. A solver may have seen a better bound on its way:
+    its gap is then smaller than this one. The optimality conditions, whose violation is
+    `kkt_residual`, are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else
+    ``||X_g^T R||_F <= penalty``. Without penalty the gap is half the power of what of ``R`` the
+    columns explain; that the fit has the least norm is not looked at.
 
     The reweighted objective has ``sqrt(u ||W_g||_F)`` for the norms [3]_. It is not convex, and has
     a local minimum wherever the convex problem with the columns of each position multiplied by ``2

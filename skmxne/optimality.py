@@ -123,43 +123,68 @@ class CertifiedProblem:
             objective += penalty * np.sqrt(amplitude * sizes).sum()
             scale, sizes = scale * 2.0 * np.sqrt(sizes / amplitude), np.sqrt(sizes * amplitude) / 2
         correlation = self.correlate(residual)
-        gap = self._compute_gap(residual, correlation, coef, penalty, scale, sizes)
+        if penalty == 0.0:
+            gap = self._compute_explained(residual, scale)
+        else:
+            points = residual, self._improve_dual(residual, correlation, coef, penalty, scale)
+            gaps = [self._compute_gap(residual, t, coef, penalty, scale, sizes) for t in points]
+            gap = max(min(gaps), 0.0)
+        gap = _divide(gap, np.vdot(self.y, self.y))
         violation = self._compute_violation(correlation, coef, penalty, scale)
         return Certificate(gap, violation, float(objective), penalty)
 
-    def _compute_gap(self, residual, correlation, coef, penalty, scale, sizes):
-        power = np.vdot(residual, residual)
-        if penalty == 0.0:
-            left, singular_values, _ = np.linalg.svd(
-                self.X * np.repeat(scale, self.n_orient), full_matrices=False
-            )
-            rounding = max(self.X.shape) * self.eps * singular_values[0]
-            missed = left[:, singular_values > rounding].T @ residual
-            gap = 0.5 * np.vdot(missed, missed)
-        else:
-            step = np.vdot(residual, self.y) / power if power else 0.0
-            dual_norm = (scale * _compute_norms(correlation)).max()
-            if abs(step) * dual_norm > penalty:
-                step = np.sign(step) * penalty / dual_norm
-            gap = 0.5 * (1.0 - step) ** 2 * power + penalty * sizes.sum()
-            gap -= step * np.vdot(correlation, coef)
-        return _divide(max(gap, 0.0), np.vdot(self.y, self.y))
+    def _compute_explained(self, residual, scale):
+        """Compute half the power of what of the residual the columns explain."""
+        X = self.X * np.repeat(scale, self.n_orient)
+        left, singular_values, _ = np.linalg.svd(X, full_matrices=False)
+        rounding = max(X.shape) * self.eps * singular_values[0]
+        missed = left[:, singular_values > rounding].T @ residual
+        return 0.5 * np.vdot(missed, missed)
+
+    def _improve_dual(self, residual, correlation, coef, penalty, scale):
+        """Change the residual as little as makes it optimal for the active positions.
+
+        With a small penalty, what coefficients miss but little is much for the residual.
+        """
+        active = coef.any(axis=(1, 2))
+        if not active.any():
+            return residual
+        columns = self.X[:, np.repeat(active, self.n_orient)]
+        units = _normalize(coef[active]) * (penalty / scale[active])[:, np.newaxis, np.newaxis]
+        missed = (units - correlation[active]).reshape(-1, self.y.shape[1])
+        return residual + np.linalg.lstsq(columns.T, missed, rcond=None)[0]
+
+    def _compute_gap(self, residual, point, coef, penalty, scale, sizes):
+        """Compute the gap of the best feasible multiple of a point of the dual problem."""
+        power, correlation = np.vdot(point, point), self.correlate(point)
+        step = np.vdot(point, self.y) / power if power else 0.0
+        dual_norm = (scale * _compute_norms(correlation)).max()
+        if abs(step) * dual_norm > penalty:
+            step = np.sign(step) * penalty / dual_norm
+        distance = residual - step * point
+        gap = 0.5 * np.vdot(distance, distance) + penalty * sizes.sum()
+        return gap - step * np.vdot(correlation, coef)
 
     def _compute_violation(self, correlation, coef, penalty, scale):
         """Compute the largest violation of the optimality conditions, relative to the penalty."""
         active = coef.any(axis=(1, 2))
         correlation = correlation * scale[:, np.newaxis, np.newaxis]
         violations = np.maximum(_compute_norms(correlation) - penalty, 0.0)
-        # Largest first: squares of the smallest numbers are zero.
-        directions = coef[active] / np.abs(coef[active]).max(axis=(1, 2), keepdims=True)
-        directions /= _compute_norms(directions)[:, np.newaxis, np.newaxis]
-        violations[active] = _compute_norms(correlation[active] - penalty * directions)
+        missed = correlation[active] - penalty * _normalize(coef[active])
+        violations[active] = _compute_norms(missed)
         return _divide(violations.max(), penalty or self.find_alpha_max())
 
 
 def _compute_norms(blocks):
     """Compute the norm of every block along the first axis."""
     return np.linalg.norm(blocks, axis=(1, 2))
+
+
+def _normalize(blocks):
+    """Divide blocks that are not zero by their norms."""
+    # Squares of the smallest numbers are zero.
+    blocks = blocks / np.abs(blocks).max(axis=(1, 2), keepdims=True)
+    return blocks / _compute_norms(blocks)[:, np.newaxis, np.newaxis]
 
 
 def _divide(value, unit):

@@ -162,7 +162,8 @@ def make_problem(X, y, params, sample_weight=None):
     y = y.reshape(len(y), -1).astype(np.float64, copy=False)
     if sample_weight is not None:
         roots = np.sqrt(sample_weight)[:, None]
-        X, y = X * roots.astype(X.dtype), y * roots
+        with np.errstate(over="ignore"):
+            X, y = X * roots.astype(X.dtype), y * roots
     options = dict(
         n_orient=n_orient,
         scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),

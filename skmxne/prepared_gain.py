@@ -66,8 +66,14 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     _check_rank(rank)
     _check_orientation(forward, loose, depth)
     gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
-    # A copy, as MNE enters into a dict the ranks that it lacks.
-    whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+    try:
+        # A copy, as MNE enters into a dict the ranks that it lacks.
+        whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"evoked, forward and noise_cov share too few good channels ({len(info['ch_names'])}) "
+            "for the projectors of evoked. Pass objects of one recording."
+        ) from error
     if len(whitener) == 0:
         raise ValueError(
             "noise_cov has rank 0 after the projectors of evoked. Use more channels or a higher "

@@ -81,10 +81,10 @@ def test_sparse_coefficients_of_a_path_are_certified(make_data):
     X, y = make_data(3)
     alphas, coefs, gaps = mixed_norm_path(X, y, n_orient=3, tol=1e-8, debias=False, alphas=5)
     largest = MixedNormEstimator(n_orient=3).fit(X, y).alpha_max_
-    for alpha, coef, gap in zip(alphas, coefs, gaps, strict=True):
+    assert gaps.max() <= 1e-8
+    for alpha, coef in zip(alphas, coefs, strict=True):
         certificate = compute_certificate(X, y, coef, alpha / 100 * largest, n_orient=3)
         assert certificate.holds(1e-8)
-        assert certificate.dual_gap >= gap - ROUNDING
         assert sparse.issparse(coef)
 
 
