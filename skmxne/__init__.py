@@ -15,8 +15,10 @@ _MODULES = {
     "SelectionDisplay": "plotting",
     "SourceDisplay": "plotting",
     "SourceWeighting": "source_weighting",
+    "compute_certificate": "certificate",
     "mixed_norm": "drop_in",
     "mixed_norm_path": "path",
+    "verify": "certificate",
 }
 
 __all__ = list(_MODULES)

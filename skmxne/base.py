@@ -1,13 +1,14 @@
 """What the regressors have in common: parameters, what a fit leaves, predictions."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .arrays import check_data, check_features
 from .parameters import check_parameters
-from .path import CHECKS
 from .progress import ProgressMixin
 from .representation import RepresentationMixin
 
@@ -70,14 +71,15 @@ class BaseMixedNorm(
             Predicted targets.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        validate = partial(validate_data, self, reset=False)
+        X = check_features(X, validate, ensure_all_finite=True)
         # Few features matter, of many.
         active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
         return X[:, active] @ self.coef_[..., active].T
 
     def _check(self, X, y):
         """Check the data and the hyperparameters."""
-        X, y = validate_data(self, X, y, **CHECKS)
+        X, y = check_data(X, y, partial(validate_data, self))
         params = self.get_params(deep=False)
         check_parameters(params, X.shape[1])
         return X, y, params

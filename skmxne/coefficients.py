@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .arrays import naming
 from .objective import compute_columns
 
 
@@ -42,7 +43,8 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     """
     coef, scale = _find_coefficients(estimator, n_features, n_orient)
     if not sparse.issparse(coef):
-        coef = np.asarray(coef)
+        with naming("estimator"):
+            coef = np.asarray(coef)
     if coef.dtype.kind not in "fiub":
         raise TypeError(
             "estimator must be fitted, with coef_, or an array of real coefficients, got "

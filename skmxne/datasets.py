@@ -190,8 +190,8 @@ def make_recording(
 def _check_number(value, name, kind, low, high=np.inf, closed="both"):
     """Raise unless `value` is a finite number of that kind in the interval."""
     check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=closed)
-    if not np.isfinite(value):
-        raise ValueError(f"{name} == {value}, must be finite.")
+    if isinstance(value, bool) or not np.isfinite(value):
+        raise ValueError(f"{name} == {value}, must be finite, and no bool.")
 
 
 def _autoregressive_noise(rng, shape, correlation):

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .arrays import naming
 from .estimator import MixedNormEstimator
 from .grid import check_alphas
 from .inverse_problem import InverseProblem
@@ -243,7 +244,8 @@ def _read_weights(weights, weights_min, forward):
         return None
     if isinstance(weights, SOURCE_ESTIMATES):
         weights = make_weights(weights, forward["src"], "weights")
-    weights, n_positions = np.asarray(weights), forward["nsource"]
+    with naming("weights"):
+        weights, n_positions = np.asarray(weights), forward["nsource"]
     if weights.shape == (n_positions, 1):
         weights = weights[:, 0]
     if weights.shape != (n_positions,):
@@ -293,8 +295,6 @@ def _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles):
     """Return what MNE's function returns."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
-    if return_as_dipoles:
-        sources = problem.to_dipoles(coef)
-    else:
-        sources = problem.to_source_estimate(coef, pick_ori)
+    as_dipoles = return_as_dipoles
+    sources = problem.to_dipoles(coef) if as_dipoles else problem.to_source_estimate(coef, pick_ori)
     return (sources, problem.to_residual(coef)) if return_residual else sources

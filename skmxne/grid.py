@@ -5,8 +5,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .arrays import naming
+
 # Largest alpha of a grid, in percent: at 100 nothing is active.
 _TOP = 99.0
+# Most alphas of a grid: more is a slip.
+_MOST = 10_000
 
 
 def check_alphas(alphas, eps):
@@ -30,18 +34,21 @@ def check_alphas(alphas, eps):
         If they are not numbers in [0, 100).
     """
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
-        if alphas < 1:
-            raise ValueError(f"alphas must be at least one, got {alphas}.")
+        if not 1 <= alphas <= _MOST:
+            raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
         if not isinstance(eps, Real):
             raise TypeError(f"eps must be a number, got {eps!r}.")
         if not 0 < eps < 0.99:
             raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
         return np.geomspace(_TOP, 100.0 * eps, alphas)
-    alphas = np.asarray(alphas)
+    with naming("alphas"):
+        alphas = np.asarray(alphas)
     if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
         raise TypeError("alphas must be an int or a sequence of percentages.")
     if not ((alphas >= 0) & (alphas < 100)).all():
-        raise ValueError("alphas must be percentages in [0, 100).")
+        raise ValueError(
+            "alphas must be percentages in [0, 100): at 100 and above no position is active."
+        )
     return np.sort(alphas.astype(np.float64))[::-1]
 
 

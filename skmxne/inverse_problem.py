@@ -118,6 +118,11 @@ class InverseProblem(TrialFolds, ModelOutputs):
             [np.full(len(one.times), np.sqrt(one.nave)) for one in self._evokeds]
         )
         self.y = self._whiten(self._evokeds)
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.linalg.norm(self.y)):
+                raise ValueError(
+                    "evoked has values that are too large for noise_cov. Check the units of both."
+                )
         self.y_folds = self.fold_weights = None
         if folds:
             self.y_folds = np.stack([self._whiten([fold]) for fold in folds])

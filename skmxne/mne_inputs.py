@@ -13,6 +13,9 @@ _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 
 # Times before 0, below which nothing is said about the noise.
 _SHORTEST_BASELINE = 20
+_FORWARD_KEYS = ("sol", "info", "nsource", "source_rr", "source_nn")
+# How far below zero rounding may push an eigenvalue of a matrix of correlations.
+_NEGATIVE = 1e-3
 
 
 def hush_mne():
@@ -41,7 +44,7 @@ def prepare_evokeds(evoked, forward, noise_cov):
     check_forward(forward)
     _check_noise_cov(noise_cov)
     ch_names = _select_channels(evokeds, forward, noise_cov)
-    _check_finite(noise_cov, ch_names)
+    _check_covariance(noise_cov, ch_names)
     evokeds = [one.copy().pick(ch_names) for one in evokeds]
     for one in evokeds:
         _check_data(one)
@@ -88,6 +91,12 @@ def _check_evokeds(evoked):
         if not (isinstance(one.nave, Real) and 0 < one.nave < np.inf):
             raise ValueError(
                 f"evoked has nave={one.nave}. Set it to the number of trials averaged."
+            )
+        shape = len(one.ch_names), len(one.times)
+        if one.data.shape != shape or one.data.dtype.kind not in "fiu":
+            raise ValueError(
+                f"evoked has data of shape {one.data.shape} and dtype {one.data.dtype}, but should "
+                f"have real numbers of {shape[0]} channels and {shape[1]} times."
             )
         _check_same_sensors(evokeds[0], one)
     return evokeds
@@ -138,6 +147,9 @@ def check_forward(forward):
             f"forward must be an instance of mne.Forward, got {type(forward).__name__}. Read one "
             "with mne.read_forward_solution or make one with mne.make_forward_solution."
         )
+    lacking = [key for key in _FORWARD_KEYS if forward.get(key) is None]
+    if lacking:
+        raise ValueError(f"forward lacks {lacking}. Make it with mne.make_forward_solution.")
     if not forward.get("src"):
         raise ValueError(
             "forward has no source space (key 'src'), which tells the vertices. Make it again "
@@ -156,6 +168,22 @@ def check_forward(forward):
             f"forward has {forward['nsource']} positions, but {n_used} vertices of its source "
             "space (key 'src') are in use. Compute it again with that source space."
         )
+    _check_gain(forward, n_used)
+
+
+def _check_gain(forward, n_positions):
+    """Raise unless the arrays of a forward solution are as large as they should be."""
+    gain, n_channels = forward["sol"]["data"], len(forward["sol"]["row_names"])
+    n_orient = np.size(forward["source_nn"]) // (3 * n_positions) if n_positions else 0
+    shapes = gain.shape, np.shape(forward["source_rr"]), np.shape(forward["source_nn"])
+    n_columns = n_positions * n_orient
+    expected = (n_channels, n_columns), (n_positions, 3), (n_columns, 3)
+    if n_orient not in (1, 3) or shapes != expected or gain.dtype.kind != "f":
+        raise ValueError(
+            f"forward has a gain of shape {shapes[0]} and dtype {gain.dtype}, positions of shape "
+            f"{shapes[1]} and orientations of shape {shapes[2]}, which do not fit {n_channels} "
+            f"channels and {n_positions} positions. Make it again with mne.make_forward_solution."
+        )
 
 
 def _check_noise_cov(noise_cov):
@@ -165,14 +193,31 @@ def _check_noise_cov(noise_cov):
             f"noise_cov must be an instance of mne.Covariance, got {type(noise_cov).__name__}. "
             "Read one with mne.read_cov or estimate one with mne.compute_covariance."
         )
+    n_channels, data = len(noise_cov.ch_names), noise_cov.data
+    if data.shape not in [(n_channels,), (n_channels, n_channels)] or data.dtype.kind not in "fiu":
+        raise ValueError(
+            f"noise_cov has data of shape {data.shape} and dtype {data.dtype}, but should have "
+            f"real numbers of {n_channels} channels. Estimate it again."
+        )
 
 
-def _check_finite(noise_cov, ch_names):
-    """Raise unless the covariance of the channels used is finite."""
+def _check_covariance(noise_cov, ch_names):
+    """Raise unless the covariance of the channels used is finite, and one."""
     used = np.isin(noise_cov.ch_names, ch_names)
     values = noise_cov.data[used]  # of a diagonal covariance, the variances
-    if not np.isfinite(values if values.ndim == 1 else values[:, used]).all():
+    values = np.diag(values) if values.ndim == 1 else values[:, used]
+    if not np.isfinite(values).all():
         raise ValueError("noise_cov is infinite or NaN. Estimate it again, from finite data.")
+    # Channels of different types have different units.
+    sizes = np.sqrt(np.abs(values.diagonal()))
+    sizes[sizes == 0.0] = 1.0
+    correlations = values / sizes / sizes[:, np.newaxis]
+    is_symmetric = np.allclose(correlations, correlations.T, rtol=0, atol=_NEGATIVE)
+    if not is_symmetric or np.linalg.eigvalsh(correlations)[0] < -_NEGATIVE * len(values):
+        raise ValueError(
+            "noise_cov is no covariance: it is not symmetric, or has negative eigenvalues. "
+            "Estimate it again with mne.compute_covariance."
+        )
 
 
 def _select_channels(evokeds, forward, noise_cov):

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_array
 
+from .arrays import naming
 from .degrees_of_freedom import CRITERIA
 from .solvers import SOLVERS
 
@@ -33,9 +34,11 @@ def check_parameters(params, n_features):
     _check_integer(params, "n_mxne_iter")
     _check_real(params, "reweighting_scale", 0, math.inf, optional=True, interval="()")
     _check_real(params, "weights_min", 0, math.inf)
+    _check_real(params, "penalty", 0, math.inf)
     _check_integer(params, "maxit")
     _check_real(params, "tol", 0, math.inf)
     _check_integer(params, "active_set_size", optional=True)
+    _check_n_jobs(params.get("n_jobs"))
     _check_bool(params, "debias")
     _check_bool(params, "warm_start")
     _check_bool(params, "one_standard_error")
@@ -44,8 +47,9 @@ def check_parameters(params, n_features):
     _check_real(params, "loose", 0, 1, interval="[]")
     _check_real(params, "model_error", 0, 1)
     criteria = ["ric", *CRITERIA]
-    if params.get("criterion", "ric") not in criteria:
-        raise ValueError(f"criterion={params['criterion']!r} is unknown: use one of {criteria}.")
+    criterion = params.get("criterion", "ric")
+    if not isinstance(criterion, str) or criterion not in criteria:
+        raise ValueError(f"criterion={criterion!r} is unknown: use one of {criteria}.")
     if params.get("dgap_freq") != math.inf:
         _check_integer(params, "dgap_freq", or_else="inf")
     if not isinstance(params.get("time_pca"), bool | np.bool_):
@@ -91,7 +95,8 @@ def check_weights(weights, weights_min, n_positions):
     """
     if weights is None:
         return None
-    weights = np.asarray(weights)
+    with naming("weights"):
+        weights = np.asarray(weights)
     if weights.dtype.kind not in "fiub":
         raise TypeError(f"weights must be real numbers, got dtype {weights.dtype}.")
     weights = weights.astype(np.float64)
@@ -131,13 +136,15 @@ def check_sample_weight(sample_weight, n_samples):
     Raises
     ------
     ValueError
-        If the weights have the wrong shape, are not finite, negative or all zero.
+        If the weights have the wrong shape, are not finite, negative or all zero, or if the
+        largest is not between 1e-30 and 1e30.
     """
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
-    weight = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
-    )
+    with naming("sample_weight"):
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
     if weight.shape != (n_samples,):
         raise ValueError(
             f"sample_weight has shape {weight.shape}, but X has {n_samples} samples: give one "
@@ -145,6 +152,11 @@ def check_sample_weight(sample_weight, n_samples):
         )
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError("sample_weight must not be negative, nor zero throughout.")
+    if not 1e-30 <= weight.max() <= 1e30:
+        raise ValueError(
+            f"sample_weight has the largest value {weight.max():g}: divide it by a constant, on "
+            "which no coefficient depends."
+        )
     return weight
 
 
@@ -170,13 +182,14 @@ def check_target_covariance(target_covariance, n_targets):
     """
     if target_covariance is None:
         return None
-    covariance = check_array(
-        target_covariance,
-        dtype=np.float64,
-        ensure_2d=False,
-        allow_nd=True,
-        input_name="target_covariance",
-    )
+    with naming("target_covariance"):
+        covariance = check_array(
+            target_covariance,
+            dtype=np.float64,
+            ensure_2d=False,
+            allow_nd=True,
+            input_name="target_covariance",
+        )
     if covariance.shape != (n_targets, n_targets):
         raise ValueError(
             f"target_covariance has shape {covariance.shape}, but y has {n_targets} targets: give "
@@ -246,7 +259,8 @@ def _check_real(params, name, low, high, *, optional=False, interval="[)"):
         return
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         kind = "a number or None" if optional else "a number"
-        raise TypeError(f"{name} must be {kind}, got {value!r}.")
+        hint = " MixedNormIC and MixedNormCV choose alpha." if name == "alpha" else ""
+        raise TypeError(f"{name} must be {kind}, got {value!r}.{hint}")
     left, right = interval
     above = value >= low if left == "[" else value > low
     below = value <= high if right == "]" else value < high
@@ -266,6 +280,15 @@ def _check_integer(params, name, *, optional=False, or_else=None):
         raise TypeError(f"{name} must be {kind}, got {value!r}.")
     if value < 1:
         raise ValueError(f"{name} must be {kind}, got {value!r}.")
+
+
+def _check_n_jobs(n_jobs):
+    if n_jobs is None:
+        return
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool | np.bool_):
+        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: 1 is one fold at a time, -1 all processors.")
 
 
 def _check_bool(params, name):

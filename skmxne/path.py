@@ -5,21 +5,12 @@ import warnings
 import numpy as np
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_X_y
 
+from .arrays import check_data
 from .grid import check_alphas
 from .parameters import check_parameters, check_weights, verbosity
 from .problem import MixedNormProblem
 from .threads import single_threaded_blas
-
-# How X and y are checked. Whether X is finite shows in the norms of its columns, which are needed
-# anyway: looking at all of X once more takes as long as a product.
-CHECKS = {
-    "dtype": [np.float64, np.float32],
-    "multi_output": True,
-    "y_numeric": True,
-    "ensure_all_finite": False,
-}
 
 
 def mixed_norm_path(
@@ -111,7 +102,7 @@ def mixed_norm_path(
         time_pca=time_pca,
         verbose=verbose,
     )
-    X, y = check_X_y(X, y, **CHECKS)
+    X, y = check_data(X, y)
     check_parameters(params, X.shape[1])
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
@@ -171,15 +162,20 @@ def make_problem(X, y, params, sample_weight=None):
     y = y.reshape(len(y), -1).astype(np.float64, copy=False)
     if sample_weight is not None:
         roots = np.sqrt(sample_weight)[:, None]
-        X, y = X * roots.astype(X.dtype), y * roots
-    return MixedNormProblem(
-        X,
-        y,
+        with np.errstate(over="ignore"):
+            X, y = X * roots.astype(X.dtype), y * roots
+    options = dict(
         n_orient=n_orient,
         scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),
         time_pca=params["time_pca"],
         reweighting_scale=params["reweighting_scale"],
     )
+    try:
+        return MixedNormProblem(X, y, **options)
+    except ValueError as error:
+        if sample_weight is None:
+            raise
+        raise ValueError(f"{error} (X and y are weighted by sample_weight.)") from error
 
 
 def solve_path(problem, alphas, params, start=None):

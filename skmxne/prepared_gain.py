@@ -1,7 +1,7 @@
 """From a forward solution to the whitened, weighted gain that sparse solvers work on."""
 
 from copy import copy
-from numbers import Real
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import mne
@@ -63,10 +63,17 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     """
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
+    _check_rank(rank)
     _check_orientation(forward, loose, depth)
     gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
-    # A copy, as MNE enters into a dict the ranks that it lacks.
-    whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+    try:
+        # A copy, as MNE enters into a dict the ranks that it lacks.
+        whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"evoked, forward and noise_cov share too few good channels ({len(info['ch_names'])}) "
+            "for the projectors of evoked. Pass objects of one recording."
+        ) from error
     if len(whitener) == 0:
         raise ValueError(
             "noise_cov has rank 0 after the projectors of evoked. Use more channels or a higher "
@@ -75,7 +82,10 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
 
     X = _whiten(gain, whitener)
     if not 0 < np.linalg.norm(X) < np.inf:
-        raise ValueError("forward has a gain that is infinite, NaN or zero. Compute it again.")
+        raise ValueError(
+            "forward has a gain that is infinite, NaN or zero, whitened by noise_cov. Compute it "
+            "again, and check the unit of noise_cov."
+        )
     sizes = [space["nuse"] for space in gain.src]
     values = [loose[_KINDS[space["type"]]] for space in gain.src]
     orient_prior = compute_orient_prior(np.repeat(values, sizes), gain.n_orient)
@@ -132,6 +142,19 @@ def _check_depth(depth):
             raise ValueError(f"depth must have {name} in {choices}, got {value!r}.")
         options[name] = value if isinstance(value, str) else bool(value)
     return options | {"exp": float(exp)}
+
+
+def _check_rank(rank):
+    """Raise unless a rank is one that MNE takes, and takes for what it says."""
+    if rank is None or (isinstance(rank, str) and rank in ("info", "full")):
+        return
+    if not isinstance(rank, dict):
+        raise TypeError(f"rank must be None, 'info', 'full' or a dict, got {rank!r}.")
+    if not set(rank) <= {"meg", "mag", "grad", "eeg"}:
+        raise ValueError(f"rank must have types of channels as keys, as 'eeg', got {rank!r}.")
+    for value in rank.values():
+        if not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"rank must have positive integers as values, got {rank!r}.")
 
 
 def _check_orientation(forward, loose, depth):

@@ -144,6 +144,8 @@ class MixedNormProblem:
         dof : float
             Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
             limited rank count as given.
+        is_exact : bool
+            Whether the solutions are as exact as derivatives need them.
         """
         chain = [solution]
         while chain[0].previous is not None:
@@ -151,8 +153,9 @@ class MixedNormProblem:
         first = chain[0]
         columns, penalty = self.design.columns(first.positions), self.compute_penalty(alpha)
         coefs, penalties = [first.coef], [np.full(len(first.positions), penalty)]
+        is_exact = True
         if penalty > 0.0 and len(first.positions):
-            coefs, penalties = self._retrace(columns, chain, penalty)
+            coefs, penalties, is_exact = self._retrace(columns, chain, penalty)
         residual = self.y - columns @ coefs[-1]
         if self.power_left_out:
             if target_covariance is not None:
@@ -166,15 +169,17 @@ class MixedNormProblem:
             n_orient=self.design.n_orient,
             target_covariance=target_covariance,
         )
-        return float(np.vdot(residual, residual)) + self.power_left_out, dof
+        return float(np.vdot(residual, residual)) + self.power_left_out, dof, is_exact
 
     def _retrace(self, columns, chain, penalty):
         """Go through a reweighting again, from the solutions that there are, to rounding.
 
-        Returns the coefficients and the penalties of each convex problem.
+        Returns the coefficients and the penalties of each convex problem, and whether the gaps of
+        all are small enough.
         """
         n_orient, tol = self.design.n_orient, _EXACT * np.vdot(self.y, self.y)
         weights, coefs, penalties = np.ones(len(chain[0].positions)), [], []
+        is_exact = True
         for solution in chain:
             with np.errstate(divide="ignore"):
                 penalties.append(penalty / weights)
@@ -186,6 +191,7 @@ class MixedNormProblem:
             problem = BlockProblem(columns[:, rows] * scale[rows], self.y, penalty, n_orient)
             start = coef[rows] / scale[rows, None]
             scaled, _ = solve_newton(problem, start, tol=tol, maxit=_MAX_STEPS)
+            is_exact &= bool(problem.dual_gap(scaled) <= 10 * tol)
             scaled[np.repeat(penalty * problem.block_norms(scaled) <= tol, n_orient)] = 0.0
             coef = np.zeros_like(coef)
             coef[rows] = scaled * scale[rows, None]
@@ -193,7 +199,7 @@ class MixedNormProblem:
             if self.reweighting_scale is not None:
                 norms = compute_block_norms(coef, n_orient)
                 weights = 2.0 * np.sqrt(norms / self.reweighting_scale)
-        return coefs, penalties
+        return coefs, penalties, is_exact
 
     def to_coef(self, solution, factors=1.0):
         """Turn a solution into coefficients for ``X`` and ``y`` as they were given.

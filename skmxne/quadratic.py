@@ -1,7 +1,7 @@
 """Convex quadratic functions with lower bounds."""
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 # Exchanges in a row that do not help, before one variable at a time is exchanged.
 _PATIENCE = 3
@@ -43,7 +43,10 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
        monotone linear complementarity problems. Computers & Operations Research 21(5), 587-596.
     """
     scale = 1.0 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(float).tiny))
-    hessian = hessian * scale * scale[:, None]
+    with np.errstate(over="ignore"):
+        hessian = hessian * scale * scale[:, None]
+    if not np.isfinite(hessian).all():  # a diagonal that is zero but for rounding
+        raise LinAlgError("The Hessian is not positive definite.")
     hessian.flat[:: len(hessian) + 1] += damping
     lower = lower / scale
     target = linear * scale - hessian @ lower

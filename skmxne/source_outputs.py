@@ -30,7 +30,7 @@ def check_pick_ori(pick_ori, n_orient, kind):
     ValueError
         If they cannot.
     """
-    if pick_ori not in (None, "normal", "vector"):
+    if not isinstance(pick_ori, str | None) or pick_ori not in (None, "normal", "vector"):
         raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
     if pick_ori is not None and n_orient == 1:
         raise ValueError(
@@ -227,6 +227,8 @@ def make_weights(stc, src, name="stc"):
             f"{name} has vertices that are not in the source space of the forward solution. "
             "Compute it with that source space, or morph it there with mne.compute_source_morph."
         )
+    if not np.isfinite(stc.data).all():
+        raise ValueError(f"{name} is infinite or NaN. Compute it again, from finite data.")
     magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
     starts = _find_starts(src)
     positions = [

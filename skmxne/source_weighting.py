@@ -1,9 +1,12 @@
 """Depth and orientation weighting as a transformer, to be searched with other hyperparameters."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .arrays import check_features
 from .depth_weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 from .parameters import check_parameters
 from .progress import ProgressMixin
@@ -100,7 +103,7 @@ class SourceWeighting(
         TypeError, ValueError
             If a hyperparameter or the data are not valid, or weights infinite.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = check_features(X, partial(validate_data, self), ensure_all_finite=True)
         check_parameters(self.get_params(), X.shape[1])
         with self._report(X, y):
             self.scale_ = self._compute_scale(X)
@@ -140,7 +143,8 @@ class SourceWeighting(
             The weighted samples, a new array.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        validate = partial(validate_data, self, reset=False)
+        X = check_features(X, validate, ensure_all_finite=True)
         return (X * self.scale_).astype(X.dtype, copy=False)
 
     def __sklearn_tags__(self):

@@ -6,15 +6,17 @@ import numpy as np
 from sklearn import get_config
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import KFold, check_cv
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
+from ..arrays import naming
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
 from ..parameters import check_sample_weight, verbosity
 from ..path import make_problem, solve_path, warn_if_missed
 from ..threads import single_threaded_blas
-from .folds import check_y_folds, fit_fold, split_measurements, split_samples
+from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples
 
 _AT_THE_TOP = (
     "unless there is one source, it predicts best because the penalty shrinks a larger model more. "
@@ -253,11 +255,14 @@ class MixedNormCV(BaseMixedNorm):
     def _split(self, X, y, groups):
         """Return the folds of a splitter."""
         metadata = {} if groups is None else {"groups": groups}
-        if metadata and get_config()["enable_metadata_routing"]:
-            metadata = process_routing(self, "fit", **metadata).splitter.split
-        folds = list(self._make_splitter().split(X, y, **metadata))
-        if not folds:
-            raise ValueError("cv gives no fold: pass a splitter, or a list of (train, test).")
+        if metadata:
+            with naming("groups"):
+                check_consistent_length(X, groups)
+            if get_config()["enable_metadata_routing"]:
+                metadata = process_routing(self, "fit", **metadata).splitter.split
+        with naming("cv"):
+            folds = [(one, rest) for one, rest in self._make_splitter().split(X, y, **metadata)]
+        check_folds(folds, len(X))
         return folds
 
     def _make_scorer(self):

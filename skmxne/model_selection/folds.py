@@ -1,11 +1,14 @@
 """Folds of samples, or of measurements of the same samples: what to fit, and what to judge by."""
 
+import itertools
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import mean_squared_error
 from sklearn.utils import check_array
 
+from ..arrays import naming
 from ..base import store_model
 from ..estimator import MixedNormEstimator
 from ..path import make_problem, solve_path
@@ -43,13 +46,45 @@ class Fold(NamedTuple):
         """Score a model, and say so where a scorer takes no weights."""
         weigh = {} if self.test_weight is None else {"sample_weight": self.test_weight}
         try:
-            return scorer(model, X, y, **weigh)
+            score = scorer(model, X, y, **weigh)
         except TypeError as error:
             if not weigh or "sample_weight" not in str(error):
-                raise
+                raise TypeError(f"scoring failed as scorer(estimator, X, y): {error}") from error
             raise TypeError(
                 f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
             ) from error
+        if not isinstance(score, Real):
+            raise TypeError(f"scoring must return a number, got {score!r}.")
+        return score
+
+
+def check_folds(folds, n_samples):
+    """Check the folds of a splitter.
+
+    Parameters
+    ----------
+    folds : list of tuple of (ndarray, ndarray)
+        The samples to fit and to judge by, as indices or masks.
+    n_samples : int
+        Number of samples.
+
+    Raises
+    ------
+    ValueError
+        If there are no folds, or samples do not exist, or a part has none.
+    """
+    if not folds:
+        raise ValueError("cv gives no fold: pass a splitter, or a list of (train, test).")
+    samples = np.arange(n_samples)
+    for part in itertools.chain(*folds):
+        try:
+            size = samples[part].size
+        except IndexError as error:
+            raise ValueError(
+                f"cv must give indices or masks of the {n_samples} samples: {error}."
+            ) from error
+        if size == 0:
+            raise ValueError("cv gives a fold without samples to fit or to judge by.")
 
 
 def split_samples(X, y, sample_weight, train, test):
@@ -141,9 +176,10 @@ def check_y_folds(y_folds, fold_weights, y):
         If shapes do not fit, there are fewer than two folds, values are not finite, a weight is
         not positive, or `y` is not the weighted mean.
     """
-    y_folds = check_array(
-        y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
-    )
+    with naming("y_folds"):
+        y_folds = check_array(
+            y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
+        )
     n_folds = len(y_folds)
     if y_folds.shape[1:] != y.shape or n_folds < 2:
         raise ValueError(
@@ -152,9 +188,10 @@ def check_y_folds(y_folds, fold_weights, y):
         )
     shares = np.ones(n_folds)
     if fold_weights is not None:
-        shares = check_array(
-            fold_weights, dtype=np.float64, ensure_2d=False, input_name="fold_weights"
-        )
+        with naming("fold_weights"):
+            shares = check_array(
+                fold_weights, dtype=np.float64, ensure_2d=False, input_name="fold_weights"
+            )
     if shares.shape != (n_folds,) or shares.min() <= 0:
         raise ValueError(
             f"fold_weights must be one positive number for each of the {n_folds} y_folds, such as "

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
@@ -216,10 +217,11 @@ class MixedNormIC(BaseMixedNorm):
         Warns
         -----
         ConvergenceWarning
-            If a duality gap does not reach ``tol``.
+            If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
-            If the alpha chosen is at an edge of the grid, if no position is active, or if the model
-            leaves less than half or more than twice the noise that `noise_variance` tells.
+            If the alpha chosen is at an edge of the grid, or does not reach the discrepancy, if no
+            position is active, or if the model leaves less than half or more than twice the noise
+            that `noise_variance` tells.
         """
         X, y, params = self._check(X, y)
         self.alphas_ = check_alphas(self.alphas, self.eps)
@@ -243,7 +245,24 @@ class MixedNormIC(BaseMixedNorm):
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
         if self.noise_variance is not None:
             self._warn_if_noise_differs(judgement, len(y))
-        warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
+        if judgement.n_inexact:
+            warnings.warn(
+                f"Degrees of freedom are not exact at {judgement.n_inexact} of {len(solutions)} "
+                "alphas, whose solutions rounding does not allow to be so. Leave out the smallest "
+                "alphas, and positions that occur twice.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        if self.criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
+            warnings.warn(
+                "criterion='discrepancy' is never reached: the model of the smallest alpha, which "
+                "is taken, leaves more than noise. Lower eps or add smaller alphas, or check "
+                "noise_variance.",
+                UserWarning,
+                stacklevel=2,
+            )
+        else:
+            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
         return self
 

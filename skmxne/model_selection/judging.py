@@ -23,6 +23,7 @@ class Judgement(NamedTuple):
     noise_variance: float
     noise_power: float  # of a sample over all targets, in units of the variance
     n_independent: float  # of the targets, by their noise
+    n_inexact: int = 0  # solutions whose degrees of freedom are not exact
 
 
 def judge_positions(problem, solutions, *, noise_variance, target_covariance, model_error):
@@ -132,12 +133,11 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
     ValueError
         If the solutions leave nothing to judge by.
     """
-    rss, dof = np.transpose(
-        [
-            problem.compute_rss_and_dof(alpha, solution, target_covariance=target_covariance)
-            for alpha, solution in zip(alphas, solutions, strict=True)
-        ]
-    )
+    sizes = [
+        problem.compute_rss_and_dof(alpha, solution, target_covariance=target_covariance)
+        for alpha, solution in zip(alphas, solutions, strict=True)
+    ]
+    rss, dof, is_exact = map(np.array, zip(*sizes, strict=True))
     n_samples = len(problem.y)
     power, n_independent = float(problem.n_targets), float(problem.n_targets)
     if target_covariance is not None:
@@ -162,7 +162,11 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
             f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
             "many degrees of freedom as there are data. Raise the smallest alpha."
         )
-    return Judgement(int(best), values, rss, dof, float(noise_variance), power, n_independent)
+    n_inexact = np.count_nonzero(~is_exact)
+    return Judgement(
+        *(int(best), values, rss, dof, float(noise_variance)),
+        *(power, n_independent, n_inexact),
+    )
 
 
 def _summarize(covariance):

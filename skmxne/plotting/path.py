@@ -1,6 +1,7 @@
 """Figure of the amplitudes along the path."""
 
 from inspect import signature
+from numbers import Integral
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -8,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..base import BaseMixedNorm
 from ..path import mixed_norm_path
-from .style import GREY, mark_alpha, pick_line_styles, set_alpha_axis
+from .style import GREY, check_axes, mark_alpha, pick_line_styles, set_alpha_axis
 
 
 class PathDisplay:
@@ -119,10 +120,10 @@ class PathDisplay:
             X, y, alphas=grid if alphas is None else alphas, eps=eps, **params
         )
         norms = np.array([_compute_norms(coef, estimator.n_orient) for coef in coefs])
-        if position_names is not None and len(position_names) != norms.shape[1]:
+        if position_names is not None and np.shape(position_names) != norms.shape[1:]:
             raise ValueError(
-                f"position_names has {len(position_names)} names for {norms.shape[1]} positions: "
-                "give one per position."
+                f"position_names has {np.size(position_names)} names for {norms.shape[1]} "
+                "positions: give one per position."
             )
         active = np.flatnonzero(norms.any(axis=0))
         names = [f"position {g}" if position_names is None else position_names[g] for g in active]
@@ -144,11 +145,19 @@ class PathDisplay:
         -------
         display : PathDisplay
             The display itself.
+
+        Raises
+        ------
+        TypeError
+            If `ax` is no axes, or `n_labelled` no number of positions.
         """
+        if not isinstance(n_labelled, Integral) or n_labelled < 0:
+            raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
         if ax is None:
             import matplotlib.pyplot as plt
 
             ax = plt.subplots(figsize=(7.2, 4), layout="constrained")[1]
+        check_axes(ax)
         self.ax_, self.figure_ = ax, ax.figure
         set_alpha_axis(ax, self.alphas)
         at_alpha = self.norms[np.argmin(np.abs(self.alphas - self.alpha))]

@@ -5,7 +5,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..base import BaseMixedNorm
-from .style import BLUE, GREY, VERMILION, mark_alpha, set_alpha_axis
+from .style import BLUE, GREY, VERMILION, check_axes, mark_alpha, set_alpha_axis
 
 _BAND = dict(color=BLUE, alpha=0.2, linewidth=0)
 
@@ -150,9 +150,13 @@ class SelectionDisplay:
 
         Raises
         ------
+        TypeError
+            If `ax` is no axes, or `line_kw` no arguments.
         ValueError
             If there are more than two axes.
         """
+        if not isinstance(line_kw, dict | None):
+            raise TypeError(f"line_kw must be a dict or None, got {line_kw!r}.")
         self.axes_ = _make_axes(ax)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
@@ -188,7 +192,10 @@ class SelectionDisplay:
                     label="± standard error",
                 )
             values, line_kw = means, {"label": f"mean of {n_folds} folds"} | line_kw
-        (self.line_,) = self.ax_.plot(self.alphas, values, **line_kw)
+        try:
+            (self.line_,) = self.ax_.plot(self.alphas, values, **line_kw)
+        except AttributeError as error:
+            raise TypeError(f"line_kw must have arguments of a line: {error}") from error
         if self.threshold is not None:
             self.threshold_line_ = self.ax_.axhline(
                 self.threshold, color=VERMILION, linestyle="--", label=self.threshold_name
@@ -220,6 +227,8 @@ def _make_axes(ax):
         layout = dict(height_ratios=[2, 1], figsize=(6.4, 5.2), layout="constrained")
         return plt.subplots(2, sharex=True, **layout)[1]
     axes = np.atleast_1d(np.asarray(ax, dtype=object))
+    for each in axes.flat:
+        check_axes(each)
     if axes.shape not in [(1,), (2,)]:
         raise ValueError(f"ax must be one Axes, or a pair of them, got shape {axes.shape}.")
     return axes

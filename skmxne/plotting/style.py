@@ -12,6 +12,18 @@ _PATTERNS = ("-", "--", "-.", ":")
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.75"
 
 
+def check_axes(ax):
+    """Raise a TypeError unless something can be drawn in.
+
+    Parameters
+    ----------
+    ax : object
+        Whether it is an Axes.
+    """
+    if not hasattr(ax, "set_xscale"):
+        raise TypeError(f"ax must be of the class matplotlib.axes.Axes, got {ax!r}.")
+
+
 def pick_line_styles(n_lines):
     """Pick as many styles of lines as needed.
 
