@@ -6,7 +6,8 @@ from numbers import Real
 
 import mne
 import numpy as np
-from mne.io.constants import FIFF
+
+from .mne_sensors import check_same_sensors, check_sensors, join_names, select_channels
 
 # What to call channels of more than one.
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
@@ -43,12 +44,12 @@ def prepare_evokeds(evoked, forward, noise_cov):
     evokeds = _check_evokeds(evoked)
     check_forward(forward)
     _check_noise_cov(noise_cov)
-    ch_names = _select_channels(evokeds, forward, noise_cov)
+    ch_names = select_channels(evokeds, forward, noise_cov)
     _check_covariance(noise_cov, ch_names)
     evokeds = [one.copy().pick(ch_names) for one in evokeds]
     for one in evokeds:
         _check_data(one)
-        _check_sensors(one.info, forward)
+        check_sensors(one.info, forward)
     return evokeds
 
 
@@ -98,7 +99,7 @@ def _check_evokeds(evoked):
                 f"evoked has data of shape {one.data.shape} and dtype {one.data.dtype}, but should "
                 f"have real numbers of {shape[0]} channels and {shape[1]} times."
             )
-        _check_same_sensors(evokeds[0], one)
+        check_same_sensors(evokeds[0], one)
     return evokeds
 
 
@@ -220,126 +221,11 @@ def _check_covariance(noise_cov, ch_names):
         )
 
 
-def _select_channels(evokeds, forward, noise_cov):
-    """Return the good M/EEG channels that all objects share, in the order of the first average.
-
-    A warning names the good channels that one of the objects lacks. That the averages lack whole
-    types of channels (MEG was picked, say) is no reason for a warning.
-    """
-    info = evokeds[0].info
-    bads = {*noise_cov["bads"], *(name for evoked in evokeds for name in evoked.info["bads"])}
-    picks = mne.pick_types(info, meg=True, eeg=True, ref_meg=False, exclude=list(bads))
-    measured = [info["ch_names"][pick] for pick in picks]
-    if not measured:
-        raise ValueError(
-            "evoked has no MEG or EEG channel left when the bad channels of evoked and noise_cov "
-            "are excluded. Check their bads, and what was picked."
-        )
-    modelled, covered = set(forward["sol"]["row_names"]), set(noise_cov.ch_names)
-    shared = [name for name in measured if name in modelled and name in covered]
-    if not shared:
-        raise ValueError(
-            "evoked, forward and noise_cov have no good MEG or EEG channel in common. The first "
-            f"names are {measured[0]!r}, {forward['sol']['row_names'][0]!r} and "
-            f"{noise_cov.ch_names[0]!r}: rename the channels, or pass objects of one recording."
-        )
-    types = set(info.get_channel_types(picks))
-    unmeasured = (modelled & covered) - bads - set(info["ch_names"])
-    forward_info = forward["info"]
-    _warn_missing(
-        {
-            "forward": [name for name in measured if name not in modelled],
-            "noise_cov": [name for name in measured if name not in covered],
-            "evoked": [
-                name
-                for k, name in enumerate(forward_info["ch_names"])
-                if name in unmeasured and mne.channel_type(forward_info, k) in types
-            ],
-        }
-    )
-    return shared
-
-
 def _check_data(evoked):
     """Raise if the data are infinite or NaN."""
     finite = np.isfinite(evoked.data).all(axis=1)
     if not finite.all():
         raise ValueError(
-            f"evoked has infinite or NaN data in {_join(np.array(evoked.ch_names)[~finite])}. Mark "
-            "these channels in evoked.info['bads'], or average without the trials concerned."
+            f"evoked has infinite or NaN data in {join_names(np.array(evoked.ch_names)[~finite])}. "
+            "Mark these channels in evoked.info['bads'], or average without the trials concerned."
         )
-
-
-def _check_sensors(info, forward):
-    """Raise unless reference and compensation of the data are those of the forward solution."""
-    eeg = {info["ch_names"][pick] for pick in mne.pick_types(info, meg=False, eeg=True)}
-    referenced = {
-        name
-        for proj in info["projs"]
-        if proj["kind"] == FIFF.FIFFV_PROJ_ITEM_EEG_AVREF
-        or (proj["desc"].startswith("Average ") and proj["desc"].endswith(" reference"))
-        for name in proj["data"]["col_names"]
-    }
-    if eeg and (info["custom_ref_applied"] or not eeg <= referenced):
-        raise ValueError(
-            "evoked needs an average reference of its EEG channels, made by a projector. Call "
-            "evoked.set_eeg_reference(projection=True) and evoked.apply_proj(), or leave EEG out "
-            "with evoked.pick('meg')."
-        )
-    grades = [_find_compensation_grade(one, info["ch_names"]) for one in (info, forward["info"])]
-    if grades[0] != grades[1]:
-        raise ValueError(
-            f"evoked has compensation grade {grades[0]}, forward {grades[1]}. Change that of the "
-            "recording (raw.apply_gradient_compensation), or compute the forward solution again."
-        )
-
-
-def _check_same_sensors(first, other):
-    """Raise unless two averages have the same channels and projectors."""
-    different = sorted(set(first.ch_names) ^ set(other.ch_names))
-    if different:
-        raise ValueError(
-            "evoked must be a list of objects with the same channels, but some lack "
-            f"{_join(different)}. Pick the same channels in all of them."
-        )
-    products = [_multiply_projectors(one.info, first.ch_names) for one in (first, other)]
-    # Unit vectors, which files hold in single precision.
-    if not np.allclose(*products, rtol=0, atol=1e-5):
-        raise ValueError(
-            "evoked must be a list of objects with the same projectors, as one whitener takes "
-            "account of them. Add to each the projectors of the others (evoked.add_proj)."
-        )
-
-
-def _multiply_projectors(info, ch_names):
-    """Return the product of the vectors of all projectors: neither order nor signs matter to it."""
-    index = {name: k for k, name in enumerate(ch_names)}
-    vectors = [np.zeros((0, len(index)))]
-    for proj in info["projs"]:
-        names = proj["data"]["col_names"]
-        known = [k for k, name in enumerate(names) if name in index]
-        values = np.zeros((proj["data"]["nrow"], len(index)))
-        values[:, [index[names[k]] for k in known]] = proj["data"]["data"][:, known]
-        vectors.append(values)
-    vectors = np.vstack(vectors)
-    return vectors.T @ vectors
-
-
-def _find_compensation_grade(info, ch_names):
-    """Return the grade of gradient compensation, which the coil types of CTF systems hold."""
-    meg = [ch for ch in info["chs"] if ch["kind"] == FIFF.FIFFV_MEG_CH]
-    return max((int(ch["coil_type"]) >> 16 for ch in meg if ch["ch_name"] in ch_names), default=0)
-
-
-def _warn_missing(missing):
-    """Warn about channels that are left out."""
-    parts = [
-        f"{len(names)} not in {where} ({_join(names)})" for where, names in missing.items() if names
-    ]
-    if parts:
-        warnings.warn(f"Channels left out: {'; '.join(parts)}.", RuntimeWarning, stacklevel=5)
-
-
-def _join(names):
-    """Write names in a line, only the first if they are many."""
-    return ", ".join([*names[:8], "..."] if len(names) > 8 else names)

@@ -69,10 +69,15 @@ class TrialFolds:
 
     @property
     def target_covariance(self):
-        """Covariance of the noise across targets, as the trials tell it; None without trials.
+        """Covariance of the noise across targets, as the trials tell it, for `MixedNormIC`.
 
-        For `MixedNormIC`. It is that of the differences between the averages of the folds, over
-        all rows, and has a mean variance of 1 where the noise covariance fits the trials.
+        It is that of the differences between the averages of the folds, over all rows, and has a
+        mean variance of 1 where the noise covariance fits the trials.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_targets, n_targets) or None
+            The covariance; None without trials.
         """
         if self.y_folds is None:
             return None

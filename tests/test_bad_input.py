@@ -400,7 +400,9 @@ NOISE_COV = {
     "not symmetric": lambda c: edit_cov(c, np.tril(c.data)),
     "complex": lambda c: edit_cov(c, c.data + 1j),
     "of other size": lambda c: edit_cov(c, c.data[:5, :5]),
-    "too small": lambda c: edit_cov(c, c.data * 1e-300),
+    "infinite in one place": lambda c: edit_cov(
+        c, np.where(np.arange(c.data.size).reshape(c.data.shape) == 3, np.inf, c.data)
+    ),
     "all bad": lambda c: edit(c, lambda o: o.update(bads=o.ch_names)),
     "other names": lambda c: edit(c, lambda o: o.update(names=[f"{n}!" for n in o.ch_names])),
     "one channel": lambda c: mne.Covariance(c.data[:1, :1], c.ch_names[:1], [], [], 10),
@@ -539,7 +541,7 @@ def test_folds_of_an_average(case):
 @pytest.mark.parametrize(
     ("options", "argument"),
     [
-        (dict(alpha="ric"), "alpha"),
+        (dict(alpha="aic"), "alpha"),
         (dict(alpha=[50]), "alpha"),
         (dict(alpha=100), "alpha"),
         (dict(alpha=None), "alpha"),

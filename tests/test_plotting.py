@@ -72,6 +72,7 @@ def assert_is_inside(artist, figure):
 # What alpha is chosen by
 
 
+@pytest.mark.filterwarnings("ignore:criterion='discrepancy' is never reached")
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_criterion_is_drawn(fit, criterion):
     model = fit(MixedNormIC(criterion=criterion))
