@@ -95,7 +95,8 @@ def test_too_few_samples_to_count_leave_all_targets(rng):
     fit = fit_support(rng.standard_normal((4, 2)), y, EPS)
     assert count_independent_targets(fit, 4, 6) == 6.0
     assert count_independent_targets(fit_support(np.eye(4)[:, :1], 0 * y, EPS), 4, 6) == 6.0
-    assert count_independent_targets(fit_support(np.eye(4)[:, :1], y, EPS), 4, 6) < 6.0
+    alike = np.outer(rng.standard_normal(4), np.ones(6))
+    assert count_independent_targets(fit_support(np.eye(4)[:, :1], alike, EPS), 4, 6) < 2.0
 
 
 @pytest.mark.parametrize("n_orient", [1, 3])
@@ -105,9 +106,9 @@ def test_noise_rarely_explains_more_than_the_threshold(rng, n_orient, n_independ
     threshold = compute_threshold(n_positions, n_orient, variance * n_independent, n_independent)
     chi2 = rng.chisquare(n_orient * n_independent, (2000, n_positions)) * variance
     largest = chi2.max(axis=1)
-    assert np.mean(largest > threshold) < 0.35
-    # It is not more than is needed, either.
-    assert threshold < 1.25 * np.median(largest)
+    assert np.mean(largest > threshold) < 0.01
+    # It is not much more than is needed, either.
+    assert threshold < 2.0 * np.median(largest)
     expected = (np.sqrt(n_orient * n_independent) + np.sqrt(2 * np.log(n_positions))) ** 2
     assert threshold == pytest.approx(variance * expected)
 
