@@ -70,9 +70,7 @@ class Recording:
     evoked: mne.Evoked
     forward: mne.Forward
     noise_cov: mne.Covariance
-    problem: InverseProblem
-    y_folds: np.ndarray  # (N_FOLDS, n_samples, n_targets)
-    target_covariance: np.ndarray  # of noise alone, as many trials tell it
+    problem: InverseProblem  # with folds of trials
     locations: np.ndarray  # (n_sources, 3), in m
     amplitudes: np.ndarray = field(repr=False)  # (n_sources,), peaks in A m
 
@@ -178,19 +176,14 @@ def simulate(scenario, seed, folder):
         average, forward, noise_cov, loose=scenario.loose, depth=0.8
     )
     whiten = problem.whitener * np.sqrt(scenario.n_trials)
-    folds = np.array([whiten @ make_evoked(signal + one).data for one in noise])
-    deviations = np.sqrt(N_FOLDS / (N_FOLDS - 1)) * (folds - folds.mean(axis=0))
+    problem.y_folds = np.array([whiten @ make_evoked(signal + one).data for one in noise])
+    problem.fold_weights = np.full(N_FOLDS, 1 / N_FOLDS)
     inside = (template.times >= window[0]) & (template.times <= window[1])
     return Recording(
         evoked=average,
         forward=forward,
         noise_cov=noise_cov,
         problem=problem,
-        y_folds=folds,
-        target_covariance=np.einsum("kit,kis->ts", deviations, deviations)
-        / len(deviations)
-        / len(problem.X)
-        / N_FOLDS,
         locations=positions[sources],
         amplitudes=np.abs(time_courses[:, inside]).max(axis=1),
     )

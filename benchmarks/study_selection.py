@@ -3,7 +3,7 @@
 ``python benchmarks/study_selection.py --output docs`` simulates recordings (see
 `simulated_recordings.py`) on the gain of a recorded subject, where ``SKMXNE_SAMPLE_DIR`` names the
 folder that has it, and on the built-in one, and localizes them with every choice of alpha on one
-grid. It writes a table and a figure; the numbers of every draw go to ``--draws-file``, from which
+grid. It writes tables and a figure; the numbers of every draw go to ``--draws-file``, from which
 an interrupted study goes on, also with more draws. ``--n-draws 2 --mne-draws 0`` shows in minutes
 that all of it runs.
 """
@@ -43,6 +43,14 @@ CHOICES = {
     "cv, trials": "MixedNormCV(n_mxne_iter=10), fit with y_folds",
     "cv, convex": "MixedNormCV()",
     "mne sure": 'mne.inverse_sparse.mixed_norm(alpha="sure")',
+    "mne sure, noise of average": "the same with noise_cov / nave, as it does not use nave",
+    "mne sure, that, reweighted": "and with n_mxne_iter=10",
+}
+# What MNE's function gets: whether the noise is that of the average, and the iterations.
+MNE_CHOICES = {
+    "mne sure": (False, 1),
+    "mne sure, noise of average": (True, 1),
+    "mne sure, that, reweighted": (True, 10),
 }
 
 
@@ -79,7 +87,7 @@ def main():
     n_draws = {
         DEFAULT: arguments.n_draws,
         "cv": arguments.cv_draws,
-        "mne sure": arguments.mne_draws,
+        **dict.fromkeys(MNE_CHOICES, arguments.mne_draws),
     }
     tasks = []
     for seed in range(arguments.n_draws):
@@ -98,7 +106,7 @@ def main():
             pd.concat(frames).to_csv(arguments.draws_file, index=False)
             print(f"{k} of {len(tasks)} recordings", flush=True)
     draws = pd.concat(frames)
-    write_table(draws, arguments.output)
+    write_tables(draws, arguments.output)
     draw_figure(draws, arguments.output)
 
 
@@ -109,11 +117,11 @@ def run_draw(scenario, seed, folder, parts):
         warnings.simplefilter("ignore")  # edges of the grid and empty models are counted in F1
         trial = Trial(simulate(scenario, seed, folder))
         if DEFAULT in parts:
-            trial.try_criteria(scenario.low_passed)
+            trial.try_criteria()
         if "cv" in parts:
             trial.try_cross_validation()
-        if "mne sure" in parts:
-            trial.try_mne(scenario.loose)
+        for name in [part for part in parts if part in MNE_CHOICES]:
+            trial.try_mne(name, scenario.loose)
     return [
         dict(scenario=scenario.name, seed=seed, choice=choice, **judgement)
         for choice, judgement in trial.found.items()
@@ -144,7 +152,7 @@ class Trial:
         """Take an alpha of the grid."""
         self.found[name] = self.along_path[index] | dict(alpha=self.alphas[index], seconds=seconds)
 
-    def try_criteria(self, low_passed):
+    def try_criteria(self):
         """Choose by hindsight and by every criterion."""
         self.take(HINDSIGHT, int(np.argmax([one["f1"] for one in self.along_path])), np.nan)
         self.choose(DEFAULT, MixedNormIC())
@@ -158,10 +166,9 @@ class Trial:
         self.take("gcv", np.argmin(gcv), seconds)
         reached = rss <= n - dof
         self.take("discrepancy", np.argmax(reached) if reached.any() else len(rss) - 1, seconds)
-        if low_passed:
-            told = dict(target_covariance=self.recording.target_covariance)
-            self.choose("ric, trials", MixedNormIC(**told))
-            self.choose("bic, trials", MixedNormIC(criterion="bic", **told))
+        told = dict(target_covariance=self.recording.problem.target_covariance)
+        self.choose("ric, trials", MixedNormIC(**told))
+        self.choose("bic, trials", MixedNormIC(criterion="bic", **told))
 
     def try_cross_validation(self):
         """Choose by folds of rows and of trials."""
@@ -170,18 +177,25 @@ class Trial:
         error = model.mse_path_[means.argmin()].std(ddof=1) / np.sqrt(model.mse_path_.shape[1])
         index = np.argmax(means <= means.min() + error)
         self.take("cv, one se", index, self.found["cv"]["seconds"])
-        self.choose("cv, trials", MixedNormCV(n_mxne_iter=10), y_folds=self.recording.y_folds)
+        self.choose(
+            "cv, trials", MixedNormCV(n_mxne_iter=10), y_folds=self.recording.problem.y_folds
+        )
         self.choose("cv, convex", MixedNormCV())
 
-    def try_mne(self, loose):
+    def try_mne(self, name, loose):
         """Let MNE's function choose."""
         from mne.inverse_sparse import mixed_norm
 
         recording = self.recording
+        of_average, n_mxne_iter = MNE_CHOICES[name]
+        noise_cov = recording.noise_cov.copy()
+        if of_average:
+            noise_cov["data"] = noise_cov["data"] / recording.evoked.nave
         start = time.perf_counter()
         dipoles = mixed_norm(
-            *(recording.evoked, recording.forward, recording.noise_cov),
+            *(recording.evoked, recording.forward, noise_cov),
             alpha="sure",
+            n_mxne_iter=n_mxne_iter,
             loose=loose,
             depth=0.8,
             return_as_dipoles=True,
@@ -189,56 +203,80 @@ class Trial:
         )
         seconds = time.perf_counter() - start
         judgement = recording.judge_dipoles(dipoles)
-        self.found["mne sure"] = judgement | dict(alpha=np.nan, seconds=seconds)
+        self.found[name] = judgement | dict(alpha=np.nan, seconds=seconds)
 
 
-def compare(draws):
-    """Return the mean F1 of every choice in every scenario, that of hindsight and of the default.
+def compare(draws, choices):
+    """Return the rows of the recordings that all choices were tried on, and the mean F1.
 
-    The last two at the recordings that the choice was tried on.
+    Returns
+    -------
+    draws : DataFrame
+        The rows of these choices at these recordings.
+    f1 : DataFrame
+        Mean F1 in each scenario (rows) of each choice (columns).
     """
-    order = [choice for choice in CHOICES if choice in set(draws.choice)]
-    f1 = draws.pivot_table(index=["scenario", "seed"], columns="choice", values="f1", sort=False)
-    means = [f1[order]]
-    for other in (HINDSIGHT, DEFAULT):
-        there = f1[[other]].to_numpy().repeat(len(order), axis=1)
-        means.append(f1[order].where(f1[order].isna(), there))
-    means = [each.groupby("scenario", sort=False).mean() for each in means]
-    names = [scenario.name for scenario in SCENARIOS if scenario.name in means[0].index]
-    return [each.loc[names].rename_axis(index=None, columns=None) for each in means]
+    draws = draws[draws.choice.isin(choices)]
+    table = draws.pivot_table(index=["scenario", "seed"], columns="choice", values="f1")
+    table = table.reindex(columns=choices).dropna()
+    draws = draws.set_index(["scenario", "seed"]).loc[table.index]
+    f1 = table.groupby("scenario").mean().rename_axis(index=None, columns=None)
+    return draws, f1.loc[[one.name for one in SCENARIOS if one.name in f1.index]]
 
 
-def write_table(draws, folder):
-    """Write the mean F1 of every choice in every scenario, and what else was measured."""
-    f1, best, default = compare(draws)
-    print(f1.round(3).to_markdown(), "\n\nRelative to hindsight at the same recordings:\n")
-    print((f1 / best).round(3).to_markdown())
-    mine = draws.set_index(["scenario", "seed"])
-    others = mine.groupby("choice")[["distance", "amplitude", "positions", "seconds"]].mean()
+def summarize(draws, choices):
+    """Return the means over all scenarios of what was measured, one row for each choice."""
+    draws, f1 = compare(draws, choices)
+    share = f1.div(f1[HINDSIGHT], axis=0)
+    by_choice = draws.assign(empty=(draws.positions == 0).astype(float)).groupby("choice")
+    others = by_choice[["distance", "amplitude", "positions", "empty", "seconds"]].mean()
     summary = pd.DataFrame(
         {
             "F1": f1.mean(),
-            f"F1 of {DEFAULT} there": default.mean(),
-            "of hindsight": f1.mean() / best.mean(),
-            "worst scenario": (f1 / best).min(),
+            "of hindsight": f1.mean() / f1[HINDSIGHT].mean(),
+            "worst scenario": share.min(),
             "distance (mm)": others.distance,
             "error of amplitude": others.amplitude,
             "positions": others.positions,
+            "nothing found": others.empty,
             "time (s)": others.seconds,
-            "recordings": draws.choice.value_counts(),
+            "recordings": by_choice.size(),
         }
-    ).loc[f1.columns]
-    print("\nOver all scenarios:\n")
-    print(summary.round(3).to_markdown())
-    summary.round(3).to_csv(folder / "study_selection.csv", index_label="choice")
+    )
+    return summary.loc[choices].round(3)
+
+
+def list_choices(draws):
+    """Return the names of our choices, and of MNE's with those to compare them with."""
+    there = set(draws.choice)
+    ours = [name for name in CHOICES if name in there - set(MNE_CHOICES)]
+    peers = [name for name in MNE_CHOICES if name in there]
+    return ours, [HINDSIGHT, DEFAULT, *peers] if peers else []
+
+
+def write_tables(draws, folder):
+    """Write what was measured over all scenarios, of us and of MNE, and our mean F1 in each."""
+    ours, peers = list_choices(draws)
+    for name, choices in [("", ours), ("_mne", peers)]:
+        if choices:
+            summary = summarize(draws, choices)
+            print(f"\n{summary.to_markdown()}")
+            summary.to_csv(folder / f"study_selection{name}.csv", index_label="choice")
+    _, f1 = compare(draws, ours)
+    print(f"\n{f1.round(3).to_markdown()}\n\nRelative to hindsight:\n")
+    print(f1.div(f1[HINDSIGHT], axis=0).round(3).to_markdown())
     f1.round(2).to_csv(folder / "study_selection_f1.csv", index_label="scenario")
 
 
 def draw_figure(draws, folder):
     """Draw the F1 of every choice, scenario by scenario, relative to hindsight."""
-    f1, best, _ = compare(draws)
-    ratio = (f1 / best).drop(columns=HINDSIGHT)
-    fig, ax = plt.subplots(figsize=(9, 0.36 * len(ratio) + 1.8), layout="constrained")
+    shares = []
+    for choices in filter(None, list_choices(draws)):
+        _, f1 = compare(draws, choices)
+        share = f1.div(f1[HINDSIGHT], axis=0).drop(columns=HINDSIGHT)
+        shares.append(share.drop(columns=DEFAULT) if shares else share)
+    ratio = pd.concat(shares, axis=1)
+    fig, ax = plt.subplots(figsize=(9.5, 0.36 * len(ratio) + 2.0), layout="constrained")
     image = ax.imshow(ratio, cmap="cividis", vmin=0.3, vmax=1.0, aspect="auto")
     for row, column in np.ndindex(ratio.shape):
         value = ratio.iloc[row, column]

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _WORDS = {
     "^alpha_=": "alpha=",
     r"lower eps=\S*\d|add \w+ alphas": "change sure_alpha_grid",
-    "noise_variance=1 tells. With an InverseProblem, (.*);.*": r"noise_cov and nave tell: \1.",
+    "noise_variance=1 tells. .*?, (.*?);.*? it.": r"noise_cov and nave tell: \1.",
     "Check noise_variance": "Check noise_cov, and nave of evoked",
     "X and y do not correlate": "the data do not correlate with the fields of any",
 }

@@ -68,11 +68,13 @@ def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
     at_the_top : str, default=None
         What to do where the choice is the largest alpha that makes sense. None: nothing.
     """
+    if len(alphas) == 1:  # no choice
+        return
     remedy = None
     if alpha == alphas[-1] > 0.0:
         lower = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
         remedy = f"the smallest of the grid, the best may lie below it: {lower}."
-    elif alpha == alphas[0] < _TOP and len(alphas) > 1:
+    elif alpha == alphas[0] < _TOP:
         remedy = "the largest of the grid, the best may lie above it: add larger alphas."
     elif alpha == alphas[0] and at_the_top:
         remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"

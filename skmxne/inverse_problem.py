@@ -210,7 +210,7 @@ class InverseProblem(TrialFolds, ModelOutputs):
             info = evokeds[0].info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(evokeds[0] if isinstance(evoked, mne.Evoked) else evokeds, gain)
-        warn_if_noise_differs(problem.y, problem.times)
+        warn_if_noise_differs(problem.y, problem._evokeds)
         logger.info("%r", problem)
         return problem
 
@@ -251,6 +251,11 @@ class InverseProblem(TrialFolds, ModelOutputs):
             If an object is not an instance of its class.
         ValueError
             If there are fewer epochs than folds, or :meth:`from_evoked` does not take the average.
+
+        Warns
+        -----
+        RuntimeWarning
+            As :meth:`from_evoked`.
         """
         with hush_mne(), single_threaded_blas():
             average, folds = average_folds(epochs, n_folds)
@@ -258,6 +263,6 @@ class InverseProblem(TrialFolds, ModelOutputs):
             info = evoked.info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(evoked, gain, folds)
-        warn_if_noise_differs(problem.y, problem.times)
+        warn_if_noise_differs(problem.y, problem._evokeds)
         logger.info("%r", problem)
         return problem

@@ -6,14 +6,18 @@ from numbers import Real
 
 import mne
 import numpy as np
+from scipy.stats import chi2
 
+from .independent_targets import count_independent_targets
 from .mne_sensors import check_same_sensors, check_sensors, join_names, select_channels
 
 # What to call channels of more than one.
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 
-# Times before 0, below which nothing is said about the noise.
+# Times before 0, below which nothing is said about the noise, and independent ones among them,
+# below which nothing is said where it is little.
 _SHORTEST_BASELINE = 20
+_FEWEST_INDEPENDENT = 5
 _FORWARD_KEYS = ("sol", "info", "nsource", "source_rr", "source_nn")
 # How far below zero rounding may push an eigenvalue of a matrix of correlations.
 _NEGATIVE = 1e-3
@@ -53,24 +57,34 @@ def prepare_evokeds(evoked, forward, noise_cov):
     return evokeds
 
 
-def warn_if_noise_differs(y, times):
-    """Warn, in the name of the caller's caller, where the baseline is not what noise would be.
+def warn_if_noise_differs(y, evokeds):
+    """Warn, in the name of the caller's caller, where a baseline is not what noise would be.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples, n_targets)
         Whitened data, whose noise should have variance 1.
-    times : ndarray of shape (n_targets,)
-        The times in s; the baseline is all before 0.
+    evokeds : list of mne.Evoked
+        The averages that they are of; the baseline of each is all before 0.
     """
-    baseline = y[:, times < 0]
-    if baseline.shape[1] < _SHORTEST_BASELINE:
-        return
-    power = np.mean(baseline**2)
-    if not 0.5 <= power <= 2.0:
+    for one in evokeds:
+        data, y = np.split(y, [len(one.times)], axis=1)
+        baseline = data[:, one.times < 0]
+        if baseline.shape[1] < _SHORTEST_BASELINE:
+            continue
+        gram = baseline.T @ baseline
+        n_independent = count_independent_targets(gram, *baseline.shape)
+        power, dof = np.mean(baseline**2), len(baseline) * n_independent
+        # Correction takes one independent time from the noise, of a short baseline too much.
+        least = 0.5 if n_independent >= _FEWEST_INDEPENDENT else 0.0
+        # What one of a thousand recordings exceeds by chance: much, of few times.
+        most = max(2.0, chi2.isf(1e-3, dof) / dof)
+        if least <= power <= most:
+            continue
+        whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
         warnings.warn(
-            f"The whitened data before time 0 have {power:.2g} times the power of the noise that "
-            "noise_cov and nave (the number of trials) tell. They may be of other data, or of "
+            f"The whitened data{whose} before time 0 have {power:.2g} times the power of the noise "
+            "that noise_cov and nave (the number of trials) tell. They may be of other data, or of "
             "another filter, or the baseline is not corrected (apply_baseline).",
             RuntimeWarning,
             stacklevel=3,

@@ -11,7 +11,7 @@ class SupportFit(NamedTuple):
 
     rss: float  # residual sum of squares
     rank: int  # of the columns
-    gram: np.ndarray  # (n_targets, n_targets): residual.T @ residual
+    gram: np.ndarray  # of the residual: of its columns or its rows, whichever are fewer
 
 
 def fit_support(X, y, eps):
@@ -37,7 +37,7 @@ def fit_support(X, y, eps):
         pivots = np.abs(triangle.diagonal())
         rank = np.count_nonzero(pivots > max(X.shape) * eps * pivots[0])
     residual = y - basis[:, :rank] @ (basis[:, :rank].T @ y)
-    gram = residual.T @ residual
+    gram = residual.T @ residual if len(y) > y.shape[1] else residual @ residual.T
     return SupportFit(float(np.trace(gram)), rank, gram)
 
 
@@ -66,40 +66,8 @@ def compute_largest_power(design, y, positions):
     return float(np.einsum("gij,git,gjt->g", inverses, products, products).max(initial=0.0))
 
 
-def count_independent_targets(fit, n_samples, n_targets):
-    """Estimate how many targets are independent, by the covariance ``C`` of what a fit leaves.
-
-    It is ``tr(C)^2 / tr(C^2)``, by which a sum of squares has the mean and the variance of a
-    chi-squared variable [1]_. ``tr(C^2)`` is estimated without bias, for normal noise.
-
-    Parameters
-    ----------
-    fit : SupportFit
-        The fit.
-    n_samples, n_targets : int
-        Number of samples and of targets; the fit may be one of fewer, rotated targets.
-
-    Returns
-    -------
-    n_independent : float
-        The number, from 1 to that of the targets.
-
-    References
-    ----------
-    .. [1] Satterthwaite (1946). An approximate distribution of estimates of variance components.
-       Biometrics Bulletin 2(6), 110-114.
-    """
-    n_left = n_samples - fit.rank
-    trace = np.trace(fit.gram)
-    if n_left < 3 or trace <= 0.0:
-        return float(n_targets)
-    square = np.vdot(fit.gram, fit.gram) - trace**2 / n_left
-    square *= n_left**2 / ((n_left - 1) * (n_left + 2))
-    return float(trace**2 / max(square, trace**2 / n_targets))
-
-
 def compute_threshold(n_positions, n_orient, noise_power, n_independent):
-    """Compute what the best of many positions explains of noise, at most times.
+    """Compute what the best of many positions explains of noise, at most, most of the time.
 
     Parameters
     ----------

@@ -6,6 +6,8 @@ import mne
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
+from .independent_targets import estimate_covariance
+
 
 def average_folds(epochs, n_folds):
     """Average all epochs, and those of each fold.
@@ -72,7 +74,8 @@ class TrialFolds:
         """Covariance of the noise across targets, as the trials tell it, for `MixedNormIC`.
 
         It is that of the differences between the averages of the folds, over all rows, and has a
-        mean variance of 1 where the noise covariance fits the trials.
+        mean variance of 1 where the noise covariance fits the trials. It is shrunk towards a
+        multiple of the identity, by as much as makes the number of independent targets right.
 
         Returns
         -------
@@ -83,7 +86,7 @@ class TrialFolds:
             return None
         deviations = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis] * (self.y_folds - self.y)
         rows = deviations.reshape(-1, len(self.times))
-        return rows.T @ rows / (len(rows) - len(self.y))
+        return estimate_covariance(rows, len(rows) - len(self.y))
 
     def to_folds(self):
         """Stack the data of the folds, for searches that fit some trials and score the others.

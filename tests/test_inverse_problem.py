@@ -1095,8 +1095,10 @@ def test_baseline_that_contradicts_the_noise_is_told():
     with pytest.warns(RuntimeWarning, match=match) as record:
         make_problem_of(wrong)
     assert [warning.filename for warning in record] == [__file__]
-    with pytest.warns(RuntimeWarning, match="data before time 0"):
+    wrong.comment = "wrong"
+    with pytest.warns(RuntimeWarning, match="data of 'wrong' before time 0") as record:
         make_problem_of([recording.evoked, wrong])
+    assert len(record) == 1
     make_problem_of(wrong.copy().crop(-0.02, None))  # too short to tell
     make_problem_of(wrong.copy().crop(0, None))
     quiet = recording.noise_cov.copy()

@@ -8,7 +8,6 @@ from skmxne.design import BlockDesign
 from skmxne.risk_inflation import (
     compute_largest_power,
     compute_threshold,
-    count_independent_targets,
     fit_support,
 )
 
@@ -20,14 +19,17 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("n_samples", "n_columns"), [(12, 5), (5, 5), (5, 12), (12, 1), (12, 0)])
+@pytest.mark.parametrize(
+    ("n_samples", "n_columns"), [(12, 5), (5, 5), (5, 12), (12, 1), (12, 0), (2, 1)]
+)
 def test_support_is_fitted_by_least_squares(rng, n_samples, n_columns):
     X, y = rng.standard_normal((n_samples, n_columns)), rng.standard_normal((n_samples, 3))
     fit = fit_support(X, y, EPS)
     residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
     assert fit.rank == min(X.shape)
     assert fit.rss == pytest.approx(np.sum(residual**2), abs=1e-12)
-    assert_allclose(fit.gram, residual.T @ residual, atol=1e-12)
+    smaller = residual.T @ residual if n_samples > 3 else residual @ residual.T
+    assert_allclose(fit.gram, smaller, atol=1e-12)
 
 
 @pytest.mark.parametrize("eps", [EPS, np.finfo(np.float32).eps])
@@ -59,44 +61,6 @@ def test_largest_power_is_that_of_the_best_single_position(rng, n_orient, scaled
     # Whatever the columns are multiplied by.
     assert found == pytest.approx(max(powers))
     assert compute_largest_power(BlockDesign(X, n_orient), y, positions[:0]) == 0.0
-
-
-@pytest.mark.parametrize("n_samples", [4, 12, 60])
-@pytest.mark.parametrize("correlation", [0.0, 0.8])
-def test_independent_targets_are_counted_without_bias(rng, n_samples, correlation):
-    """Of the ratio, both the trace and that of the square are what they are in the mean."""
-    n_targets, n_columns = 10, 1
-    covariance = correlation ** np.abs(np.subtract.outer(np.arange(10), np.arange(10)))
-    root = np.linalg.cholesky(covariance)
-    traces, squares = [], []
-    for _ in range(2000):
-        X = rng.standard_normal((n_samples, n_columns))
-        fit = fit_support(X, rng.standard_normal((n_samples, n_targets)) @ root.T, EPS)
-        n_left = n_samples - fit.rank
-        trace = np.trace(fit.gram)
-        count = count_independent_targets(fit, n_samples, n_targets)
-        assert 1.0 <= count <= n_targets * (1 + 1e-12)
-        traces.append(trace / n_left)
-        square = np.vdot(fit.gram, fit.gram) - trace**2 / n_left
-        square *= 1.0 / ((n_left - 1) * (n_left + 2))
-        squares.append(square)
-        # The count is of these two, but for its limits.
-        if square >= 1.001 * (trace / n_left) ** 2 / n_targets:
-            assert count == pytest.approx((trace / n_left) ** 2 / square)
-        else:
-            assert count == pytest.approx(n_targets, rel=2e-3)
-    error = np.std(squares) / np.sqrt(len(squares))
-    assert abs(np.mean(squares) - np.sum(covariance**2)) < 4 * error
-    assert np.mean(traces) == pytest.approx(n_targets, rel=0.05)
-
-
-def test_too_few_samples_to_count_leave_all_targets(rng):
-    y = rng.standard_normal((4, 6))
-    fit = fit_support(rng.standard_normal((4, 2)), y, EPS)
-    assert count_independent_targets(fit, 4, 6) == 6.0
-    assert count_independent_targets(fit_support(np.eye(4)[:, :1], 0 * y, EPS), 4, 6) == 6.0
-    alike = np.outer(rng.standard_normal(4), np.ones(6))
-    assert count_independent_targets(fit_support(np.eye(4)[:, :1], alike, EPS), 4, 6) < 2.0
 
 
 @pytest.mark.parametrize("n_orient", [1, 3])

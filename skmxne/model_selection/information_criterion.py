@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
@@ -15,7 +14,7 @@ from ..path import (
     warn_if_missed,
 )
 from ..threads import single_threaded_blas
-from .judging import judge_fits, judge_positions
+from .judging import find_doubts, judge_fits, judge_positions
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -29,7 +28,8 @@ class MixedNormIC(BaseMixedNorm):
       for blocks: a position has to explain more than the best of all positions explains of noise,
       ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_positions))^2`` [2]_, and more than the
       errors of the columns of the strongest may leave. ``RSS_0`` is that of the least-squares fit
-      of the active positions, ``P`` what the strongest explains alone,
+      of the active positions, ``P`` what the strongest explains alone; a model of more than half
+      as many features as samples is not judged, its criterion is infinite,
     - for "bic", ``RSS + log(n) s2 dof``, with the exact degrees of freedom (dof) of the penalised
       fit [3]_,
     - for "sure", ``RSS + 2 s2 dof - n s2``, an unbiased estimate of the risk
@@ -220,8 +220,9 @@ class MixedNormIC(BaseMixedNorm):
             If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
             If the alpha chosen is at an edge of the grid, or does not reach the discrepancy, if no
-            position is active, or if the model leaves less than half or more than twice the noise
-            that `noise_variance` tells.
+            position is active or none would be better, or if the model leaves less than half or
+            more than twice the noise that `noise_variance` tells, or has nearly as many degrees of
+            freedom as there are data.
         """
         X, y, params = self._check(X, y)
         self.alphas_ = check_alphas(self.alphas, self.eps)
@@ -230,7 +231,7 @@ class MixedNormIC(BaseMixedNorm):
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = make_problem(X, y, params)
             solutions = list(follow(self._solve(problem, pick_options(params)), "alpha"))
-            judgement = self._judge(problem, solutions, covariance)
+            judgement = self._judge(problem, y.reshape(len(y), -1), solutions, covariance)
             solution = solutions[judgement.best]
             self.alpha_ = float(self.alphas_[judgement.best])
             factors = compute_factors(problem, self.alpha_, solution, params)
@@ -243,27 +244,16 @@ class MixedNormIC(BaseMixedNorm):
         self.n_independent_targets_ = judgement.n_independent
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        if self.noise_variance is not None:
-            self._warn_if_noise_differs(judgement, len(y))
-        if judgement.n_inexact:
-            warnings.warn(
-                f"Degrees of freedom are not exact at {judgement.n_inexact} of {len(solutions)} "
-                "alphas, whose solutions rounding does not allow to be so. Leave out the smallest "
-                "alphas, and positions that occur twice.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        if self.criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
-            warnings.warn(
-                "criterion='discrepancy' is never reached: the model of the smallest alpha, which "
-                "is taken, leaves more than noise. Lower eps or add smaller alphas, or check "
-                "noise_variance.",
-                UserWarning,
-                stacklevel=2,
-            )
-        else:
+        doubts = find_doubts(judgement, self.criterion, self.noise_variance, len(y))
+        for message, category in doubts if self.alpha_max_ > 0.0 else ():
+            warnings.warn(message, category, stacklevel=2)
+        if self.n_active_ and not doubts:
             warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
-        warn_if_empty(self, "the criterion finds no more than noise. Check noise_variance.")
+        warn_if_empty(
+            self,
+            "the criterion finds no more than noise. Check noise_variance, and with an "
+            "InverseProblem noise_cov and nave.",
+        )
         return self
 
     def _solve(self, problem, options):
@@ -273,27 +263,9 @@ class MixedNormIC(BaseMixedNorm):
             solution, first = problem.solve(alpha, first, **options)
             yield solution
 
-    def _judge(self, problem, solutions, target_covariance):
+    def _judge(self, problem, y, solutions, target_covariance):
         """Choose among the solutions."""
         noise = dict(noise_variance=self.noise_variance, target_covariance=target_covariance)
         if self.criterion == "ric":
-            return judge_positions(problem, solutions, model_error=self.model_error, **noise)
+            return judge_positions(problem, y, solutions, model_error=self.model_error, **noise)
         return judge_fits(problem, solutions, self.alphas_, criterion=self.criterion, **noise)
-
-    def _warn_if_noise_differs(self, judgement, n_samples):
-        """Warn where the data contradict the variance of their noise."""
-        if self.criterion == "gcv":  # which has no use for it
-            return
-        n_left = n_samples * judgement.noise_power - judgement.dof[judgement.best]
-        if n_left <= 0.0 or self.alpha_max_ == 0.0:
-            return
-        ratio = judgement.rss[judgement.best] / n_left / self.noise_variance
-        if not 0.5 <= ratio <= 2.0:
-            warnings.warn(
-                f"The model leaves {ratio:.2g} times the noise that noise_variance="
-                f"{self.noise_variance:g} tells. With an InverseProblem, noise_cov or nave (the "
-                "number of trials) may be those of other data; else pass the variance of the noise "
-                "of y, or None to estimate it.",
-                UserWarning,
-                stacklevel=3,
-            )

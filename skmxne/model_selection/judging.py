@@ -3,13 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import chi2
+from sklearn.exceptions import ConvergenceWarning
 
 from ..degrees_of_freedom import compute_criterion
-from ..risk_inflation import (
-    compute_largest_power,
-    compute_threshold,
-    count_independent_targets,
-    fit_support,
+from ..independent_targets import count_independent_targets, summarize_covariance
+from ..risk_inflation import compute_largest_power, compute_threshold, fit_support
+
+_OF_OTHER_NOISE = (
+    "With an InverseProblem, noise_cov or nave (the number of trials) may be those of other data, "
+    "or there is activity that few sources do not explain; else pass the variance of the noise of "
+    "y, or None to estimate it."
 )
 
 
@@ -24,15 +28,18 @@ class Judgement(NamedTuple):
     noise_power: float  # of a sample over all targets, in units of the variance
     n_independent: float  # of the targets, by their noise
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
+    empty_is_better: bool = False  # than all solutions
 
 
-def judge_positions(problem, solutions, *, noise_variance, target_covariance, model_error):
+def judge_positions(problem, y, solutions, *, noise_variance, target_covariance, model_error):
     """Judge the positions of the solutions, by the risk inflation criterion.
 
     Parameters
     ----------
     problem : MixedNormProblem
         What was solved.
+    y : ndarray of shape (n_samples, n_targets)
+        The data, with all of their rank: a part of it that was chosen has other noise.
     solutions : list of Solution
         From the most regularized to the least.
     noise_variance : float or None
@@ -53,46 +60,50 @@ def judge_positions(problem, solutions, *, noise_variance, target_covariance, mo
     ValueError
         If every solution is too large to tell the noise from.
     """
-    design, y = problem.design, problem.y
+    design, n_targets = problem.design, y.shape[1]
     supports = [solution.positions for solution in solutions]
     fits = _fit_supports(design, y, supports)
     rss, rank, _ = map(np.array, zip(*fits, strict=True))
     n_active = np.array([len(positions) for positions in supports])
-    n_targets = y.shape[1] if problem.power_left_out else problem.n_targets
     if target_covariance is None:
         power = float(n_targets)
-        n_independent = [count_independent_targets(fit, len(y), n_targets) for fit in fits]
+        n_independent = [
+            count_independent_targets(fit.gram, len(y) - fit.rank, n_targets) for fit in fits
+        ]
     else:
-        power, given = _summarize(target_covariance)
+        power, given = summarize_covariance(target_covariance)
         n_independent = [given] * len(fits)
     n_candidates = np.count_nonzero(design.norms) or 1
     threshold = np.array(
         [compute_threshold(n_candidates, design.n_orient, power, each) for each in n_independent]
     )
-    variance = noise_variance
-    if variance is None:
+    # A model of so many features tells next to nothing from noise, and leaves none to see it by.
+    variance = np.where(2 * rank <= len(y), noise_variance or 0.0, np.inf)
+    if noise_variance is None:
         # The positions were chosen for what they explain: of noise, as much as the threshold.
         n_left = len(y) * power - n_active * threshold
         variance = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
     floor = model_error * compute_largest_power(design, y, np.unique(np.concatenate(supports)))
-    criterion = rss + n_active * (variance * threshold + floor)
+    with np.errstate(invalid="ignore"):
+        criterion = np.where(n_active, rss + n_active * (variance * threshold + floor), rss)
     best = int(np.argmin(criterion))
     if not np.isfinite(criterion[best]):
         raise ValueError(
-            "noise_variance=None has nothing to estimate the noise from: all models of the grid "
-            f"have too many active positions for the number of samples (n_samples={len(y)}). Give "
-            "the variance, or add larger alphas."
+            "criterion='ric' has nothing to tell the noise from: all models of the grid have too "
+            f"many active features for the number of samples (n_samples={len(y)}). Add larger "
+            "alphas."
         )
     if noise_variance is None:
         noise_variance = rss[best] / (len(y) - rank[best]) / power
     return Judgement(
         best=best,
         criterion=criterion,
-        rss=rss + problem.power_left_out,
+        rss=rss,
         dof=rank * power,
         noise_variance=float(noise_variance),
         noise_power=power,
         n_independent=n_independent[best],
+        empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
     )
 
 
@@ -141,7 +152,7 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
     n_samples = len(problem.y)
     power, n_independent = float(problem.n_targets), float(problem.n_targets)
     if target_covariance is not None:
-        power, n_independent = _summarize(target_covariance)
+        power, n_independent = summarize_covariance(target_covariance)
     n = n_samples * power
     if noise_variance is None:
         if dof[-1] >= n:
@@ -169,7 +180,68 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
     )
 
 
-def _summarize(covariance):
-    """Return the trace, and the number of targets that are independent."""
-    trace = float(np.trace(covariance))
-    return trace, trace**2 / float(np.vdot(covariance, covariance))
+def find_doubts(judgement, criterion, noise_variance, n_samples):
+    """Find what speaks against a choice.
+
+    Parameters
+    ----------
+    judgement : Judgement
+        The choice.
+    criterion : str
+        What made it.
+    noise_variance : float or None
+        Variance of the noise that it was told.
+    n_samples : int
+        Number of samples.
+
+    Returns
+    -------
+    doubts : list of tuple of (str, type)
+        Messages and categories of warnings.
+    """
+    doubts, best = [], judgement.best
+    n = n_samples * judgement.noise_power
+    n_left = n - judgement.dof[best]
+    told = noise_variance is not None and criterion != "gcv"
+    if judgement.empty_is_better:
+        doubts.append(
+            "No model of the grid explains more than noise, and without any position is better "
+            "than all: see it as no source, or add larger alphas, or reweight (n_mxne_iter=10)."
+        )
+    if told and n_left < 0.1 * n:
+        doubts.append(
+            f"The model has {judgement.dof[best]:.0f} degrees of freedom for {n:.0f} data: it fits "
+            f"more noise than noise_variance={noise_variance:g} tells. {_OF_OTHER_NOISE}"
+        )
+    elif criterion == "discrepancy" and judgement.criterion[best] > 0.0:
+        doubts.append(
+            "criterion='discrepancy' is never reached: the model of the smallest alpha, which is "
+            "taken, leaves more than noise. Lower eps or add smaller alphas, or check "
+            "noise_variance."
+        )
+    elif told and (ratio := _compare_noise(judgement, n_left, noise_variance)):
+        doubts.append(
+            f"The model leaves {ratio:.2g} times the noise that noise_variance={noise_variance:g} "
+            f"tells. {_OF_OTHER_NOISE}"
+        )
+        if best == len(judgement.rss) - 1:
+            doubts[-1] += " Or the grid ends too early: add smaller alphas."
+    doubts = [(message, UserWarning) for message in doubts]
+    if judgement.n_inexact:
+        message = (
+            f"Degrees of freedom are not exact at {judgement.n_inexact} of {len(judgement.rss)} "
+            "alphas, whose solutions rounding does not allow to be so. Leave out the smallest "
+            "alphas, and positions that occur twice."
+        )
+        doubts.append((message, ConvergenceWarning))
+    return doubts
+
+
+def _compare_noise(judgement, n_left, noise_variance):
+    """Return what is left relative to the noise told; 0 if it is near, or by chance."""
+    ratio = judgement.rss[judgement.best] / n_left / noise_variance
+    # What one of a thousand data sets exceeds by chance: much, of few data.
+    dof = n_left * judgement.n_independent / judgement.noise_power
+    least = min(0.5, chi2.ppf(1e-3, dof) / dof)
+    most = max(2.0, chi2.isf(1e-3, dof) / dof)
+    return 0.0 if least <= ratio <= most else ratio

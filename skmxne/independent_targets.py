@@ -1,0 +1,88 @@
+"""How many targets are independent in their noise: of a low-passed recording, few of many times."""
+
+import numpy as np
+
+
+def count_independent_targets(gram, n_rows, n_targets):
+    """Estimate how many targets are independent, by rows of noise with covariance ``C``.
+
+    It is ``tr(C)^2 / tr(C^2)``, by which a sum of squares has the mean and the variance of a
+    chi-squared variable [1]_.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        ``rows.T @ rows``, or ``rows @ rows.T``, which has the same traces.
+    n_rows : int
+        Number of rows of noise, or of its degrees of freedom where there are more rows.
+    n_targets : int
+        Number of targets.
+
+    Returns
+    -------
+    n_independent : float
+        The number, from 1 to that of the targets.
+
+    References
+    ----------
+    .. [1] Satterthwaite (1946). An approximate distribution of estimates of variance components.
+       Biometrics Bulletin 2(6), 110-114.
+    """
+    trace = np.trace(gram)
+    if n_rows < 3 or trace <= 0.0:
+        return float(n_targets)
+    return float(trace**2 / max(n_rows**2 * _estimate_square(gram, n_rows), trace**2 / n_targets))
+
+
+def estimate_covariance(rows, n_rows):
+    """Estimate the covariance across targets, such that it counts those that are independent.
+
+    The square of an estimate is larger than that of the covariance in the mean, as if fewer
+    targets were independent. So what differs from a multiple of the identity is shrunk, until the
+    trace of the square is estimated without bias.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_targets)
+        Noise of mean zero.
+    n_rows : int
+        Its degrees of freedom.
+
+    Returns
+    -------
+    covariance : ndarray of shape (n_targets, n_targets)
+        The covariance.
+    """
+    gram = rows.T @ rows
+    covariance = gram / n_rows
+    mean = np.trace(covariance) / len(covariance)
+    sphere = mean**2 * len(covariance)  # the trace of the square of `mean` times the identity
+    excess = np.vdot(covariance, covariance) - sphere
+    wanted = _estimate_square(gram, n_rows) - sphere if n_rows > 2 else 0.0
+    share = np.sqrt(np.clip(wanted / excess, 0.0, 1.0)) if excess > 0.0 else 1.0
+    return share * covariance + (1.0 - share) * mean * np.eye(len(covariance))
+
+
+def summarize_covariance(covariance):
+    """Return the trace of a covariance, and how many targets are independent.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_targets, n_targets)
+        Covariance across targets.
+
+    Returns
+    -------
+    trace : float
+        The power of a sample over all targets.
+    n_independent : float
+        ``tr(C)^2 / tr(C^2)``.
+    """
+    trace = float(np.trace(covariance))
+    return trace, trace**2 / float(np.vdot(covariance, covariance))
+
+
+def _estimate_square(gram, n_rows):
+    """Estimate ``tr(C^2)`` without bias, for normal noise."""
+    square = np.vdot(gram, gram) - np.trace(gram) ** 2 / n_rows
+    return square / ((n_rows - 1) * (n_rows + 2))
