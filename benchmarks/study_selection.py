@@ -238,7 +238,7 @@ def summarize(draws, choices):
             "distance (mm)": others.distance,
             "error of amplitude": others.amplitude,
             "positions": others.positions,
-            "nothing found": others.empty,
+            "nothing found": others["empty"],
             "time (s)": others.seconds,
             "recordings": by_choice.size(),
         }

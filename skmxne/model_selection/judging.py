@@ -91,7 +91,7 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         raise ValueError(
             "criterion='ric' has nothing to tell the noise from: all models of the grid have too "
             f"many active features for the number of samples (n_samples={len(y)}). Add larger "
-            "alphas."
+            "alphas, or take another criterion."
         )
     if noise_variance is None:
         noise_variance = rss[best] / (len(y) - rank[best]) / power
