@@ -7,7 +7,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
-from ..parameters import check_target_covariance, verbosity
+from ..messages import verbosity
+from ..parameters import check_target_covariance
 from ..path import (
     compute_factors,
     make_problem,
