@@ -8,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .arrays import naming
+from .messages import catch_warnings
 from .objective import compute_columns
 
 
@@ -107,7 +108,7 @@ def _find_column_scale(transformers, n_features):
     if not len(transformers):
         return 1.0
     probe = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
-    with warnings.catch_warnings():
+    with catch_warnings():
         # Which feature is which is known by their order.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
         result = np.asarray(transformers.transform(probe))

@@ -12,9 +12,10 @@ from .arrays import naming
 from .estimator import MixedNormEstimator
 from .grid import check_alphas
 from .inverse_problem import InverseProblem
+from .messages import catch_warnings, verbosity
 from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
-from .parameters import check_parameters, check_weights, verbosity
+from .parameters import check_parameters, check_weights
 from .path import make_problem
 from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .threads import single_threaded_blas
@@ -187,7 +188,7 @@ def mixed_norm(
 def _warnings_of_caller():
     """Give out warnings in the name of the caller's caller, in terms of its arguments."""
     try:
-        with warnings.catch_warnings(record=True) as record:
+        with catch_warnings(record=True) as record:
             for category in (UserWarning, RuntimeWarning):
                 # The caller's own filters are for the words given out in the end.
                 warnings.simplefilter("always", category)
@@ -291,10 +292,9 @@ def _find_reweighting_scale(X, y, params, n_trials=1.0):
     return 100 * n_trials / alpha_max if alpha_max > 0 else 1.0
 
 
-def _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles):
+def _make_outputs(problem, coef, pick_ori, return_residual, as_dipoles):
     """Return what MNE's function returns."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
-    as_dipoles = return_as_dipoles
     sources = problem.to_dipoles(coef) if as_dipoles else problem.to_source_estimate(coef, pick_ori)
     return (sources, problem.to_residual(coef)) if return_residual else sources

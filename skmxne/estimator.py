@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .base import BaseMixedNorm, store_model, warn_if_empty
-from .parameters import check_sample_weight, verbosity
+from .messages import verbosity
+from .parameters import check_sample_weight
 from .path import make_problem, solve_path
 from .threads import single_threaded_blas
 

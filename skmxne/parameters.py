@@ -1,8 +1,6 @@
 """Checks of hyperparameters: a clear error that says what was wrong and what to do."""
 
-import logging
 import math
-from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -204,38 +202,6 @@ def check_target_covariance(target_covariance, n_targets):
             "not zero throughout."
         )
     return covariance
-
-
-@contextmanager
-def verbosity(verbose):
-    """Set the level of the package's logger for a while.
-
-    Parameters
-    ----------
-    verbose : None, bool, str or int
-        As in MNE: True is "INFO", False "WARNING", None leaves the level as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the level does not exist.
-    """
-    logger = logging.getLogger(__package__)
-    level = logger.level
-    if isinstance(verbose, bool | np.bool_):
-        verbose = "INFO" if verbose else "WARNING"
-    if verbose is not None:
-        try:
-            logger.setLevel(verbose.upper() if isinstance(verbose, str) else verbose)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"verbose={verbose!r} is no level: use None, True, False, an int, or one of "
-                "'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'."
-            ) from None
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check_solver(solver, n_orient):

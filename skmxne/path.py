@@ -8,7 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .arrays import check_data
 from .grid import check_alphas
-from .parameters import check_parameters, check_weights, verbosity
+from .messages import verbosity
+from .parameters import check_parameters, check_weights
 from .problem import MixedNormProblem
 from .threads import single_threaded_blas
 

@@ -1,4 +1,4 @@
-"""Hyperparameters: every bad one is refused by name, and the level of the log."""
+"""Hyperparameters: every bad one is refused by name."""
 
 import logging
 from math import inf, nan
@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmxne import MixedNormEstimator
-from skmxne.parameters import check_parameters, check_weights, verbosity
+from skmxne.parameters import check_parameters, check_weights
 
 N_SAMPLES, N_POSITIONS, N_ORIENT, N_TARGETS = 8, 6, 3, 2
 
@@ -148,39 +148,3 @@ def test_weights_become_factors():
     # Not above 1: left out.
     assert_allclose(check_weights(weights, 1.0, 4), [1.0, 0.0, 0.0, 0.5])
     assert_allclose(check_weights(np.array(weights, dtype=int), 1.5, 4), [1.0, 0.0, 0.0, 0.5])
-
-
-@pytest.fixture
-def logger():
-    """Return the package's logger, at a level that none of the tests sets."""
-    logger = logging.getLogger("skmxne")
-    before = logger.level
-    logger.setLevel(7)
-    yield logger
-    logger.setLevel(before)
-
-
-@pytest.mark.parametrize(
-    ("verbose", "level"),
-    [
-        (None, 7),
-        (True, logging.INFO),
-        (False, logging.WARNING),
-        (np.True_, logging.INFO),
-        ("debug", logging.DEBUG),
-        ("ERROR", logging.ERROR),
-        (33, 33),
-    ],
-)
-def test_level_is_set_for_a_while(logger, verbose, level):
-    with verbosity(verbose):
-        assert logger.level == level
-    assert logger.level == 7
-
-
-def test_level_is_restored_after_an_error(logger):
-    with pytest.raises(RuntimeError, match="inside"), verbosity(True):
-        raise RuntimeError("inside")
-    with pytest.raises(ValueError, match="verbose"), verbosity("LOUD"):
-        pass
-    assert logger.level == 7

@@ -13,7 +13,8 @@ from sklearn.utils.parallel import Parallel, delayed
 from ..arrays import naming
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
-from ..parameters import check_sample_weight, verbosity
+from ..messages import verbosity
+from ..parameters import check_sample_weight
 from ..path import make_problem, solve_path, warn_if_missed
 from ..threads import single_threaded_blas
 from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples

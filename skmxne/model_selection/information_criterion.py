@@ -6,7 +6,8 @@ import numpy as np
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
-from ..parameters import check_target_covariance, verbosity
+from ..messages import verbosity
+from ..parameters import check_target_covariance
 from ..path import (
     compute_factors,
     make_problem,

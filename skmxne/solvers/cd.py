@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 
+from ..messages import catch_warnings
+
 
 def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
     """Solve a problem with blocks of one row by scikit-learn's `MultiTaskLasso`.
@@ -40,7 +42,7 @@ def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
         warm_start=True,
     )
     model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it
-    with warnings.catch_warnings():
+    with catch_warnings():
         # Whoever called looks at the gap.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(problem.X, problem.y)

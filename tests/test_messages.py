@@ -1,0 +1,111 @@
+"""The level of messages and the filters of warnings, which all threads of a process share."""
+
+import logging
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skmxne import MixedNormEstimator
+from skmxne.messages import catch_warnings, verbosity
+
+
+@pytest.fixture
+def logger():
+    """Return the package's logger, at a level that none of the tests sets."""
+    logger = logging.getLogger("skmxne")
+    before = logger.level
+    logger.setLevel(7)
+    yield logger
+    logger.setLevel(before)
+
+
+@pytest.mark.parametrize(
+    ("verbose", "level"),
+    [
+        (None, 7),
+        (True, logging.INFO),
+        (False, logging.WARNING),
+        (np.True_, logging.INFO),
+        ("debug", logging.DEBUG),
+        ("ERROR", logging.ERROR),
+        (33, 33),
+    ],
+)
+def test_level_is_set_for_a_while(logger, verbose, level):
+    with verbosity(verbose):
+        assert logger.level == level
+    assert logger.level == 7
+
+
+def test_level_is_restored_after_an_error(logger):
+    with pytest.raises(RuntimeError, match="inside"), verbosity(True):
+        raise RuntimeError("inside")
+    with pytest.raises(ValueError, match="verbose"), verbosity("LOUD"):
+        pass
+    assert logger.level == 7
+
+
+def test_level_comes_back_whichever_of_two_ends_first(logger):
+    first, second = verbosity(True), verbosity("DEBUG")
+    first.__enter__()
+    second.__enter__()
+    assert logger.level == logging.DEBUG
+    first.__exit__(None, None, None)
+    assert logger.level == logging.DEBUG
+    second.__exit__(None, None, None)
+    assert logger.level == 7
+
+
+def test_two_that_ask_for_the_same_level_are_told_apart(logger):
+    with verbosity(True):
+        with verbosity(False):
+            with verbosity(True):
+                assert logger.level == logging.INFO
+            assert logger.level == logging.WARNING
+        assert logger.level == logging.INFO
+    assert logger.level == 7
+
+
+def test_filters_are_changed_by_one_thread_at_a_time():
+    """Else the second would bring back the filters of the first, for good."""
+    before = list(warnings.filters)
+    is_in, may_leave = Event(), Event()
+
+    def hold():
+        with catch_warnings():
+            warnings.simplefilter("ignore")
+            is_in.set()
+            may_leave.wait(10)
+
+    def follow():
+        is_in.wait(10)
+        may_leave.set()
+        with catch_warnings():
+            return list(warnings.filters)
+
+    with ThreadPoolExecutor(2) as executor:
+        executor.submit(hold)
+        assert executor.submit(follow).result(20) == before
+    assert warnings.filters == before
+
+
+def test_fits_in_threads_leave_level_and_filters_alone(make_problem, logger):
+    problems = [make_problem(30, 60, n_targets=4, noise=1.0, random_state=k) for k in range(8)]
+
+    def fit(k):
+        options = dict(solver=("cd", "newton")[k % 2], verbose=(True, "ERROR", None)[k % 3])
+        return MixedNormEstimator(5, **options).fit(*problems[k]).coef_
+
+    before = list(warnings.filters)
+    alone = [fit(k) for k in range(8)]
+    with ThreadPoolExecutor(4) as executor:
+        together = list(executor.map(fit, range(8)))
+    assert all(map(np.array_equal, alone, together))
+    assert warnings.filters == before
+    assert logger.level == 7
+    with pytest.warns(ConvergenceWarning):
+        MixedNormEstimator(5, solver="cd", maxit=1, tol=1e-9).fit(*problems[0])
