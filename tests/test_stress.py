@@ -1,0 +1,230 @@
+"""Problems at the limits of arithmetic: a certificate, or a warning with the gap reached.
+
+Never is anything infinite or NaN, and no other warning comes from inside.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC, compute_certificate, verify
+from skmxne.datasets import make_block_sparse_regression
+
+N_SAMPLES, N_POSITIONS, N_ORIENT, N_TARGETS = 25, 30, 3, 6
+ALPHAS = (1e-3, 1.0, 20.0, 90.0)
+SOLVERS = {
+    "newton": {},
+    "newton, no active set": dict(active_set_size=None),
+    "newton, to a small gap": dict(tol=1e-9),
+    "bcd": dict(solver="bcd"),
+    "prox": dict(solver="prox"),
+    "cd": dict(solver="cd", n_orient=1),
+    "reweighted": dict(n_mxne_iter=10),
+}
+
+
+def make(**changes):
+    sizes = dict(n_samples=N_SAMPLES, n_positions=N_POSITIONS, n_orient=N_ORIENT)
+    sizes |= dict(n_targets=N_TARGETS, n_active=3, noise=0.5, random_state=0)
+    return make_block_sparse_regression(**(sizes | changes))
+
+
+X, Y = make()
+TALL, Y_TALL = make(n_samples=120)
+
+
+def set_condition(X, number):
+    left, values, right = np.linalg.svd(X, full_matrices=False)
+    return (left * np.geomspace(1.0, 1.0 / number, len(values))) @ right
+
+
+def set_columns(X, columns, values):
+    X = X.copy()
+    X[:, columns] = values
+    return X
+
+
+AMPLITUDES = {
+    f"{name} times {size:g}": (size**x_power * X, size**y_power * Y)
+    for size in (1e-15, 1e-6, 1e9)
+    for name, x_power, y_power in [("X", 1, 0), ("y", 0, 1), ("both", 1, 1), ("X / y", 1, -1)]
+}
+CONDITIONS = {
+    f"{name} {number:g}, {len(gain)} samples": (change(gain, number), y)
+    for number in (1e6, 1e12)
+    for gain, y in ((X, Y), (TALL, Y_TALL))
+    for name, change in {
+        "condition number": set_condition,
+        "columns over": lambda X, n: X * np.geomspace(1, 1 / n, X.shape[1]),
+        "rows over": lambda X, n: X * np.geomspace(1, 1 / n, len(X))[:, None],
+    }.items()
+}
+SHAPES = {
+    "every position twice": (np.hstack([X, X]), Y),
+    "every position twice, with the other sign": (np.hstack([X, -X]), Y),
+    "every position twice, but for rounding": (np.hstack([X, (1 + 1e-14) * X]), Y),
+    "every position ten times": (np.tile(X, 10), Y),
+    "one position thirty times": (np.tile(X[:, :3], 30), Y),
+    "positions of zeros": (set_columns(X, slice(9, 60), 0.0), Y),
+    "zeros within positions": (set_columns(X, slice(None, None, 3), 0.0), Y),
+    "orientations alike": (set_columns(X, slice(1, None, 3), X[:, ::3]), Y),
+    "one sensor": (X[:1], Y[:1]),
+    "two sensors": (X[:2], Y[:2]),
+    "one time": (X, Y[:, :1]),
+    "one target of one dimension": (X, Y[:, 0]),
+    "one position": (X[:, :3], Y),
+    "one of everything": (X[:1, :3], Y[:1, :1]),
+    "more times than anything": (X, np.tile(Y, 50)),
+    "times of rank one": (X, Y[:, :1] * np.ones(N_TARGETS)),
+    "times over twelve orders": (X, Y * np.geomspace(1, 1e-12, N_TARGETS)),
+    "one value of 1e9": (X, np.where(np.arange(Y.size).reshape(Y.shape) == 7, 1e9, Y)),
+    "a fit without residual": (X, X[:, :3] @ Y[:3]),
+    "integers": ((10 * X).astype(int), (10 * Y).astype(int)),
+}
+WEIGHTS = {
+    "falling": np.geomspace(1, 1e-12, N_POSITIONS),
+    "rising": np.geomspace(1e-12, 1, N_POSITIONS),
+    "one of them large": np.r_[1.0, np.full(N_POSITIONS - 1, 1e-12)],
+    "one of them tiny": np.r_[1e-300, np.ones(N_POSITIONS - 1)],
+}
+
+
+def check(X, y, **params):
+    """Fit, and check the certificate, or the warning."""
+    params = dict(n_orient=N_ORIENT) | params
+    estimator = MixedNormEstimator(**params)
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("error")
+        warnings.simplefilter("always", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "No position is active")
+        estimator.fit(X, y)
+    assert np.isfinite(estimator.coef_).all()
+    assert np.isfinite(estimator.objective_).all()
+    assert np.isfinite(estimator.debias_scale_).all()
+    assert 0.0 <= estimator.dual_gap_ < np.inf
+    assert bool(record) != estimator.converged_
+    if record and estimator.dual_gap_ > estimator.tol:
+        assert f"gap reached is {estimator.dual_gap_:.1e}" in str(record[0].message)
+    certificate = verify(estimator, X, y)
+    assert not np.isnan(certificate[:3]).any()
+    return estimator, certificate
+
+
+def assert_certified(estimator, certificate, slack=1.0):
+    """Assert that what is said to be converged is, by the computation of its own."""
+    # A solver may have seen a better dual point than its last.
+    assert not estimator.converged_ or certificate.holds(2 * estimator.tol + slack * 1e-14)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", AMPLITUDES | CONDITIONS | SHAPES)
+def test_converged_with_a_certificate_or_told(kind, solver):
+    X, y = (AMPLITUDES | CONDITIONS | SHAPES)[kind]
+    params = SOLVERS[solver]
+    for alpha in ALPHAS:
+        estimator, certificate = check(X, y, alpha=alpha, **params)
+        # Reweighting is at its fixed point or not: the certificate is that of the next problem.
+        if "n_mxne_iter" not in params:
+            assert_certified(estimator, certificate)
+        if alpha >= 1.0 and solver.startswith("newton"):
+            assert estimator.converged_
+            assert certificate.holds(2 * estimator.tol)
+
+
+@pytest.mark.parametrize("name", ["newton", "bcd", "prox", "reweighted"])
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_weights_over_twelve_orders(kind, name):
+    for alpha in ALPHAS:
+        params = SOLVERS[name] | dict(weights=WEIGHTS[kind], alpha=alpha)
+        estimator, certificate = check(X, Y, **params)
+        if name != "reweighted":
+            assert_certified(estimator, certificate)
+
+
+@pytest.mark.parametrize("alpha", [0, 1e-12, 1e-6, 99.0, 99.9999999, 100 - 1e-13])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("gain", "y"), [(X, Y), (TALL, Y_TALL)])
+@pytest.mark.parametrize("n_mxne_iter", [1, 10])
+def test_alpha_at_both_ends(gain, y, dtype, alpha, n_mxne_iter):
+    estimator, certificate = check(gain.astype(dtype), y, alpha=alpha, n_mxne_iter=n_mxne_iter)
+    if n_mxne_iter == 1:  # a first step of reweighting may remove the only position
+        assert estimator.n_active_ == 1 if alpha == 99.0 else estimator.n_active_ >= (alpha < 99)
+    if n_mxne_iter == 1 or alpha == 0:
+        assert_certified(estimator, certificate)
+    if alpha == 0:
+        assert certificate.holds(1e-12)
+
+
+@pytest.mark.parametrize("kind", AMPLITUDES | CONDITIONS | SHAPES)
+def test_single_precision(kind):
+    """Coefficients are rounded, of which certificates with a small penalty see the gap."""
+    X, y = (AMPLITUDES | CONDITIONS | SHAPES)[kind]
+    X = X.astype(np.float32)
+    for alpha in ALPHAS:
+        try:
+            estimator, certificate = check(X, y, alpha=alpha)
+        except ValueError as error:
+            assert "out of the range of float32" in str(error) or "X" in str(error)
+            assert kind.startswith(("X", "y", "both"))
+            continue
+        assert estimator.coef_.dtype == np.float32
+        if alpha >= 1.0:
+            assert_certified(estimator, certificate, slack=1e8)
+        # The objective is that of the coefficients in double precision all the same.
+        if estimator.converged_:
+            power = np.sum(np.square(y, dtype=float))
+            excess = certificate.objective - estimator.objective_[-1]
+            assert excess <= (estimator.tol + 1e-6) * power
+
+
+@pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_criteria_choose_a_model_or_refuse(kind, criterion):
+    X, y = SHAPES[kind]
+    model = MixedNormIC(criterion=criterion, n_orient=N_ORIENT, alphas=6, n_mxne_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            assert f"criterion={criterion!r} has nothing to" in str(error)
+            return
+    assert np.isfinite(model.coef_).all()
+    assert not np.isnan(model.criterion_).any()
+    assert (model.degrees_of_freedom_ >= -1e-9 * model.criterion_.size).all()
+    assert (model.residual_sum_of_squares_ >= 0).all()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SHAPES if "sensor" not in kind])
+def test_folds_choose_a_model_or_refuse(kind):
+    X, y = SHAPES[kind]
+    model = MixedNormCV(n_orient=N_ORIENT, alphas=4, cv=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            assert "n_splits=3" in str(error)
+            assert len(X) < 3
+            return
+    assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.mse_path_).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_hundred_thousand_positions(dtype):
+    X, y = make(n_samples=20, n_positions=100_000, n_orient=1, random_state=1)
+    X = X.astype(dtype)
+    for params in (dict(alpha=20), dict(alpha=90), dict(alpha=20, n_mxne_iter=5)):
+        estimator, certificate = check(X, y, n_orient=1, **params)
+        assert estimator.converged_
+        if "n_mxne_iter" not in params:
+            assert certificate.holds(1e-4)
+    penalised = MixedNormEstimator(20, debias=False).fit(X, y)
+    certificate = compute_certificate(X, y, penalised.coef_, penalised.penalty_)
+    assert certificate.holds(1e-4)
