@@ -44,7 +44,8 @@ def average_folds(epochs, n_folds):
         raise ValueError(f"n_folds must be at least 2, got {n_folds}.")
     if not epochs.preload:
         # Which are good shows when they are read. The copy shares the recording.
-        epochs = epochs.copy().drop_bad()
+        epochs = epochs.copy()
+        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
     if len(epochs) < n_folds:
         raise ValueError(
             f"epochs has {len(epochs)} good trials, fewer than n_folds={n_folds}. Lower n_folds, "

@@ -801,7 +801,7 @@ REFUSED = [
     (MixedNormCV(alphas=[100]), ValueError, r"\[0, 100\)"),
     (MixedNormCV(eps=None), TypeError, "eps must be a number"),
     (MixedNormCV(cv=1), ValueError, "n_splits=1"),
-    (MixedNormCV(cv="5"), ValueError, "Expected `cv`"),
+    (MixedNormCV(cv="5"), ValueError, "Expected `?cv`? as"),
     (MixedNormCV(cv=[]), ValueError, "cv gives no fold"),
     (MixedNormCV(scoring="best"), ValueError, "scoring"),
     (MixedNormCV(scoring=["r2"]), TypeError, "scoring must be the name of a score"),

@@ -6,6 +6,7 @@ import tracemalloc
 import mne
 import numpy as np
 import pytest
+from mne.utils import check_version
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
@@ -124,7 +125,7 @@ def from_epochs(case, epochs, **options):
 
 
 def from_average(case, epochs, **options):
-    average = epochs.copy().drop_bad().average()
+    average = epochs.copy().load_data().average()
     return InverseProblem.from_evoked(average, case.forward, case.noise_cov, **options)
 
 
@@ -160,7 +161,7 @@ def test_folds_are_whitened_averages_of_their_trials(case, epochs):
     members = shares > 0.1
     assert_array_equal(members.sum(axis=0), 1)
     assert_allclose(shares, members / members.sum(axis=1, keepdims=True), atol=1e-8)
-    conditions = epochs.copy().drop_bad().events[:, 2]
+    conditions = epochs.copy().load_data().events[:, 2]
     for condition in (0, 1):
         assert np.ptp(members[:, conditions == condition].sum(axis=1)) <= 1
 
@@ -179,7 +180,20 @@ def test_epochs_are_not_modified(case, recorded):
     assert not epochs.preload
 
 
-@pytest.mark.parametrize("preload", [None, False])
+def test_bad_epochs_may_have_been_dropped(case, recorded):
+    dropped = make_epochs(recorded, preload=False)
+    dropped.drop_bad()
+    expected = from_epochs(case, make_epochs(recorded, preload=False))
+    assert_array_equal(from_epochs(case, dropped).y_folds, expected.y_folds)
+
+
+# Before, MNE itself copies all trials to select some.
+IN_MEMORY = pytest.param(
+    None, marks=pytest.mark.skipif(not check_version("mne", "1.13"), reason="needs MNE 1.13")
+)
+
+
+@pytest.mark.parametrize("preload", [IN_MEMORY, False])
 def test_epochs_are_not_copied_as_a_whole(recorded, preload):
     raw, params = recorded
     n_times = 2000

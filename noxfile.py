@@ -1,0 +1,58 @@
+"""The checks of every supported version: ``nox`` runs all, ``nox -s tests-lowest`` one of them."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+OLDEST_PYTHON = PROJECT["requires-python"].removeprefix(">=")
+REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+# The lowest versions are those that pyproject.toml promises, of the tools, too.
+LOWEST = [f"{one.replace('>=', '==')}.*" for one in REQUIREMENTS if ">=" in one]
+# Of the tests, those that an installed package runs: from arrays and from recordings to a result.
+INSTALLED_TESTS = ["conftest.py", "test_solvers.py", "test_certificate.py", "test_trial_folds.py"]
+
+
+@nox.session(name="tests-newest")
+def tests_newest(session):
+    """Run all tests with the newest versions."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(name="tests-lowest", python=OLDEST_PYTHON)
+def tests_lowest(session):
+    """Run the tests with the lowest versions."""
+    session.install("-e", ".[test]", *LOWEST)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def packages(session):
+    """Build wheel and sdist, and test each in an environment of its own, out of the checkout."""
+    session.install("build")
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    session.run("python", "-m", "build", "-q", "--outdir", str(folder), ".")
+    for archive in sorted(folder.glob("skmxne-*")):
+        place = folder / ("wheel" if archive.suffix == ".whl" else "sdist")
+        shutil.copytree("tests", place / "tests")
+        shutil.copy("pyproject.toml", place)
+        session.run("python", "-m", "venv", str(place / "venv"))
+        python = str(place / "venv" / "bin" / "python")
+        with session.chdir(place):
+            session.run(python, "-m", "pip", "install", "-q", str(archive), external=True)
+            session.run(python, "-m", "skmxne", "sys-info", external=True)
+            session.run(python, "-m", "pip", "install", "-q", "pytest", "hypothesis", external=True)
+            tests = [f"tests/{name}" for name in INSTALLED_TESTS]
+            session.run(python, "-m", "pytest", "-q", "-m", "not slow", *tests, external=True)
+            options = ["-q", "--doctest-modules", "--pyargs", "skmxne"]
+            session.run(python, "-m", "pytest", *options, external=True)
+
+
+@nox.session
+def types(session):
+    """Check the type hints."""
+    session.install("-e", ".", "mypy")
+    session.run("mypy")
