@@ -1,6 +1,7 @@
 """Sparse M/EEG source imaging with scikit-learn estimators."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
@@ -23,12 +24,26 @@ _MODULES = {
 
 __all__ = list(_MODULES)
 
+if TYPE_CHECKING:
+    from .certificate import compute_certificate as compute_certificate
+    from .certificate import verify as verify
+    from .drop_in import mixed_norm as mixed_norm
+    from .estimator import MixedNormEstimator as MixedNormEstimator
+    from .inverse_problem import InverseProblem as InverseProblem
+    from .model_selection import MixedNormCV as MixedNormCV
+    from .model_selection import MixedNormIC as MixedNormIC
+    from .path import mixed_norm_path as mixed_norm_path
+    from .plotting import PathDisplay as PathDisplay
+    from .plotting import SelectionDisplay as SelectionDisplay
+    from .plotting import SourceDisplay as SourceDisplay
+    from .source_weighting import SourceWeighting as SourceWeighting
 
-def __getattr__(name):
+
+def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

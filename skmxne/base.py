@@ -2,8 +2,10 @@
 
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,6 +27,20 @@ class BaseMixedNorm(
     maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
         As for `MixedNormEstimator`.
     """
+
+    # What a fit leaves, see `store_model`.
+    coef_: NDArray[Any]
+    debias_scale_: NDArray[np.float64]
+    intercept_: float
+    penalty_: float
+    alpha_max_: float
+    active_set_: NDArray[np.bool_]
+    n_active_: int
+    explained_variance_: float
+    dual_gap_: float
+    objective_: list[float]
+    n_iter_: int
+    converged_: bool
 
     def __init__(
         self,
@@ -57,7 +73,7 @@ class BaseMixedNorm(
         self.time_pca = time_pca
         self.verbose = verbose
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Predict with the linear model.
 
         Parameters

@@ -1,13 +1,21 @@
 """Certificates: how far coefficients are from the minimum, whoever computed them."""
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import sparray
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .optimality import CertifiedProblem
+from .optimality import Certificate, CertifiedProblem
 
 
-def verify(estimator, X, y, sample_weight=None):
+def verify(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> Certificate:
     """Verify a fitted model, with nothing that its solver has computed but the coefficients.
 
     ``alpha_max``, the penalty, weights, the limited rank of an int as `time_pca` and the residual
@@ -83,17 +91,17 @@ def verify(estimator, X, y, sample_weight=None):
 
 
 def compute_certificate(
-    X,
-    y,
-    coef,
-    penalty,
+    X: ArrayLike,
+    y: ArrayLike,
+    coef: ArrayLike | sparray,
+    penalty: float,
     *,
-    n_orient=1,
-    weights=None,
-    weights_min=0.0,
-    sample_weight=None,
-    reweighting_scale=None,
-):
+    n_orient: int = 1,
+    weights: ArrayLike | None = None,
+    weights_min: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    reweighting_scale: float | None = None,
+) -> Certificate:
     """Compute how far coefficients of any origin are from the minimum of the mixed norm.
 
     Parameters

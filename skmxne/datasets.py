@@ -3,6 +3,7 @@
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.spatial import ConvexHull
 from sklearn.utils import Bunch, check_random_state, check_scalar
@@ -11,17 +12,17 @@ __all__ = ["make_block_sparse_regression", "make_recording"]
 
 
 def make_block_sparse_regression(
-    n_samples=60,
-    n_positions=100,
+    n_samples: int = 60,
+    n_positions: int = 100,
     *,
-    n_orient=1,
-    n_targets=10,
-    n_active=5,
-    correlation=0.0,
-    noise=0.1,
-    coef=False,
-    random_state=None,
-):
+    n_orient: int = 1,
+    n_targets: int = 10,
+    n_active: int = 5,
+    correlation: float = 0.0,
+    noise: float = 0.1,
+    coef: bool = False,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[NDArray[np.float64], ...]:
     """Generate a regression problem whose coefficients are zero outside a few blocks.
 
     ``y = X @ coef.T + noise * e``, with independent standard normal ``e``. A block is the
@@ -41,8 +42,7 @@ def make_block_sparse_regression(
     n_active : int, default=5
         The number of positions whose coefficients are not zero.
     correlation : float, default=0.0
-        The correlation of neighbouring features, in (-1, 1). Features `j` and `k` have variance
-        1 and correlation ``correlation ** abs(j - k)``.
+        In (-1, 1): that of features `j` and `k`, of variance 1, is ``correlation ** abs(j - k)``.
     noise : float, default=0.1
         The standard deviation of the Gaussian noise added to `y`, in the unit of `y`.
     coef : bool, default=False
@@ -74,10 +74,9 @@ def make_block_sparse_regression(
     >>> int(coef.any(axis=0).sum())
     15
     """
-    _check_number(n_samples, "n_samples", Integral, 1)
-    _check_number(n_positions, "n_positions", Integral, 1)
-    _check_number(n_orient, "n_orient", Integral, 1)
-    _check_number(n_targets, "n_targets", Integral, 1)
+    sizes = dict(n_samples=n_samples, n_positions=n_positions, n_orient=n_orient)
+    for name, value in (sizes | dict(n_targets=n_targets)).items():
+        _check_number(value, name, Integral, 1)
     _check_number(n_active, "n_active", Integral, 0, n_positions)
     _check_number(correlation, "correlation", Real, -1, 1, "neither")
     _check_number(noise, "noise", Real, 0)
@@ -95,8 +94,13 @@ def make_block_sparse_regression(
 
 
 def make_recording(
-    n_sources=3, *, n_trials=60, amplitude=50e-9, autocorrelation=0.0, random_state=0
-):
+    n_sources: int = 3,
+    *,
+    n_trials: int = 60,
+    amplitude: float = 50e-9,
+    autocorrelation: float = 0.0,
+    random_state: int | np.random.RandomState | None = 0,
+) -> Bunch:
     """Simulate an EEG recording whose cortical sources are known.
 
     In every trial a few positions of a folded cortex respond in the same way, on top of background
@@ -113,9 +117,8 @@ def make_recording(
     n_trials : int, default=60
         The number of trials, at least 10, for a noise covariance needs enough of baseline.
     amplitude : float, default=50e-9
-        The peak of every source in A m; tens of nA m are realistic [1]_. It sets the
-        signal-to-noise ratio, since the noise of a trial stays: 5 uV (standard deviation) from the
-        cortex, whose positions are active independently, and 1 uV from the sensors.
+        The peak of every source in A m; tens of nA m are realistic [1]_. The noise stays: 5 uV
+        (standard deviation, in a trial) from independent positions of the cortex, 1 uV from sensors.
     autocorrelation : float, default=0.0
         The correlation of the noise at neighbouring times, in [0, 1). At 0 the noise is white in
         time; above, it is first-order autoregressive, as low-passed recordings roughly are.
@@ -178,13 +181,12 @@ def make_recording(
         epochs = mne.EpochsArray(trials, info, tmin=times[0], event_id={"simulated": 1})
         epochs.set_eeg_reference(projection=True).apply_proj().apply_baseline((None, 0))
 
-        left, right = (s["vertno"] for s in forward["src"])
+        left, right = (one["vertno"] for one in forward["src"])
         is_left = sources < left.size
         vertices = [left[sources[is_left]], right[sources[~is_left] - left.size]]
         stc = mne.SourceEstimate(responses, vertices, times[0], 1 / info["sfreq"], "simulated")
-        noise_cov = mne.compute_covariance(epochs, tmax=0)
-        evoked = epochs.average()
-    return Bunch(epochs=epochs, evoked=evoked, forward=forward, noise_cov=noise_cov, stc=stc)
+        outputs = dict(evoked=epochs.average(), noise_cov=mne.compute_covariance(epochs, tmax=0))
+    return Bunch(epochs=epochs, forward=forward, stc=stc, **outputs)
 
 
 def _check_number(value, name, kind, low, high=np.inf, closed="both"):
@@ -239,9 +241,8 @@ def _make_hemisphere(side, center):
 def _fold_surface(sign, n_vertices=3000):
     """Make the vertices (in m from the centre of the head) and triangles of a hemisphere.
 
-    A hull, bulging to the side and flat towards the middle, is drawn inwards along narrow sulci:
-    nothing leaves it, so that hemispheres and skull stay apart. The sulci are the zeros of a sum of
-    plane waves of one wavelength in all directions, which make a maze as the cortex does.
+    A hull, bulging to the side and flat towards the middle, is drawn inwards along narrow sulci, so
+    that hemispheres and skull stay apart. Sulci are zeros of a sum of plane waves: a maze.
     """
     unit = _golden_spiral(n_vertices)
     hull = unit * [0.053, 0.072, 0.057]
@@ -262,8 +263,7 @@ def _golden_spiral(n_points):
     """Spread points evenly over the unit sphere."""
     z = 1 - (2 * np.arange(n_points) + 1) / n_points
     angle = np.pi * (3 - np.sqrt(5)) * np.arange(n_points)
-    radius = np.sqrt(1 - z**2)
-    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), z])
+    return np.column_stack([*(np.sqrt(1 - z**2) * [np.cos(angle), np.sin(angle)]), z])
 
 
 def _choose_sources(rng, forward, center, n_sources):

@@ -5,8 +5,11 @@ import re
 import warnings
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any
 
+import mne
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .arrays import naming
 from .estimator import MixedNormEstimator
@@ -17,6 +20,7 @@ from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
 from .parameters import check_parameters, check_weights
 from .path import make_problem
+from .solvers import Solver
 from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .threads import single_threaded_blas
 
@@ -32,32 +36,32 @@ _WORDS = {
 
 
 def mixed_norm(
-    evoked,
-    forward,
-    noise_cov,
-    alpha,
-    loose="auto",
-    depth=0.8,
-    maxit=3000,
-    tol=1e-4,
-    active_set_size=10,
-    debias=True,
-    time_pca=True,
-    weights=None,
-    weights_min=0.0,
-    solver="auto",
-    n_mxne_iter=1,
-    return_residual=False,
-    return_as_dipoles=False,
-    dgap_freq=10,
-    rank=None,
-    pick_ori=None,
-    verbose=None,
+    evoked: mne.Evoked | list[mne.Evoked],
+    forward: mne.Forward,
+    noise_cov: mne.Covariance,
+    alpha: float | str,
+    loose: str | float | dict[str, float] = "auto",
+    depth: float | dict[str, Any] | None = 0.8,
+    maxit: int = 3000,
+    tol: float = 1e-4,
+    active_set_size: int | None = 10,
+    debias: bool = True,
+    time_pca: bool | int = True,
+    weights: ArrayLike | mne.SourceEstimate | None = None,
+    weights_min: float = 0.0,
+    solver: str | Solver = "auto",
+    n_mxne_iter: int = 1,
+    return_residual: bool = False,
+    return_as_dipoles: bool = False,
+    dgap_freq: float = 10,
+    rank: str | dict[str, int] | None = None,
+    pick_ori: str | None = None,
+    verbose: bool | str | int | None = None,
     *,
-    sure_alpha_grid="auto",
-    rng=None,
-    random_state=None,
-):
+    sure_alpha_grid: str | ArrayLike = "auto",
+    rng: object = None,
+    random_state: object = None,
+) -> Any:
     """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
 
     In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
@@ -68,8 +72,7 @@ def mixed_norm(
     Parameters
     ----------
     evoked : instance of mne.Evoked, or list of such
-        The data. Several make one joint model, in which a position is active in all or none;
-        their times may differ.
+        The data. Several, of any times, make one joint model: positions are active in all or none.
     forward : instance of mne.Forward
         The forward solution, of any kind of source space.
     noise_cov : instance of mne.Covariance
@@ -115,8 +118,7 @@ def mixed_norm(
     pick_ori : {None, "normal", "vector"}, default=None
         The orientations, as for :meth:`skmxne.InverseProblem.to_source_estimate`.
     verbose : bool, str or int, default=None
-        Level of the messages logged by the logger "skmxne", as for
-        :class:`~skmxne.MixedNormEstimator`.
+        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`.
     sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
         The percentages that a criterion chooses from, "auto" for those of
         :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
@@ -282,19 +284,18 @@ def _fit(problem, params):
 def _find_reweighting_scale(X, y, params, n_trials=1.0):
     """Return the amplitude of MNE's reweighted penalty, for data that are averages.
 
-    MNE measures these on the scale where ``alpha_max`` is 100; `y` may have been multiplied by the
-    root of `n_trials`. Without reweighting the amplitude does not matter.
+    MNE's ``alpha_max`` is 100. `y` may have been multiplied by the root of `n_trials`.
     """
     if params["n_mxne_iter"] == 1:
-        return 1.0
+        return 1.0  # without reweighting it does not matter
     with single_threaded_blas():
         alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
     return 100 * n_trials / alpha_max if alpha_max > 0 else 1.0
 
 
-def _make_outputs(problem, coef, pick_ori, return_residual, as_dipoles):
+def _make_outputs(problem, coef, pick_ori, with_residual, as_dipoles):
     """Return what MNE's function returns."""
     if logger.isEnabledFor(logging.INFO):
         logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
     sources = problem.to_dipoles(coef) if as_dipoles else problem.to_source_estimate(coef, pick_ori)
-    return (sources, problem.to_residual(coef)) if return_residual else sources
+    return (sources, problem.to_residual(coef)) if with_residual else sources

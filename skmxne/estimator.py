@@ -1,14 +1,17 @@
 """The mixed-norm estimate as a scikit-learn estimator."""
 
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
 from .base import BaseMixedNorm, store_model, warn_if_empty
 from .messages import verbosity
 from .parameters import check_sample_weight
 from .path import make_problem, solve_path
+from .solvers import Solver
 from .threads import single_threaded_blas
 
 
@@ -140,23 +143,23 @@ class MixedNormEstimator(BaseMixedNorm):
 
     def __init__(
         self,
-        alpha=20.0,
+        alpha: float = 20.0,
         *,
-        n_orient=1,
-        n_mxne_iter=1,
-        reweighting_scale=None,
-        weights=None,
-        weights_min=0.0,
-        solver="auto",
-        maxit=3000,
-        tol=1e-4,
-        active_set_size=10,
-        dgap_freq=10,
-        debias=True,
-        time_pca=True,
-        warm_start=False,
-        verbose=None,
-    ):
+        n_orient: int = 1,
+        n_mxne_iter: int = 1,
+        reweighting_scale: float | None = None,
+        weights: ArrayLike | None = None,
+        weights_min: float = 0.0,
+        solver: str | Solver = "auto",
+        maxit: int = 3000,
+        tol: float = 1e-4,
+        active_set_size: int | None = 10,
+        dgap_freq: float = 10,
+        debias: bool = True,
+        time_pca: bool | int = True,
+        warm_start: bool = False,
+        verbose: bool | str | int | None = None,
+    ) -> None:
         super().__init__(
             n_orient=n_orient,
             n_mxne_iter=n_mxne_iter,
@@ -175,7 +178,7 @@ class MixedNormEstimator(BaseMixedNorm):
         self.alpha = alpha
         self.warm_start = warm_start
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model.
 
         Parameters

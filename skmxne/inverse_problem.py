@@ -1,10 +1,13 @@
 """MNE objects in and out: recordings as X and y, coefficients as sources."""
 
 import logging
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any, Self
 
 import mne
 import numpy as np
+from numpy.typing import NDArray
 
 from .mne_inputs import describe_evokeds, hush_mne, prepare_evokeds, warn_if_noise_differs
 from .model_outputs import ModelOutputs
@@ -102,7 +105,19 @@ class InverseProblem(TrialFolds, ModelOutputs):
     ('simulated', True)
     """
 
-    def __init__(self, evoked, gain, folds=()):
+    n_orient: int
+    ch_names: list[str]
+    locations: NDArray[np.float64]
+    whitener: NDArray[np.float64]
+    source_scale: NDArray[np.float64]
+    target_scale: NDArray[np.float64]
+
+    def __init__(
+        self,
+        evoked: mne.Evoked | list[mne.Evoked],
+        gain: PreparedGain,
+        folds: Sequence[mne.Evoked] = (),
+    ) -> None:
         if not isinstance(gain, PreparedGain):
             raise TypeError(
                 "Use InverseProblem.from_evoked(evoked, forward, noise_cov), or from_epochs."
@@ -150,13 +165,22 @@ class InverseProblem(TrialFolds, ModelOutputs):
         return make_table("InverseProblem", rows)
 
     @cached_property
-    def forward(self):
+    def forward(self) -> mne.Forward:
         """Forward solution of `ch_names` in the orientation used."""
         with hush_mne():
             return self._gain.to_forward()
 
     @classmethod
-    def from_evoked(cls, evoked, forward, noise_cov, *, loose="auto", depth=0.8, rank=None):
+    def from_evoked(
+        cls,
+        evoked: mne.Evoked | list[mne.Evoked],
+        forward: mne.Forward,
+        noise_cov: mne.Covariance,
+        *,
+        loose: str | float | dict[str, float] = "auto",
+        depth: float | dict[str, Any] | None = 0.8,
+        rank: str | dict[str, int] | None = None,
+    ) -> Self:
         """Make the inverse problem of averaged data.
 
         The channels used are the MEG and EEG channels that the three objects share, without those
@@ -216,8 +240,16 @@ class InverseProblem(TrialFolds, ModelOutputs):
 
     @classmethod
     def from_epochs(
-        cls, epochs, forward, noise_cov, *, n_folds=5, loose="auto", depth=0.8, rank=None
-    ):
+        cls,
+        epochs: mne.BaseEpochs,
+        forward: mne.Forward,
+        noise_cov: mne.Covariance,
+        *,
+        n_folds: int = 5,
+        loose: str | float | dict[str, float] = "auto",
+        depth: float | dict[str, Any] | None = 0.8,
+        rank: str | dict[str, int] | None = None,
+    ) -> Self:
         """Make the inverse problem of the average of epochs, with folds of trials.
 
         `X` and `y` are those of :meth:`from_evoked` for ``epochs.average()``. With the averages of

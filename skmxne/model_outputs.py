@@ -1,6 +1,10 @@
 """What a model fitted on an inverse problem says of sources, as objects of MNE."""
 
+from typing import Any
+
+import mne
 import numpy as np
+from numpy.typing import NDArray
 
 from . import source_outputs
 from .coefficients import read_coefficients
@@ -10,7 +14,9 @@ from .mne_inputs import hush_mne
 class ModelOutputs:
     """The methods of an inverse problem that take a fitted model."""
 
-    def to_source_estimate(self, estimator, pick_ori=None):
+    # A model is anything with coefficients, and results are of the class that suits the data.
+
+    def to_source_estimate(self, estimator: Any, pick_ori: str | None = None) -> Any:
         """Turn coefficients into a source estimate.
 
         Parameters
@@ -45,7 +51,7 @@ class ModelOutputs:
             )
         )
 
-    def to_dipoles(self, estimator):
+    def to_dipoles(self, estimator: Any) -> list[Any]:
         """Turn coefficients into dipoles.
 
         Parameters
@@ -71,7 +77,7 @@ class ModelOutputs:
             )
         )
 
-    def to_residual(self, estimator):
+    def to_residual(self, estimator: Any) -> mne.Evoked | list[mne.Evoked]:
         """Subtract the field of the sources from the data.
 
         Parameters
@@ -90,7 +96,7 @@ class ModelOutputs:
             lambda evoked, targets: source_outputs.make_residual(evoked, field[:, targets])
         )
 
-    def explained_variance(self, estimator):
+    def explained_variance(self, estimator: Any) -> float | list[float]:
         """Compute how much of the whitened data the sources explain.
 
         Parameters
@@ -110,7 +116,7 @@ class ModelOutputs:
             )
         )
 
-    def weights_from(self, stc):
+    def weights_from(self, stc: mne.SourceEstimate) -> NDArray[np.float64]:
         """Turn a source estimate into weights of the positions, for `weights` of an estimator.
 
         Parameters

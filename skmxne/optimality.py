@@ -37,7 +37,7 @@ class Certificate(NamedTuple):
     objective: float
     penalty: float
 
-    def holds(self, tol=1e-4):
+    def holds(self, tol: float = 1e-4) -> bool:
         """Return whether the duality gap is at most `tol`, as estimators promise."""
         return bool(self.dual_gap <= tol)
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
 
@@ -11,29 +12,30 @@ from .grid import check_alphas
 from .messages import verbosity
 from .parameters import check_parameters, check_weights
 from .problem import MixedNormProblem
+from .solvers import Solver
 from .threads import single_threaded_blas
 
 
 def mixed_norm_path(
-    X,
-    y,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    alphas=20,
-    eps=0.1,
-    n_orient=1,
-    n_mxne_iter=1,
-    reweighting_scale=None,
-    weights=None,
-    weights_min=0.0,
-    solver="auto",
-    maxit=3000,
-    tol=1e-4,
-    active_set_size=10,
-    dgap_freq=10,
-    debias=True,
-    time_pca=True,
-    verbose=None,
-):
+    alphas: int | ArrayLike = 20,
+    eps: float = 0.1,
+    n_orient: int = 1,
+    n_mxne_iter: int = 1,
+    reweighting_scale: float | None = None,
+    weights: ArrayLike | None = None,
+    weights_min: float = 0.0,
+    solver: str | Solver = "auto",
+    maxit: int = 3000,
+    tol: float = 1e-4,
+    active_set_size: int | None = 10,
+    dgap_freq: float = 10,
+    debias: bool = True,
+    time_pca: bool | int = True,
+    verbose: bool | str | int | None = None,
+) -> tuple[NDArray[np.float64], list[csc_array], NDArray[np.float64]]:
     """Compute the mixed-norm estimate along a path of alphas.
 
     Each solution starts from the one before, which makes a path much cheaper than its solutions

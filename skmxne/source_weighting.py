@@ -1,8 +1,10 @@
 """Depth and orientation weighting as a transformer, to be searched with other hyperparameters."""
 
 from functools import partial
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -78,12 +80,14 @@ class SourceWeighting(
     2
     """
 
-    def __init__(self, depth=0.8, loose=1.0, n_orient=1):
+    scale_: NDArray[np.float64]
+
+    def __init__(self, depth: float | None = 0.8, loose: float = 1.0, n_orient: int = 1) -> None:
         self.depth = depth
         self.loose = loose
         self.n_orient = n_orient
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Learn the scale of the features.
 
         Parameters
@@ -129,7 +133,7 @@ class SourceWeighting(
         scale[used] = compute_source_scale(gain, orient_prior, depth_prior)
         return scale
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Multiply the features by their scale.
 
         Parameters

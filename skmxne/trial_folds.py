@@ -4,6 +4,7 @@ from numbers import Integral
 
 import mne
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from .independent_targets import estimate_covariance
@@ -70,8 +71,14 @@ def _split_trials(conditions, n_folds):
 class TrialFolds:
     """What an inverse problem of epochs knows of its trials."""
 
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+    times: NDArray[np.float64]
+    y_folds: NDArray[np.float64] | None
+    fold_weights: NDArray[np.float64] | None
+
     @property
-    def target_covariance(self):
+    def target_covariance(self) -> NDArray[np.float64] | None:
         """Covariance of the noise across targets, as the trials tell it, for `MixedNormIC`.
 
         It is that of the differences between the averages of the folds, over all rows, and has a
@@ -89,7 +96,7 @@ class TrialFolds:
         rows = deviations.reshape(-1, len(self.times))
         return estimate_covariance(rows, len(rows) - len(self.y))
 
-    def to_folds(self):
+    def to_folds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int_]]:
         """Stack the data of the folds, for searches that fit some trials and score the others.
 
         Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has

@@ -1,8 +1,11 @@
 """Alpha by cross-validation."""
 
+from collections.abc import Callable
 from inspect import signature
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import KFold, check_cv
@@ -16,6 +19,7 @@ from ..grid import check_alphas, warn_if_at_edge
 from ..messages import verbosity
 from ..parameters import check_sample_weight
 from ..path import make_problem, solve_path, warn_if_missed
+from ..solvers import Solver
 from ..threads import single_threaded_blas
 from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples
 
@@ -71,9 +75,9 @@ class MixedNormCV(BaseMixedNorm):
         Number of active positions.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
-    explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
+    explained_variance_, dual_gap_, objective_, n_iter_, converged_, n_features_in_ : object
         As for `MixedNormEstimator`.
-    n_features_in_, feature_names_in_ : object
+    feature_names_in_ : object
         As for `MixedNormEstimator`.
 
     See Also
@@ -99,26 +103,26 @@ class MixedNormCV(BaseMixedNorm):
     def __init__(
         self,
         *,
-        alphas=20,
-        eps=0.1,
-        cv=None,
-        scoring=None,
-        one_standard_error=False,
-        n_jobs=None,
-        n_orient=1,
-        n_mxne_iter=1,
-        reweighting_scale=None,
-        weights=None,
-        weights_min=0.0,
-        solver="auto",
-        maxit=3000,
-        tol=1e-4,
-        active_set_size=10,
-        dgap_freq=10,
-        debias=True,
-        time_pca=True,
-        verbose=None,
-    ):
+        alphas: int | ArrayLike = 20,
+        eps: float = 0.1,
+        cv: Any = None,
+        scoring: str | Callable[..., float] | None = None,
+        one_standard_error: bool = False,
+        n_jobs: int | None = None,
+        n_orient: int = 1,
+        n_mxne_iter: int = 1,
+        reweighting_scale: float | None = None,
+        weights: ArrayLike | None = None,
+        weights_min: float = 0.0,
+        solver: str | Solver = "auto",
+        maxit: int = 3000,
+        tol: float = 1e-4,
+        active_set_size: int | None = 10,
+        dgap_freq: float = 10,
+        debias: bool = True,
+        time_pca: bool | int = True,
+        verbose: bool | str | int | None = None,
+    ) -> None:
         super().__init__(
             n_orient=n_orient,
             n_mxne_iter=n_mxne_iter,
@@ -141,7 +145,16 @@ class MixedNormCV(BaseMixedNorm):
         self.one_standard_error = one_standard_error
         self.n_jobs = n_jobs
 
-    def fit(self, X, y, groups=None, sample_weight=None, *, y_folds=None, fold_weights=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        y_folds: ArrayLike | None = None,
+        fold_weights: ArrayLike | None = None,
+    ) -> Self:
         """Fit a path in every fold, choose alpha, and fit its model to all data.
 
         Parameters
@@ -210,7 +223,7 @@ class MixedNormCV(BaseMixedNorm):
         warn_if_empty(self, "no alpha predicts better than zero. Check the data, cv and scoring.")
         return self
 
-    def get_metadata_routing(self):
+    def get_metadata_routing(self) -> MetadataRouter:
         """Return how metadata is routed.
 
         Returns
@@ -218,19 +231,12 @@ class MixedNormCV(BaseMixedNorm):
         routing : MetadataRouter
             Groups go to the splitter, sample weights are used here.
         """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=self._make_splitter(),
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-        )
+        mapping = MethodMapping().add(caller="fit", callee="split")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(splitter=self._make_splitter(), method_mapping=mapping)
 
     def _make_splitter(self):
-        if self.cv is None:
-            return KFold(5, shuffle=True, random_state=0)
-        return check_cv(self.cv)
+        return KFold(5, shuffle=True, random_state=0) if self.cv is None else check_cv(self.cv)
 
     def _make_parallel(self):
         """Make what fits the folds, with results as they come where joblib's backend can."""
@@ -245,13 +251,13 @@ class MixedNormCV(BaseMixedNorm):
         if y_folds is None:
             if fold_weights is not None:
                 raise ValueError("fold_weights are the weights of y_folds: pass both, or neither.")
-            rows = self._split(X, y, groups)
-            return [(split_samples, X, y, sample_weight, *one) for one in rows]
+            return [(split_samples, X, y, sample_weight, *one) for one in self._split(X, y, groups)]
         if self.cv is not None or groups is not None:
             raise ValueError("cv and groups must be None with y_folds, which are the folds.")
         y_folds, shares = check_y_folds(y_folds, fold_weights, y)
-        data = X, y_folds, shares, sample_weight
-        return [(split_measurements, *data, k) for k in range(len(y_folds))]
+        return [
+            (split_measurements, X, y_folds, shares, sample_weight, k) for k in range(len(y_folds))
+        ]
 
     def _split(self, X, y, groups):
         """Return the folds of a splitter."""
@@ -287,8 +293,7 @@ class MixedNormCV(BaseMixedNorm):
         best = np.argmax(means)
         if not self.one_standard_error:
             return best
-        n_folds = scores.shape[1]
-        if n_folds == 1:
+        if scores.shape[1] == 1:
             raise ValueError("one_standard_error=True needs more than one fold: change cv.")
-        error = scores[best].std(ddof=1) / np.sqrt(n_folds)
+        error = scores[best].std(ddof=1) / np.sqrt(scores.shape[1])
         return np.argmax(means >= means[best] - error)

@@ -1,15 +1,22 @@
 """Figure of the amplitudes along the path."""
 
+from collections.abc import Sequence
 from inspect import signature
 from numbers import Integral
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..base import BaseMixedNorm
 from ..path import mixed_norm_path
 from .style import GREY, check_axes, mark_alpha, pick_line_styles, set_alpha_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class PathDisplay:
@@ -60,7 +67,14 @@ class PathDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, alphas, norms, names, alpha):
+    def __init__(
+        self,
+        *,
+        alphas: NDArray[np.float64],
+        norms: NDArray[np.float64],
+        names: Sequence[str],
+        alpha: float,
+    ) -> None:
         self.alphas = alphas
         self.norms = norms
         self.names = names
@@ -68,8 +82,17 @@ class PathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, alphas=None, eps=0.1, position_names=None, n_labelled=5, ax=None
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        alphas: int | ArrayLike | None = None,
+        eps: float = 0.1,
+        position_names: Sequence[str] | None = None,
+        n_labelled: int = 5,
+        ax: "Axes | None" = None,
+    ) -> Self:
         """Compute the path of an estimator and draw it.
 
         Parameters
@@ -130,7 +153,7 @@ class PathDisplay:
         display = cls(alphas=alphas, norms=norms[:, active], names=names, alpha=alpha)
         return display.plot(ax, n_labelled=n_labelled)
 
-    def plot(self, ax=None, *, n_labelled=5):
+    def plot(self, ax: "Axes | None" = None, *, n_labelled: int = 5) -> Self:
         """Draw the figure.
 
         Parameters

@@ -1,11 +1,19 @@
 """Figure of what a choice of alpha rests on."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..base import BaseMixedNorm
 from .style import BLUE, GREY, VERMILION, check_axes, mark_alpha, set_alpha_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _BAND = dict(color=BLUE, alpha=0.2, linewidth=0)
 
@@ -74,14 +82,14 @@ class SelectionDisplay:
     def __init__(
         self,
         *,
-        alphas,
-        values,
-        alpha,
-        value_name,
-        n_active,
-        threshold=None,
-        threshold_name=None,
-    ):
+        alphas: NDArray[np.float64],
+        values: NDArray[np.float64],
+        alpha: float,
+        value_name: str,
+        n_active: NDArray[np.int_],
+        threshold: float | None = None,
+        threshold_name: str | None = None,
+    ) -> None:
         self.alphas = alphas
         self.values = values
         self.alpha = alpha
@@ -91,7 +99,14 @@ class SelectionDisplay:
         self.threshold_name = threshold_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, folds=False, line_kw=None):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        *,
+        ax: "Axes | Sequence[Axes] | None" = None,
+        folds: bool = False,
+        line_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw what a fitted estimator has chosen alpha by.
 
         Parameters
@@ -130,7 +145,13 @@ class SelectionDisplay:
         )
         return display.plot(ax, folds=folds, line_kw=line_kw)
 
-    def plot(self, ax=None, *, folds=False, line_kw=None):
+    def plot(
+        self,
+        ax: "Axes | Sequence[Axes] | None" = None,
+        *,
+        folds: bool = False,
+        line_kw: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the figure.
 
         Parameters

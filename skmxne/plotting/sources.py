@@ -1,9 +1,17 @@
 """Figure of the sources that a model finds, and of what they leave of the data."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .positions import plot_positions
 from .style import BLUE, GREY, VERMILION, pick_line_styles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+    from ..inverse_problem import InverseProblem
 
 
 class SourceDisplay:
@@ -68,7 +76,17 @@ class SourceDisplay:
     >>> plt.close(display.figure_)
     """
 
-    def __init__(self, *, times, amplitudes, locations, all_locations, data, residual, name=None):
+    def __init__(
+        self,
+        *,
+        times: NDArray[np.float64],
+        amplitudes: NDArray[np.float64],
+        locations: NDArray[np.float64],
+        all_locations: NDArray[np.float64],
+        data: NDArray[np.float64],
+        residual: NDArray[np.float64],
+        name: str | None = None,
+    ) -> None:
         self.times = times
         self.amplitudes = amplitudes
         self.locations = locations
@@ -78,7 +96,15 @@ class SourceDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, problem, *, condition=0, n_labelled=7, fig=None):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        problem: "InverseProblem",
+        *,
+        condition: int | str = 0,
+        n_labelled: int = 7,
+        fig: "Figure | SubFigure | None" = None,
+    ) -> Self:
         """Draw the sources of a model fitted on an inverse problem.
 
         Parameters
@@ -127,7 +153,7 @@ class SourceDisplay:
         )
         return display.plot(fig, n_labelled=n_labelled)
 
-    def plot(self, fig=None, *, n_labelled=7):
+    def plot(self, fig: "Figure | SubFigure | None" = None, *, n_labelled: int = 7) -> Self:
         """Draw the figure.
 
         Parameters

@@ -6,7 +6,10 @@ positions at work and the coefficients to start from. It returns coefficients wh
 the number of iterations. A function of this signature can be given to the estimators as `solver`.
 """
 
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .bcd import solve_bcd
 from .cd import solve_cd
@@ -14,7 +17,24 @@ from .newton import solve_newton
 from .problem import BlockProblem
 from .prox import solve_prox
 
-SOLVERS = {
+
+class Solver(Protocol):
+    """The signature of a solver."""
+
+    def __call__(
+        self,
+        problem: BlockProblem,
+        coef: NDArray[np.float64],
+        /,
+        *,
+        tol: float,
+        maxit: int,
+        dgap_freq: float,
+    ) -> tuple[NDArray[np.float64], int]:
+        """Solve a block problem, from coefficients to start from."""
+
+
+SOLVERS: dict[str, Solver] = {
     "auto": solve_newton,
     "newton": solve_newton,
     "bcd": solve_bcd,
@@ -22,10 +42,18 @@ SOLVERS = {
     "prox": solve_prox,
 }
 
-__all__ = ["SOLVERS", "BlockProblem", "solve_block_problem"]
+__all__ = ["SOLVERS", "BlockProblem", "Solver", "solve_block_problem"]
 
 
-def solve_block_problem(problem, coef, *, tol, solver="auto", maxit=3000, dgap_freq=10):
+def solve_block_problem(
+    problem: BlockProblem,
+    coef: NDArray[np.float64],
+    *,
+    tol: float,
+    solver: str | Solver = "auto",
+    maxit: int = 3000,
+    dgap_freq: float = 10,
+) -> tuple[NDArray[np.float64], int]:
     """Solve a block problem by a solver of the package, or by that of a user.
 
     Parameters

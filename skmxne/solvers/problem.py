@@ -3,6 +3,7 @@
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..objective import compute_block_norms, compute_dual, compute_primal
 
@@ -22,7 +23,9 @@ class BlockProblem:
         Columns of a block.
     """
 
-    def __init__(self, X, y, penalty, n_orient=1):
+    def __init__(
+        self, X: NDArray[np.float64], y: NDArray[np.float64], penalty: float, n_orient: int = 1
+    ) -> None:
         self.X = X
         self.y = y
         self.penalty = penalty
@@ -30,27 +33,27 @@ class BlockProblem:
         self.n_positions = X.shape[1] // n_orient
 
     @cached_property
-    def gram(self):
+    def gram(self) -> NDArray[np.float64]:
         """``X^T X``, shape (n_positions * n_orient, n_positions * n_orient)."""
         return self.X.T @ self.X
 
     @cached_property
-    def Xty(self):
+    def Xty(self) -> NDArray[np.float64]:
         """``X^T y``, shape (n_positions * n_orient, n_targets)."""
         return self.X.T @ self.y
 
     @cached_property
-    def squared_norms(self):
+    def squared_norms(self) -> NDArray[np.float64]:
         """The squared Frobenius norm of each block, shape (n_positions,)."""
         return compute_block_norms(self.X.T, self.n_orient) ** 2
 
     @cached_property
-    def lipschitz(self):
+    def lipschitz(self) -> NDArray[np.float64]:
         """Largest eigenvalue of each block's ``X_g^T X_g``, shape (n_positions,)."""
         blocks = self.X.T.reshape(self.n_positions, self.n_orient, len(self.y))
         return np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))[:, -1]
 
-    def extend(self, columns):
+    def extend(self, columns: NDArray[np.float64]) -> "BlockProblem":
         """Return the problem with some columns more; what is known of the others is kept."""
         n_old, n_new = self.X.shape[1], columns.shape[1]
         X = np.empty((len(self.y), n_old + n_new), order="F")
@@ -64,7 +67,7 @@ class BlockProblem:
             problem.gram = gram
         return problem
 
-    def restrict(self, kept):
+    def restrict(self, kept: NDArray[np.bool_]) -> "BlockProblem":
         """Return the problem with some of the positions only, given as a mask."""
         if kept.all():
             return self
@@ -74,18 +77,20 @@ class BlockProblem:
             problem.gram = self.gram[np.ix_(rows, rows)]
         return problem
 
-    def block_norms(self, coef):
+    def block_norms(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute ``||W_g||_F`` of each block, shape (n_positions,)."""
         return compute_block_norms(coef, self.n_orient)
 
-    def predict(self, coef):
+    def predict(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
         """Compute ``X W`` from the rows of ``W`` that are not zero."""
         rows = np.flatnonzero(coef.any(axis=1))
         if 2 * len(rows) > len(coef):
             return self.X @ coef
         return self.X[:, rows] @ coef[rows]
 
-    def dual_gap(self, coef, residual=None):
+    def dual_gap(
+        self, coef: NDArray[np.float64], residual: NDArray[np.float64] | None = None
+    ) -> float:
         """Compute by how much ``coef`` may at most miss the minimum of the objective.
 
         Parameters
