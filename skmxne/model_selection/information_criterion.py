@@ -1,8 +1,10 @@
 """Alpha by an information criterion."""
 
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
 from ..grid import check_alphas, warn_if_at_edge
@@ -14,6 +16,7 @@ from ..path import (
     pick_options,
     warn_if_missed,
 )
+from ..solvers import Solver
 from ..threads import single_threaded_blas
 from .judging import find_doubts, judge_fits, judge_positions
 
@@ -153,26 +156,26 @@ class MixedNormIC(BaseMixedNorm):
     def __init__(
         self,
         *,
-        criterion="ric",
-        noise_variance=1.0,
-        target_covariance=None,
-        model_error=0.03,
-        alphas=20,
-        eps=0.05,
-        n_orient=1,
-        n_mxne_iter=10,
-        reweighting_scale=None,
-        weights=None,
-        weights_min=0.0,
-        solver="auto",
-        maxit=3000,
-        tol=1e-4,
-        active_set_size=10,
-        dgap_freq=10,
-        debias=True,
-        time_pca=True,
-        verbose=None,
-    ):
+        criterion: str = "ric",
+        noise_variance: float | None = 1.0,
+        target_covariance: ArrayLike | None = None,
+        model_error: float = 0.03,
+        alphas: int | ArrayLike = 20,
+        eps: float = 0.05,
+        n_orient: int = 1,
+        n_mxne_iter: int = 10,
+        reweighting_scale: float | None = None,
+        weights: ArrayLike | None = None,
+        weights_min: float = 0.0,
+        solver: str | Solver = "auto",
+        maxit: int = 3000,
+        tol: float = 1e-4,
+        active_set_size: int | None = 10,
+        dgap_freq: float = 10,
+        debias: bool = True,
+        time_pca: bool | int = True,
+        verbose: bool | str | int | None = None,
+    ) -> None:
         super().__init__(
             n_orient=n_orient,
             n_mxne_iter=n_mxne_iter,
@@ -195,7 +198,7 @@ class MixedNormIC(BaseMixedNorm):
         self.alphas = alphas
         self.eps = eps
 
-    def fit(self, X, y):
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit the path, choose alpha, and keep its model.
 
         Parameters
