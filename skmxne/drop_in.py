@@ -131,8 +131,7 @@ def mixed_norm(
         The sources in A m: of the class that suits the source space and `pick_ori`, or dipoles. A
         list of several data gives a list.
     residual : instance of mne.Evoked
-        What the sources leave of the data. Only returned if `return_residual` is True; a list of
-        several data gives a list.
+        What the sources leave, if `return_residual` is True; of several data a list.
 
     Raises
     ------
