@@ -163,12 +163,7 @@ def test_single_precision(kind):
     X, y = (AMPLITUDES | CONDITIONS | SHAPES)[kind]
     X = X.astype(np.float32)
     for alpha in ALPHAS:
-        try:
-            estimator, certificate = check(X, y, alpha=alpha)
-        except ValueError as error:
-            assert "out of the range of float32" in str(error) or "X" in str(error)
-            assert kind.startswith(("X", "y", "both"))
-            continue
+        estimator, certificate = check(X, y, alpha=alpha)
         assert estimator.coef_.dtype == np.float32
         if alpha >= 1.0:
             assert_certified(estimator, certificate, slack=1e8)
@@ -181,36 +176,27 @@ def test_single_precision(kind):
 
 @pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_criteria_choose_a_model_or_refuse(kind, criterion):
+def test_criteria_choose_a_model(kind, criterion):
     X, y = SHAPES[kind]
     model = MixedNormIC(criterion=criterion, n_orient=N_ORIENT, alphas=6, n_mxne_iter=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
-        try:
-            model.fit(X, y)
-        except ValueError as error:
-            assert f"criterion={criterion!r} has nothing to" in str(error)
-            return
+        model.fit(X, y)
     assert np.isfinite(model.coef_).all()
     assert not np.isnan(model.criterion_).any()
     assert (model.degrees_of_freedom_ >= -1e-9 * model.criterion_.size).all()
     assert (model.residual_sum_of_squares_ >= 0).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SHAPES if "sensor" not in kind])
-def test_folds_choose_a_model_or_refuse(kind):
+@pytest.mark.parametrize("kind", [kind for kind, (X, _) in SHAPES.items() if len(X) > 2])
+def test_folds_choose_a_model(kind):
     X, y = SHAPES[kind]
     model = MixedNormCV(n_orient=N_ORIENT, alphas=4, cv=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
-        try:
-            model.fit(X, y)
-        except ValueError as error:
-            assert "n_splits=3" in str(error)
-            assert len(X) < 3
-            return
+        model.fit(X, y)
     assert np.isfinite(model.coef_).all()
     assert np.isfinite(model.mse_path_).all()
 
