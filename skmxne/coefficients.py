@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .arrays import naming
 from .messages import catch_warnings
 from .objective import compute_columns
+from .source_weighting import SourceWeighting
 
 
 def read_coefficients(estimator, n_targets, n_features, n_orient):
@@ -74,6 +75,24 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     if not np.isfinite(coef).all():
         raise ValueError("estimator has coefficients that are infinite or NaN.")
     return positions, coef.T.reshape(len(positions), n_orient, n_targets), scale
+
+
+def has_source_weighting(estimator):
+    """Tell whether a Pipeline, or the best of a search, weights by depth and orientation.
+
+    Parameters
+    ----------
+    estimator : object
+        As for `read_coefficients`.
+
+    Returns
+    -------
+    answer : bool
+        Whether one of the steps is a `SourceWeighting`.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    steps = estimator.named_steps.values() if isinstance(estimator, Pipeline) else ()
+    return any(isinstance(step, SourceWeighting) for step in steps)
 
 
 def _find_coefficients(estimator, n_features, n_orient):

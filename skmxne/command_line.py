@@ -5,6 +5,7 @@ not valid in themselves, 130 interrupted.
 """
 
 import argparse
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -12,6 +13,14 @@ from pathlib import Path
 from . import __version__
 
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
+# Sources that are printed; the report has all.
+_MOST_ROWS = 20
+# Words of warnings that are of estimators, and what to do here.
+_OTHERS = re.compile("noise_variance|nave|alphas|eps=")
+_WORDS = (
+    "Here: check --noise-cov and the number of trials in the file of --evoked; --alpha cv needs no "
+    "level of the noise, --alpha NUMBER no grid."
+)
 
 
 def main(arguments=None):
@@ -96,7 +105,10 @@ def _add_files(group):
 def _add_data_options(group):
     group.add_argument("--condition", help="which average of the file, if it has several")
     group.add_argument(
-        "--picks", nargs="+", metavar="PICK", help="channel types such as meg or eeg (default: all)"
+        "--picks",
+        nargs="+",
+        metavar="PICK",
+        help="types of channels: meg, mag, grad or eeg (default: all)",
     )
     group.add_argument(
         "--tmin", type=float, help="start in s (default: 0, or the first time if it is later)"
@@ -184,7 +196,7 @@ def _tell_versions(_):
 
 def _localize(arguments):
     """Find the sources of a recording and write them."""
-    from .report import make_source_table, save_figures, save_report
+    from .report import describe_data, make_source_table, save_figures, save_report, summarize
     from .result_files import check_folder, save_sources, write_whole
 
     check_folder(arguments.output, arguments.overwrite)
@@ -196,26 +208,32 @@ def _localize(arguments):
             of_interest = UserWarning | RuntimeWarning  # others are for developers
             caught = [each for each in caught if issubclass(each.category, of_interest)]
             notes = [*dict.fromkeys(_to_line(each.message) for each in caught)]
+            notes = [f"{note} {_WORDS}" if _OTHERS.search(note) else note for note in notes]
             for note in notes:
                 sys.stderr.write(f"skmxne: warning: {note}\n")
     dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
     residual = problem.to_residual(model)
-    summary = _summarize(problem, model, arguments.alpha)
+    alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if hasattr(model, "alpha_") else None
+    summary = summarize(problem, model, alpha or f"{arguments.alpha:g} %")
     title = f"Sources of {evoked.comment!r}"
+    settings = _describe(arguments) | describe_data(evoked, problem)
     with write_whole(arguments.output, arguments.overwrite) as folder:
         save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
         save_figures(folder, problem, model, evoked, residual)
-        save_report(folder, title, summary, dipoles, _describe(arguments), notes)
+        save_report(folder, title, summary, dipoles, settings, notes)
     sys.stdout.write(f"{summary}\n")
-    for row in make_source_table(dipoles) if dipoles else []:
+    for row in make_source_table(dipoles[:_MOST_ROWS]) if dipoles else []:
         sys.stdout.write("  ".join(f"{cell:>11}" for cell in row) + "\n")
+    if len(dipoles) > _MOST_ROWS:
+        sys.stdout.write(f"... and {len(dipoles) - _MOST_ROWS} more, see the report.\n")
     sys.stdout.write(f"Written to {arguments.output}, see {arguments.output / 'report.html'}\n")
 
 
 def _fit(arguments):
     """Make the problem and fit the model."""
     from .inverse_problem import InverseProblem
-    from .recording_files import prepare_evoked, read_recording
+    from .mne_inputs import warn_if_noise_differs
+    from .recording_files import crop_evoked, prepare_evoked, read_recording
 
     if arguments.evoked:
         files = arguments.evoked, arguments.forward, arguments.noise_cov
@@ -225,12 +243,23 @@ def _fit(arguments):
 
         recording = make_recording()
         evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
-    options = {name: getattr(arguments, name) for name in ("tmin", "tmax", "picks")}
     baseline = None if arguments.no_baseline else arguments.baseline or "auto"
-    evoked = prepare_evoked(evoked, baseline=baseline, **options)
+    whole = prepare_evoked(evoked, baseline=baseline, picks=arguments.picks)
+    evoked = crop_evoked(whole, arguments.tmin, arguments.tmax)
     problem = InverseProblem.from_evoked(
         evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
     )
+    if evoked.times[0] >= 0:  # else the problem has looked at the baseline
+        whole.pick(problem.ch_names)
+        y = problem.whitener @ whole.data * problem.target_scale[0]
+        warn_if_noise_differs(y, [whole])
+    if arguments.alpha not in _CRITERIA and 0 < arguments.alpha < 1:
+        warnings.warn(
+            f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "
+            f"give --alpha {100 * arguments.alpha:g}.",
+            UserWarning,
+            stacklevel=1,
+        )
     model = _make_model(arguments.alpha)
     options = dict(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter)
     model.set_params(**options, verbose=True)  # a progress bar, where a person watches
@@ -245,16 +274,6 @@ def _make_model(alpha):
     if alpha == "cv":
         return MixedNormCV()
     return MixedNormIC(criterion=alpha) if alpha in _CRITERIA else MixedNormEstimator(alpha)
-
-
-def _summarize(problem, model, alpha):
-    """Say in a line what was found."""
-    chosen = f"{model.alpha_:.3g} % by {alpha}" if alpha in _CRITERIA else f"{alpha:g} %"
-    return (
-        f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {chosen}: "
-        f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
-        f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included."
-    )
 
 
 def _describe(arguments):

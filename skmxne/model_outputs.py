@@ -1,5 +1,6 @@
 """What a model fitted on an inverse problem says of sources, as objects of MNE."""
 
+import warnings
 from typing import Any
 
 import mne
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import source_outputs
-from .coefficients import read_coefficients
+from .coefficients import has_source_weighting, read_coefficients
 from .mne_inputs import hush_mne
 
 
@@ -132,13 +133,20 @@ class ModelOutputs:
         """
         return source_outputs.make_weights(stc, self._gain.src)
 
-    def _find_sources(self, estimator):
+    def _find_sources(self, estimator, stacklevel=3):
         """Find the sources of a model.
 
         Active positions, (n_active, n_orient, n_targets) amplitudes in A m, and the
         (n_positions, n_orient) weights that the columns of the gain had in the model.
         """
         sizes = len(self.times), self.X.shape[1], self.n_orient
+        if has_source_weighting(estimator) and np.ptp(self.source_scale) > 0.0:
+            warnings.warn(
+                "The problem is weighted by depth or orientation, and the SourceWeighting of the "
+                "Pipeline weights it once more. Make it with depth=None, loose=1.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
         positions, coef, model_scale = read_coefficients(estimator, *sizes)
         scale = self.source_scale.reshape(-1, self.n_orient)
         sources = coef * scale[positions, :, np.newaxis] / self.target_scale
@@ -154,7 +162,7 @@ class ModelOutputs:
 
     def _predict_field(self, estimator):
         """Return the field of the sources at the channels."""
-        positions, sources, _ = self._find_sources(estimator)
+        positions, sources, _ = self._find_sources(estimator, stacklevel=4)
         return self._gain.columns(positions) @ sources.reshape(-1, len(self.times))
 
     def _for_each_evoked(self, make_output):

@@ -34,6 +34,7 @@ def read_recording(evoked, forward, noise_cov, condition=None):
     ValueError
         If a file cannot be read, or has no such average.
     """
+    _check_files(evoked, forward, noise_cov)
     with mne.use_log_level("ERROR"):  # it warns of names of files
         averages = _read(evoked, mne.read_evokeds, "averages (-ave.fif)")
         forward = _read(forward, mne.read_forward_solution, "a forward solution (-fwd.fif)")
@@ -41,8 +42,8 @@ def read_recording(evoked, forward, noise_cov, condition=None):
     return _find_average(averages, condition, evoked), forward, noise_cov
 
 
-def prepare_evoked(evoked, *, baseline="auto", tmin=None, tmax=None, picks=None):
-    """Subtract the baseline of an average, and restrict it to some channels and times.
+def prepare_evoked(evoked, *, baseline="auto", picks=None):
+    """Subtract the baseline of an average, and restrict it to some channels.
 
     Parameters
     ----------
@@ -51,22 +52,20 @@ def prepare_evoked(evoked, *, baseline="auto", tmin=None, tmax=None, picks=None)
     baseline : "auto", None or pair of float, default="auto"
         Start and end in s of the period whose mean is subtracted; None for none. "auto" is all up
         to time 0, and none if the average says that a baseline has been subtracted.
-    tmin, tmax : float, default=None
-        Start and end in s. None: time 0 or the first time if that is later, and the last.
     picks : list of str, default=None
-        Types of channels, or names. None: all.
+        Types of channels, in any case, or names. None: all.
 
     Returns
     -------
     evoked : instance of mne.Evoked
-        The average to use.
+        The average to use, at all times.
 
     Raises
     ------
     ValueError
         If there is no such period or channel.
     """
-    evoked, (first, last) = evoked.copy(), evoked.times[[0, -1]]
+    evoked, first = evoked.copy(), evoked.times[0]
     if baseline == "auto":
         if first > 0 and not evoked.baseline:
             raise ValueError(
@@ -74,14 +73,37 @@ def prepare_evoked(evoked, *, baseline="auto", tmin=None, tmax=None, picks=None)
                 "subtracted. Give --baseline START END, or --no-baseline."
             )
         baseline = None if evoked.baseline else (first, 0.0)
-    tmin, tmax = max(first, 0.0) if tmin is None else tmin, last if tmax is None else tmax
     with hush_mne():
         if baseline:
             evoked.apply_baseline(_find_period("--baseline", *baseline, evoked))
-        evoked.crop(*_find_period("--tmin and --tmax", tmin, tmax, evoked))
         if picks:
             _pick(evoked, picks)
     return evoked
+
+
+def crop_evoked(evoked, tmin=None, tmax=None):
+    """Restrict an average to some times.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked
+        The average. It is not modified.
+    tmin, tmax : float, default=None
+        Start and end in s. None: time 0 or the first time if that is later, and the last.
+
+    Returns
+    -------
+    evoked : instance of mne.Evoked
+        The average at these times.
+
+    Raises
+    ------
+    ValueError
+        If there is no such period.
+    """
+    first, last = evoked.times[[0, -1]]
+    tmin, tmax = max(first, 0.0) if tmin is None else tmin, last if tmax is None else tmax
+    return evoked.copy().crop(*_find_period("--tmin and --tmax", tmin, tmax, evoked))
 
 
 def _find_period(option, start, stop, evoked):
@@ -95,12 +117,18 @@ def _find_period(option, start, stop, evoked):
     return tuple(times[np.abs(times - each).argmin()] for each in (start, stop))
 
 
+def _check_files(*paths):
+    """Raise an error that names all files that are not there."""
+    folders = [str(path) for path in paths if Path(path).is_dir()]
+    if folders:
+        raise FileNotFoundError(f"{folders[0]} is a folder.")
+    missing = [str(path) for path in paths if not Path(path).is_file()]
+    if missing:
+        raise FileNotFoundError(f"No file {', '.join(missing)}.")
+
+
 def _read(path, read, kind):
     """Read a file."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path} is a folder." if Path(path).is_dir() else f"No file {path}."
-        )
     try:
         return read(path)
     except Exception as error:  # of many classes, for what is no such file
@@ -115,16 +143,21 @@ def _find_average(averages, condition, path):
         if len(names) > 1:
             raise ValueError(f"{path} has {len(names)} averages. {choose}")
         return averages[0]
-    if names.count(condition) != 1:
-        raise ValueError(f"{path} has {names.count(condition)} averages {condition!r}. {choose}")
-    return averages[names.index(condition)]
+    found = [k for k, name in enumerate(names) if name == condition]
+    found = found or [k for k, name in enumerate(names) if name.lower() == condition.lower()]
+    if not found:
+        raise ValueError(f"{path} has no average {condition!r}. {choose}")
+    if len(found) > 1:
+        raise ValueError(f"{path} has {len(found)} averages {condition!r}. {choose}")
+    return averages[found[0]]
 
 
 def _pick(evoked, picks):
     """Restrict an average to some channels, in place."""
     types = set(evoked.get_channel_types())
-    known = types | set(evoked.ch_names) | ({"meg"} if types & {"mag", "grad"} else set())
-    unknown = [pick for pick in picks if pick not in known]
+    types |= {"meg"} if types & {"mag", "grad"} else set()
+    picks = [pick.lower() if pick.lower() in types else pick for pick in picks]
+    unknown = [pick for pick in picks if pick not in types.union(evoked.ch_names)]
     if unknown:
         raise ValueError(
             f"--picks {' '.join(unknown)}: no such channels, there are {', '.join(sorted(types))}."

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from matplotlib.figure import Figure
 
-from .mne_inputs import hush_mne
+from .mne_inputs import describe_evokeds, hush_mne
 from .plotting import SelectionDisplay, SourceDisplay
 from .versions import collect_versions
 
@@ -14,6 +14,56 @@ _TABLE_NOTE = (
     "The strongest first. Head coordinates: x to the right, y to the front, z up. Fit: what the "
     "source explains of the power of the whitened data at the time of its peak."
 )
+
+
+def summarize(problem, model, alpha):
+    """Say in a line what was found.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        The problem.
+    model : estimator
+        The model, fitted.
+    alpha : str
+        Its alpha, and what chose it.
+
+    Returns
+    -------
+    summary : str
+        The line.
+    """
+    noise = min(1.0, problem.y.size / max((problem.y**2).sum(), 1.0))
+    return (
+        f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {alpha}: "
+        f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
+        f"{problem.explained_variance(model):.0f} % of the whitened data explained; by the noise "
+        f"covariance {100 * noise:.0f} % are noise."
+    )
+
+
+def describe_data(evoked, problem):
+    """Describe the data that were used.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked
+        The average, at the channels and times used.
+    problem : InverseProblem
+        The problem.
+
+    Returns
+    -------
+    description : dict of str
+        Names and values.
+    """
+    baseline = evoked.baseline
+    return describe_evokeds([evoked]) | {
+        "Baseline subtracted": f"{baseline[0]:g} to {baseline[1]:g} s" if baseline else "none",
+        "Rank of the noise": str(len(problem.X)),
+        "Positions": str(len(problem.locations)),
+        "Orientations": f"{problem.n_orient} per position",
+    }
 
 
 def make_source_table(dipoles):

@@ -1,6 +1,7 @@
 """The command: what it writes, its exit codes, and that it never harms what is there."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from sklearn.utils import Bunch
 import skmxne
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC, report
 from skmxne.command_line import main
+from skmxne.datasets import make_recording
 from skmxne.result_files import check_folder, save_sources
 
 RESULTS = {"report.html", "sources.png", "residual.png", "residual-ave.fif", "dipoles"}
@@ -290,7 +292,7 @@ def start_late(evoked):
             ["--picks", "seeg", "meg"],
             "--picks seeg: no such channels, there are eeg, grad, m",
         ),
-        (None, ["--condition", "none"], "has 0 averages 'none'. Choose one with --condition: 'ear"),
+        (None, ["--condition", "none"], "has no average 'none'. Choose one with --condition: 'ear"),
     ],
 )
 def test_data_that_do_not_fit(localize, write_files, make_case, change, options, message):
@@ -315,6 +317,71 @@ def assert_failed(result, message, code=1):
 def test_one_of_several_conditions_has_to_be_chosen(localize, files):
     result = localize(condition=None)
     assert_failed(result, f"{files.evoked} has 2 averages. Choose one with --condition: 'early', ")
+
+
+def test_condition_and_types_of_channels_in_any_case(localize, write_files, make_case, tmp_path):
+    evokeds = [make_case("surface").evoked.copy() for _ in range(3)]
+    for evoked, evoked.comment in zip(evokeds, ["Early", "late", "LATE"], strict=True):
+        evoked.data *= 1 + len(evoked.comment)
+    files = write_files(evoked=evokeds)
+    result = localize("--picks", "EEG", **files, condition="early")
+    assert result.code == 0
+    assert result.out.startswith("16 channels")
+    assert localize("--overwrite", **files, condition="late").code == 0
+    other = tmp_path / "other" / "results"
+    result = localize(**files, condition="Late", output=other)
+    assert_failed(result, "has 2 averages 'Late'. Choose one with")
+
+
+def test_all_files_that_are_missing_are_named(localize, tmp_path):
+    missing = {name: tmp_path / f"no-{name}.fif" for name in ("forward", "noise_cov")}
+    assert_failed(localize(**missing), f"No file {missing['forward']}, {missing['noise_cov']}.")
+
+
+def test_percentage_that_looks_like_a_share_is_told(localize):
+    told = localize("--alpha", "0.4")
+    assert told.code == 0
+    assert "--alpha 0.4 is less than one percent. If you meant a share of 1, give" in told.err
+    assert "--alpha 40." in told.err
+    assert "percent" not in localize("--alpha", "40", "--overwrite").err
+
+
+def test_only_the_strongest_of_many_sources_are_printed(localize):
+    result = localize("--alpha", "1", "--n-mxne-iter", "1")
+    (n_sources,) = map(int, re.findall(r"(\d+) sources, ", result.out))
+    assert n_sources > 20
+    lines = result.out.splitlines()
+    assert len(lines) == 1 + 1 + 20 + 2
+    assert lines[-2] == f"... and {n_sources - 20} more, see the report."
+    report = (result.output / "report.html").read_text("utf-8")
+    assert report.count("<tr><td>") > n_sources
+    assert len(list((result.output / "dipoles").iterdir())) == n_sources
+
+
+def test_baseline_is_looked_at_before_it_is_left_out(localize, write_files):
+    recording = make_recording(n_sources=1)
+    evoked = recording.evoked.copy()
+    evoked.nave = 10 * evoked.nave
+    files = write_files(evoked=[evoked], forward=recording.forward, noise_cov=recording.noise_cov)
+    result = localize("--tmin", "0.05", "--alpha", "50", **files, condition=None)
+    assert result.code == 0
+    match = r"warning: The whitened data before time 0 have (9|10)[.\d]* times the power"
+    assert re.search(match, result.err)
+    assert "Here: check --noise-cov and the number of trials in the file" in result.err
+    result = localize("--tmin", "-0.1", "--alpha", "50", "--overwrite", **files, condition=None)
+    assert len(re.findall("before time 0", result.err)) == 1
+
+
+def test_report_tells_what_was_used(localize):
+    result = localize("--alpha", "50")
+    report = (result.output / "report.html").read_text("utf-8")
+    for name, value in {
+        "Trials": "4",
+        "Baseline subtracted": "none",
+        "Rank of the noise": "62",
+        "Orientations": "3 per position",
+    }.items():
+        assert f"<td>{name}</td><td>{value}</td>" in report
 
 
 @pytest.mark.parametrize("name", ["evoked", "forward", "noise_cov"])

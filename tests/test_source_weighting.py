@@ -78,6 +78,22 @@ def test_weights_are_those_of_the_inverse_problem(make_inverse, kind, depth, loo
     assert_allclose(unweighted.source_scale * weighting.scale_, expected.source_scale, **close)
 
 
+@pytest.mark.parametrize("options", [{}, dict(depth=None), dict(loose=1)])
+def test_weighting_twice_is_told(make_inverse, unweighted, options):
+    problem = make_inverse(**options)
+    pipeline = make_pipeline(SourceWeighting(n_orient=3), MODELS["estimator"])
+    pipeline.fit(problem.X, problem.y)
+    search = GridSearchCV(pipeline, {"mixednormestimator__alpha": [60]}, cv=FOLDS)
+    search.fit(problem.X, problem.y)
+    for name in ("to_source_estimate", "to_dipoles", "to_residual", "explained_variance"):
+        for model in (pipeline, search):
+            with pytest.warns(UserWarning, match="SourceWeighting .* once more") as record:
+                getattr(problem, name)(model)
+            assert [each.filename for each in record] == [__file__]
+            getattr(unweighted, name)(model)
+        getattr(problem, name)(pipeline[-1])
+
+
 @pytest.mark.parametrize("depth", [None, 0.8])
 def test_weights_of_volumes(make_inverse, depth):
     unweighted = make_inverse("volume", depth=None)
