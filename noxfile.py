@@ -11,7 +11,13 @@ REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"
 # The lowest versions are those that pyproject.toml promises, of the tools, too.
 LOWEST = [f"{one.replace('>=', '==')}.*" for one in REQUIREMENTS if ">=" in one]
 # Of the tests, those that an installed package runs: from arrays and from recordings to a result.
-INSTALLED_TESTS = ["conftest.py", "test_solvers.py", "test_certificate.py", "test_trial_folds.py"]
+INSTALLED_TESTS = [
+    "conftest.py",
+    "test_typing.py",
+    "test_solvers.py",
+    "test_certificate.py",
+    "test_trial_folds.py",
+]
 
 
 @nox.session(name="tests-newest")
