@@ -15,10 +15,11 @@ from . import __version__
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
 # Sources that are printed; the report has all.
 _MOST_ROWS = 20
-# Words of warnings that are of estimators, and what to do here.
+# What warnings advise the users of estimators, words that only these know, and what to do here.
+_ADVICE = re.compile("(With an InverseProblem|Check noise_variance).*")
 _OTHERS = re.compile("noise_variance|nave|alphas|eps=")
 _WORDS = (
-    "Here: check --noise-cov and the number of trials in the file of --evoked; --alpha cv needs no "
+    "Check --noise-cov, and the number of trials in the file of --evoked; --alpha cv needs no "
     "level of the noise, --alpha NUMBER no grid."
 )
 
@@ -208,7 +209,7 @@ def _localize(arguments):
             of_interest = UserWarning | RuntimeWarning  # others are for developers
             caught = [each for each in caught if issubclass(each.category, of_interest)]
             notes = [*dict.fromkeys(_to_line(each.message) for each in caught)]
-            notes = [f"{note} {_WORDS}" if _OTHERS.search(note) else note for note in notes]
+            notes = list(map(_advise, notes))
             for note in notes:
                 sys.stderr.write(f"skmxne: warning: {note}\n")
     dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
@@ -285,6 +286,12 @@ def _describe(arguments):
             is_given = value is not None and value is not False
             settings[name.replace("_", "-")] = words if is_given else "default"
     return settings
+
+
+def _advise(note):
+    """Tell what to do in terms of this command."""
+    note, n_told = _ADVICE.subn(_WORDS, note)
+    return f"{note} {_WORDS}" if _OTHERS.search(note) and not n_told else note
 
 
 def _to_line(message):

@@ -28,7 +28,7 @@ def plot_positions(axes, locations, all_locations, colors):
     cloud, found, n_labelled = all_locations * 1e3, locations * 1e3, len(colors)
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
     reach = 1.15 * np.abs(cloud - center).max() + 5  # the same in all views
-    size = np.clip(60 / np.sqrt(len(cloud)), 1, 5)
+    size = np.clip(100 / np.sqrt(len(cloud)), 1, 6)
     cloud_style = dict(color="0.85", markersize=size, zorder=1, rasterized=True)
     for ax, (title, right, up, ends) in zip(axes, _VIEWS, strict=True):
         ax.plot(cloud[:, right], cloud[:, up], ".", **cloud_style)
