@@ -31,7 +31,7 @@ def count_independent_targets(gram, n_rows, n_targets):
     trace = np.trace(gram)
     if n_rows < 3 or trace <= 0.0:
         return float(n_targets)
-    return float(trace**2 / max(n_rows**2 * _estimate_square(gram, n_rows), trace**2 / n_targets))
+    return float(1.0 / max(_estimate_square(gram / trace, n_rows), 1.0 / n_targets))
 
 
 def estimate_covariance(rows, n_rows):
@@ -54,13 +54,15 @@ def estimate_covariance(rows, n_rows):
         The covariance.
     """
     gram = rows.T @ rows
-    covariance = gram / n_rows
-    mean = np.trace(covariance) / len(covariance)
-    sphere = mean**2 * len(covariance)  # the trace of the square of `mean` times the identity
-    excess = np.vdot(covariance, covariance) - sphere
-    wanted = _estimate_square(gram, n_rows) - sphere if n_rows > 2 else 0.0
-    share = np.sqrt(np.clip(wanted / excess, 0.0, 1.0)) if excess > 0.0 else 1.0
-    return share * covariance + (1.0 - share) * mean * np.eye(len(covariance))
+    trace, n_targets = np.trace(gram), len(gram)
+    share = 1.0
+    if trace > 0.0:
+        gram /= trace
+        excess = np.vdot(gram, gram) - 1.0 / n_targets
+        wanted = _estimate_square(gram, n_rows) - 1.0 / n_targets if n_rows > 2 else 0.0
+        share = np.sqrt(np.clip(wanted / excess, 0.0, 1.0)) if excess > 0.0 else 1.0
+    shrunk = share * gram + (1.0 - share) / n_targets * np.eye(n_targets)
+    return trace / n_rows * shrunk
 
 
 def summarize_covariance(covariance):
@@ -83,6 +85,9 @@ def summarize_covariance(covariance):
 
 
 def _estimate_square(gram, n_rows):
-    """Estimate ``tr(C^2)`` without bias, for normal noise."""
-    square = np.vdot(gram, gram) - np.trace(gram) ** 2 / n_rows
-    return square / ((n_rows - 1) * (n_rows + 2))
+    """Estimate ``tr(C^2) / tr(C)^2`` of normal noise by a `gram` of trace 1.
+
+    ``tr(C^2)`` without bias.
+    """
+    square = np.vdot(gram, gram) - 1.0 / n_rows
+    return square * n_rows**2 / ((n_rows - 1) * (n_rows + 2))

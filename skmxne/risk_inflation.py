@@ -69,6 +69,9 @@ def compute_largest_power(design, y, positions):
 def compute_threshold(n_positions, n_orient, noise_power, n_independent):
     """Compute what the best of many positions explains of noise, at most, most of the time.
 
+    It is for independent targets of one variance. A strong common component, such as a drift,
+    has a longer tail than its `n_independent` tells.
+
     Parameters
     ----------
     n_positions : int

@@ -56,6 +56,14 @@ def test_either_gram_counts_the_same(rng):
     assert count(rows, 8) == pytest.approx(count_independent_targets(rows @ rows.T, 8, 5))
 
 
+@pytest.mark.parametrize("unit", [1e-100, 1e-15, 1e100])
+def test_units_do_not_matter(rng, unit):
+    rows = rng.standard_normal((8, 5))
+    assert count(unit * rows, 8) == pytest.approx(count(rows, 8))
+    estimate = estimate_covariance(unit * rows, 8) / unit / unit
+    assert_allclose(estimate, estimate_covariance(rows, 8))
+
+
 def test_too_few_rows_to_count_leave_all_targets(rng):
     assert count(rng.standard_normal((2, 6)), 2) == 6.0
     assert count(np.zeros((9, 6)), 9) == 6.0

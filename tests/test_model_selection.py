@@ -41,6 +41,9 @@ def forgive_choice():
     warnings.filterwarnings("ignore", message="The model leaves .* times the noise")
     warnings.filterwarnings("ignore", message="No model of the grid explains")
     warnings.filterwarnings("ignore", message="The model has .* it fits more noise")
+    warnings.filterwarnings("ignore", message="Models of more than half as many features")
+    warnings.filterwarnings("ignore", message=r"\d+ positions explain more than the noise")
+    warnings.filterwarnings("ignore", message="noise_variance=None estimates the noise by")
 
 
 @parametrize_with_checks(
@@ -356,6 +359,9 @@ def test_models_that_leave_no_noise_are_not_chosen(make_problem, noise_variance)
     )
 
 
+DOUBTS = "times the noise that|it fits more noise|never reached|are not judged|positions explain"
+
+
 @pytest.mark.parametrize("noise", [3.0, 5.0, 10.0])
 @pytest.mark.parametrize("criterion", sorted({"ric", *CRITERIA} - {"gcv"}))
 def test_much_more_noise_than_told_is_never_silent(make_problem, criterion, noise):
@@ -365,10 +371,64 @@ def test_much_more_noise_than_told_is_never_silent(make_problem, criterion, nois
             60, 100, n_orient=3, n_targets=10, n_active=4, noise=noise, random_state=seed
         )
         model = MixedNormIC(criterion=criterion, n_orient=3, alphas=12)
-        with pytest.warns(
-            UserWarning, match="times the noise that|it fits more noise|never reached"
-        ):
+        with pytest.warns(UserWarning, match=DOUBTS):
             model.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_orient", "n_targets", "noise"),
+    [
+        *[(60, 3, 300, 1.35), (60, 1, 300, 1.2), (300, 2, 30, 1.35), (60, 3, 20, 2.0)],
+        *[(30, 1, 1, 2.0), (30, 3, 1, 3.0), (58, 3, 1, 3.0)],
+    ],
+)
+def test_noise_taken_for_sources_is_never_silent(n_samples, n_orient, n_targets, noise):
+    """Somewhat more than told of many data, or much more of few, from which positions choose."""
+    n_found = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n_samples, 200 * n_orient))
+        y = noise * rng.standard_normal((n_samples, n_targets))
+        with warnings.catch_warnings(record=True) as record:
+            warnings.simplefilter("always")
+            model = MixedNormIC(n_orient=n_orient).fit(X, y)
+        n_found += model.n_active_ > 0
+        told = [each for each in record if re.search(DOUBTS, str(each.message))]
+        assert len(told) == 1 or model.n_active_ == 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No position is active")
+            assert model.set_params(noise_variance=None).fit(X, y).n_active_ == 0
+    assert n_found >= 3
+
+
+def test_noise_as_told_is_not_doubted(make_problem):
+    for n_samples, n_positions, n_targets, n_orient in [(60, 200, 30, 3), (60, 50, 4, 1)]:
+        sizes = dict(n_orient=n_orient, n_targets=n_targets, n_active=3, noise=1.0)
+        for seed in range(15):
+            X, y = make_problem(n_samples, n_positions, random_state=seed, **sizes)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the")
+                MixedNormIC(n_orient=n_orient).fit(X, y)
+
+
+@pytest.mark.parametrize("n_samples", [3, 5])
+def test_too_few_samples_for_any_position_are_told(make_problem, n_samples):
+    X, y = make_problem(40, 20, n_orient=3, n_targets=5, n_active=2, noise=0.1)
+    with pytest.warns(UserWarning, match="not judged|other warning") as record:
+        MixedNormIC(n_orient=3).fit(X[:n_samples], y[:n_samples])
+    limited, empty = (str(each.message) for each in record)
+    assert f"half as many features as samples (n_samples={n_samples}) are not judged" in limited
+    assert empty == "No position is active, the model is all zero: see the other warning."
+
+
+@pytest.mark.parametrize("criterion", ["bic", "sure"])
+def test_estimate_by_a_model_that_fits_noise_is_told(make_problem, criterion):
+    X, _ = make_problem(60, 600, n_orient=3)
+    y = np.random.default_rng(0).standard_normal((60, 20))
+    model = MixedNormIC(criterion=criterion, noise_variance=None, n_orient=3)
+    with pytest.warns(UserWarning, match="noise_variance=None estimates .* take noise for signal"):
+        model.fit(X, y)
+    assert model.noise_variance_ < 0.5
 
 
 @pytest.mark.parametrize("time_pca", [2, 5])

@@ -3,7 +3,6 @@
 import warnings
 from typing import Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ..base import BaseMixedNorm, store_model, warn_if_empty
@@ -18,7 +17,8 @@ from ..path import (
 )
 from ..solvers import Solver
 from ..threads import single_threaded_blas
-from .judging import find_doubts, judge_fits, judge_positions
+from .doubts import find_doubts
+from .judging import judge_fits, judge_positions
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -224,9 +224,9 @@ class MixedNormIC(BaseMixedNorm):
             If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
             If the alpha chosen is at an edge of the grid, or does not reach the discrepancy, if no
-            position is active or none would be better, or if the model leaves less than half or
-            more than twice the noise that `noise_variance` tells, or has nearly as many degrees of
-            freedom as there are data.
+            position is active or none would be better, or if the noise that models leave
+            contradicts `noise_variance`: by a factor of two, or by more than chance where "ric"
+            would choose fewer positions by it, or if larger models explain too much.
         """
         X, y, params = self._check(X, y)
         self.alphas_ = check_alphas(self.alphas, self.eps)
@@ -243,9 +243,9 @@ class MixedNormIC(BaseMixedNorm):
         self.criterion_ = judgement.criterion
         self.residual_sum_of_squares_ = judgement.rss
         self.degrees_of_freedom_ = judgement.dof
-        self.n_active_path_ = np.array([len(each.positions) for each in solutions])
+        self.n_active_path_ = judgement.n_active
         self.noise_variance_ = judgement.noise_variance
-        self.n_independent_targets_ = judgement.n_independent
+        self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
         doubts = find_doubts(judgement, self.criterion, self.noise_variance, len(y))
@@ -255,7 +255,9 @@ class MixedNormIC(BaseMixedNorm):
             warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(
             self,
-            "the criterion finds no more than noise. Check noise_variance, and with an "
+            "see the other warning."
+            if doubts
+            else "the criterion finds no more than noise. Check noise_variance, and with an "
             "InverseProblem noise_cov and nave.",
         )
         return self

@@ -3,18 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import chi2
-from sklearn.exceptions import ConvergenceWarning
 
 from ..degrees_of_freedom import compute_criterion
 from ..independent_targets import count_independent_targets, summarize_covariance
 from ..risk_inflation import compute_largest_power, compute_threshold, fit_support
-
-_OF_OTHER_NOISE = (
-    "With an InverseProblem, noise_cov or nave (the number of trials) may be those of other data, "
-    "or there is activity that few sources do not explain; else pass the variance of the noise of "
-    "y, or None to estimate it."
-)
 
 
 class Judgement(NamedTuple):
@@ -24,11 +16,14 @@ class Judgement(NamedTuple):
     criterion: np.ndarray  # (n_alphas,)
     rss: np.ndarray  # (n_alphas,)
     dof: np.ndarray  # (n_alphas,)
+    n_active: np.ndarray  # (n_alphas,) of int
     noise_variance: float
     noise_power: float  # of a sample over all targets, in units of the variance
-    n_independent: float  # of the targets, by their noise
+    n_independent: np.ndarray  # (n_alphas,) of the targets, by the noise of each solution
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
     empty_is_better: bool = False  # than all solutions
+    is_limited: bool = False  # whether a model too large to be judged explains more
+    alternative: int | None = None  # index of the choice by the noise that models leave
 
 
 def judge_positions(problem, y, solutions, *, noise_variance, target_covariance, model_error):
@@ -77,15 +72,18 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     threshold = np.array(
         [compute_threshold(n_candidates, design.n_orient, power, each) for each in n_independent]
     )
-    # A model of so many features tells next to nothing from noise, and leaves none to see it by.
-    variance = np.where(2 * rank <= len(y), noise_variance or 0.0, np.inf)
-    if noise_variance is None:
-        # The positions were chosen for what they explain: of noise, as much as the threshold.
-        n_left = len(y) * power - n_active * threshold
-        variance = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
+    # The positions were chosen for what they explain: of noise, as much as the threshold.
+    n_left = len(y) * power - n_active * threshold
+    left = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
     floor = model_error * compute_largest_power(design, y, np.unique(np.concatenate(supports)))
-    with np.errstate(invalid="ignore"):
-        criterion = np.where(n_active, rss + n_active * (variance * threshold + floor), rss)
+    by_own = _penalize(rss, n_active, left * threshold + floor)
+    alternative = int(np.argmin(by_own)) if np.isfinite(by_own).any() else None
+    criterion, is_limited = by_own, False
+    if noise_variance is not None:
+        unlimited = _penalize(rss, n_active, noise_variance * threshold + floor)
+        # A model of so many features tells next to nothing from noise, and leaves none to see it.
+        criterion = np.where(2 * rank <= len(y), unlimited, np.inf)
+        is_limited = bool(unlimited.min() < criterion.min())
     best = int(np.argmin(criterion))
     if not np.isfinite(criterion[best]):
         raise ValueError(
@@ -100,11 +98,20 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         criterion=criterion,
         rss=rss,
         dof=rank * power,
+        n_active=n_active,
         noise_variance=float(noise_variance),
         noise_power=power,
-        n_independent=n_independent[best],
+        n_independent=np.array(n_independent),
         empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
+        is_limited=is_limited,
+        alternative=alternative,
     )
+
+
+def _penalize(rss, n_active, penalty):
+    """Return the criterion, which is that of the data where nothing is active."""
+    with np.errstate(invalid="ignore"):
+        return np.where(n_active > 0, rss + n_active * penalty, rss)
 
 
 def _fit_supports(design, y, supports):
@@ -173,75 +180,14 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
             f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
             "many degrees of freedom as there are data. Raise the smallest alpha."
         )
-    n_inexact = np.count_nonzero(~is_exact)
     return Judgement(
-        *(int(best), values, rss, dof, float(noise_variance)),
-        *(power, n_independent, n_inexact),
+        best=int(best),
+        criterion=values,
+        rss=rss,
+        dof=dof,
+        n_active=np.array([len(solution.positions) for solution in solutions]),
+        noise_variance=float(noise_variance),
+        noise_power=power,
+        n_independent=np.full(len(rss), n_independent),
+        n_inexact=np.count_nonzero(~is_exact),
     )
-
-
-def find_doubts(judgement, criterion, noise_variance, n_samples):
-    """Find what speaks against a choice.
-
-    Parameters
-    ----------
-    judgement : Judgement
-        The choice.
-    criterion : str
-        What made it.
-    noise_variance : float or None
-        Variance of the noise that it was told.
-    n_samples : int
-        Number of samples.
-
-    Returns
-    -------
-    doubts : list of tuple of (str, type)
-        Messages and categories of warnings.
-    """
-    doubts, best = [], judgement.best
-    n = n_samples * judgement.noise_power
-    n_left = n - judgement.dof[best]
-    told = noise_variance is not None and criterion != "gcv"
-    if judgement.empty_is_better:
-        doubts.append(
-            "No model of the grid explains more than noise, and without any position is better "
-            "than all: see it as no source, or add larger alphas, or reweight (n_mxne_iter=10)."
-        )
-    if told and n_left < 0.1 * n:
-        doubts.append(
-            f"The model has {judgement.dof[best]:.0f} degrees of freedom for {n:.0f} data: it fits "
-            f"more noise than noise_variance={noise_variance:g} tells. {_OF_OTHER_NOISE}"
-        )
-    elif criterion == "discrepancy" and judgement.criterion[best] > 0.0:
-        doubts.append(
-            "criterion='discrepancy' is never reached: the model of the smallest alpha, which is "
-            "taken, leaves more than noise. Lower eps or add smaller alphas, or check "
-            "noise_variance."
-        )
-    elif told and (ratio := _compare_noise(judgement, n_left, noise_variance)):
-        doubts.append(
-            f"The model leaves {ratio:.2g} times the noise that noise_variance={noise_variance:g} "
-            f"tells. {_OF_OTHER_NOISE}"
-        )
-        if best == len(judgement.rss) - 1:
-            doubts[-1] += " Or the grid ends too early: add smaller alphas."
-    doubts = [(message, UserWarning) for message in doubts]
-    if judgement.n_inexact:
-        message = (
-            f"Degrees of freedom are not exact at {judgement.n_inexact} of {len(judgement.rss)} "
-            "alphas, whose solutions rounding does not allow to be so. Leave out the smallest "
-            "alphas, and positions that occur twice."
-        )
-        doubts.append((message, ConvergenceWarning))
-    return doubts
-
-
-def _compare_noise(judgement, n_left, noise_variance):
-    """Return what is left relative to the noise told; 0 if it is near, or by chance."""
-    ratio = judgement.rss[judgement.best] / n_left / noise_variance
-    # What one of a thousand data sets exceeds by chance: much, of few data.
-    dof = n_left * judgement.n_independent / judgement.noise_power
-    least = min(0.5, chi2.ppf(1e-3, dof) / dof)
-    most = max(2.0, chi2.isf(1e-3, dof) / dof)
-    return 0.0 if least <= ratio <= most else ratio
