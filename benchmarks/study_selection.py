@@ -43,10 +43,10 @@ CHOICES = {
     "cv, trials": "MixedNormCV(n_mxne_iter=10), fit with y_folds",
     "cv, convex": "MixedNormCV()",
     "mne sure": 'mne.inverse_sparse.mixed_norm(alpha="sure")',
-    "mne sure, noise of average": "the same with noise_cov / nave, and our grid",
+    "mne sure, noise of average": "the same with noise_cov / nave, as it does not use nave",
     "mne sure, that, reweighted": "and with n_mxne_iter=10",
 }
-# What MNE's function gets: whether the noise is that of the average (and our grid), the iterations.
+# What MNE's function gets: whether the noise is that of the average, and the iterations.
 MNE_CHOICES = {
     "mne sure": (False, 1),
     "mne sure, noise of average": (True, 1),
@@ -188,15 +188,13 @@ class Trial:
 
         recording = self.recording
         of_average, n_mxne_iter = MNE_CHOICES[name]
-        noise_cov, grid = recording.noise_cov.copy(), "auto"
+        noise_cov = recording.noise_cov.copy()
         if of_average:
             noise_cov["data"] = noise_cov["data"] / recording.evoked.nave
-            grid = self.alphas
         start = time.perf_counter()
         dipoles = mixed_norm(
             *(recording.evoked, recording.forward, noise_cov),
             alpha="sure",
-            sure_alpha_grid=grid,
             n_mxne_iter=n_mxne_iter,
             loose=loose,
             depth=0.8,
