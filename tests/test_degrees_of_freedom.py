@@ -281,3 +281,15 @@ def test_gcv_is_infinite_where_no_data_are_left():
     rss, dof = np.array([5.0, 1.0, 0.0]), np.array([2.0, 10.0, 11.0])
     values = compute_criterion("gcv", rss, dof, 1.0, 10, 10)
     assert_allclose(values, [10 * 5 / 8**2, np.inf, np.inf])
+
+
+def test_criteria_are_their_formulas():
+    rss, dof = np.array([100.0, 60.0]), np.array([2.0, 9.0])
+    values = {
+        "sure": [100 + 2 * 1.5 * 2 - 80 * 1.5, 60 + 2 * 1.5 * 9 - 80 * 1.5],
+        "bic": [100 + np.log(50) * 1.5 * 2, 60 + np.log(50) * 1.5 * 9],
+        "gcv": [80 * 100 / 78**2, 80 * 60 / 71**2],
+        "discrepancy": [100 - 78 * 1.5, 60 - 71 * 1.5],
+    }
+    for criterion, expected in values.items():
+        assert_allclose(compute_criterion(criterion, rss, dof, 1.5, 80, 50), expected)

@@ -287,6 +287,13 @@ def test_inputs_are_neither_modified_nor_copied_whole(small):
     assert pickle.dumps(small) == before
 
 
+def test_data_that_are_too_large_for_the_noise(small):
+    evoked = small.evoked.copy()
+    evoked.data *= 1e170
+    with pytest.raises(ValueError, match="evoked has values that are too large for noise_cov"):
+        from_evoked(change(small, evoked=evoked))
+
+
 def test_says_one_line(small, caplog, capsys):
     with caplog.at_level("INFO", logger="skmxne"), mne.use_log_level("INFO"):
         problem = from_evoked(small, loose=1)

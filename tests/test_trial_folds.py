@@ -357,3 +357,9 @@ def test_trials_tell_the_covariance_of_the_noise_across_times(case):
     # Differences of five averages tell less than those of 60 trials, but the same in the mean.
     assert np.linalg.norm(covariance - expected) < 0.25 * np.linalg.norm(expected)
     assert from_average(recording, epochs).target_covariance is None
+
+
+def test_says_one_line(case, recorded, caplog):
+    with caplog.at_level("INFO", logger="skmxne"):
+        problem = from_epochs(case, make_epochs(recorded))
+    assert caplog.messages == [repr(problem)]
