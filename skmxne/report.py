@@ -170,7 +170,10 @@ def _plot_residual(evoked, residual):
         for ax, kind in zip(axes[:, column], types, strict=True):
             style = dict(show=False, time_unit="ms", spatial_colors=False, xlim=xlim)
             data.plot(picks=kind, axes=ax, **style)
-            for line in ax.lines if is_point else []:
-                line.set_marker(".")
+            for line in ax.lines:
+                line.set(linewidth=0.5, marker="." if is_point else "")
+            for text in ax.texts:  # the number of trials
+                text.remove()
             ax.set_title(f"{ax.get_title()}: {name}")
+            ax.label_outer()
     return figure
