@@ -203,8 +203,10 @@ def test_criterion_is_that_of_the_same_problem_in_other_coordinates(
     rows, targets = ortho_group(len(X), rng).rvs(), ortho_group(y.shape[1], rng).rvs()
     order = rng.permutation(X.shape[1] // n_orient)
     unit = 10.0 ** rng.uniform(-3, 3)
-    other_X = 10.0 ** rng.uniform(-3, 3) * rows @ X.reshape(len(X), -1, n_orient)[:, order].reshape(
-        X.shape
+    other_X = (
+        10.0 ** rng.uniform(-3, 3)
+        * rows
+        @ X.reshape(len(X), -1, n_orient)[:, order].reshape(X.shape)
     )
     other_y = unit * rows @ y @ targets
     model = judge(X, y, criterion, n_orient, noise_variance=noise_variance)
