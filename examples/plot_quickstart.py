@@ -131,7 +131,7 @@ print(
 )
 if not dipoles:
     print("The criterion finds no more than noise: try more trials, or another time window.")
-print("source  hemisphere   x, y, z (mm)      peak (nA m)  at (ms)  goodness of fit then (%)")
+print("source  hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
 pairs = zip(hemispheres, dipoles, strict=True)
 pairs = sorted(pairs, key=lambda pair: np.abs(pair[1].amplitude).max(), reverse=True)
 for number, (hemisphere, dipole) in enumerate(pairs, start=1):

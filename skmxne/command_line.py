@@ -278,14 +278,17 @@ def _make_model(alpha):
 
 
 def _describe(arguments):
-    """Return what was asked for, in words."""
-    settings = {}
-    for name, value in vars(arguments).items():
-        if name not in ("run", "check", "debug", "output", "overwrite"):
-            words = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-            is_given = value is not None and value is not False
-            settings[name.replace("_", "-")] = words if is_given else "default"
-    return settings
+    """Return what was asked for and the problem does not tell, in words."""
+    recording = "simulated recording"
+    return {
+        "evoked": arguments.evoked or recording,
+        "forward": arguments.forward or recording,
+        "noise-cov": arguments.noise_cov or recording,
+        "picks": " ".join(arguments.picks or ["all"]),
+        "depth": f"{arguments.depth:g}",
+        "alpha": f"{arguments.alpha}",
+        "n-mxne-iter": f"{arguments.n_mxne_iter}",
+    }
 
 
 def _advise(note):

@@ -117,7 +117,7 @@ def make_recording(
     n_trials : int, default=60
         The number of trials, at least 10, for a noise covariance needs enough of baseline.
     amplitude : float, default=50e-9
-        The peak of every source in A m; tens of nA m are realistic [1]_. The noise stays: 5 uV
+        The peak of every source in A m; tens of nAm are realistic [1]_. The noise stays: 5 uV
         (standard deviation, per trial) from independent positions of the cortex, 1 uV from sensors.
     autocorrelation : float, default=0.0
         The correlation of the noise at neighbouring times, in [0, 1). At 0 the noise is white in

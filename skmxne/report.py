@@ -57,12 +57,16 @@ def describe_data(evoked, problem):
     description : dict of str
         Names and values.
     """
-    baseline = evoked.baseline
+    baseline, loose = evoked.baseline, np.zeros(1)
+    if problem.n_orient == 3:
+        tangent, _, normal = problem.source_scale.reshape(-1, 3).T
+        loose = np.unique(((tangent / normal) ** 2).round(6))  # of surfaces, and of volumes
     return describe_evokeds([evoked]) | {
         "Baseline subtracted": f"{baseline[0]:g} to {baseline[1]:g} s" if baseline else "none",
         "Rank of the noise": str(len(problem.X)),
         "Positions": str(len(problem.locations)),
         "Orientations": f"{problem.n_orient} per position",
+        "Loose": " and ".join(f"{value:g}" for value in loose),
     }
 
 
@@ -152,7 +156,7 @@ def _make_html_table(rows, align="start"):
     """Write a table, whose first row is titles, as HTML."""
     tags = ["th", *["td"] * (len(rows) - 1)]
     lines = (
-        "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+        "".join(f'<{tag} class="px-3">{escape(cell)}</{tag}>' for cell in row)
         for tag, row in zip(tags, rows, strict=True)
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -170,7 +174,10 @@ def _plot_residual(evoked, residual):
         for ax, kind in zip(axes[:, column], types, strict=True):
             style = dict(show=False, time_unit="ms", spatial_colors=False, xlim=xlim)
             data.plot(picks=kind, axes=ax, **style)
-            for line in ax.lines if is_point else []:
-                line.set_marker(".")
+            for line in ax.lines:
+                line.set(linewidth=0.5, marker="." if is_point else "")
+            for text in ax.texts:  # the number of trials
+                text.remove()
             ax.set_title(f"{ax.get_title()}: {name}")
+            ax.label_outer()
     return figure

@@ -86,6 +86,11 @@ def read_objects(files, condition="early"):
     return evoked, forward, mne.read_cov(files.noise_cov, verbose="ERROR")
 
 
+def read_report(folder):
+    """Return the report, with its tables as bare as can be."""
+    return unescape((folder / "report.html").read_text("utf-8")).replace(' class="px-3"', "")
+
+
 # Results
 
 
@@ -184,13 +189,15 @@ def test_no_source_is_a_result(localize):
 
 def test_report_tells_all_that_matters(localize, files):
     result = localize("--alpha", "30", "--picks", "meg", "eeg", "--tmin", "-0.05", "--loose", "0")
-    html = unescape((result.output / "report.html").read_text("utf-8"))
+    html = read_report(result.output)
     for text in [
         "Sources of 'early'",
         str(files.forward),
         "<td>meg eeg</td>",
-        "<td>-0.05</td>",
-        "<td>loose</td><td>0.0</td>",
+        "<td>Times</td><td>-50 to 10 ms (7 samples)</td>",
+        "<td>Loose</td><td>0</td>",
+        "<td>depth</td><td>0.8</td>",
+        "<td>alpha</td><td>30.0</td>",
         "<td>threadpoolctl</td>",
         f"<td>{skmxne.__version__}</td>",
         f"<td>{mne.__version__}</td>",
@@ -353,7 +360,7 @@ def test_only_the_strongest_of_many_sources_are_printed(localize):
     lines = result.out.splitlines()
     assert len(lines) == 1 + 1 + 20 + 2
     assert lines[-2] == f"... and {n_sources - 20} more, see the report."
-    report = (result.output / "report.html").read_text("utf-8")
+    report = read_report(result.output)
     assert report.count("<tr><td>") > n_sources
     assert len(list((result.output / "dipoles").iterdir())) == n_sources
 
@@ -374,14 +381,35 @@ def test_baseline_is_looked_at_before_it_is_left_out(localize, write_files):
 
 def test_report_tells_what_was_used(localize):
     result = localize("--alpha", "50")
-    report = (result.output / "report.html").read_text("utf-8")
+    report = read_report(result.output)
     for name, value in {
         "Trials": "4",
         "Baseline subtracted": "none",
         "Rank of the noise": "62",
         "Orientations": "3 per position",
+        "Loose": "0.2",
+        "picks": "all",
     }.items():
         assert f"<td>{name}</td><td>{value}</td>" in report
+    assert "<td>default</td>" not in report
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "loose"),
+    [
+        ("surface", {}, "0.2"),
+        ("surface", {"loose": 0}, "0"),
+        ("volume", {}, "1"),
+        ("surface+volume", {"loose": {"surface": 0.3, "volume": 1}}, "0.3 and 1"),
+    ],
+)
+def test_looseness_is_that_of_the_gain(make_case, kind, options, loose):
+    case = make_case(kind)
+    evoked = case.evoked.copy().apply_baseline((-0.1, -0.05), verbose="ERROR")
+    problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov, **options)
+    description = report.describe_data(evoked.crop(0, None), problem)
+    assert description["Loose"] == loose
+    assert description["Baseline subtracted"] == "-0.1 to -0.05 s"
 
 
 @pytest.mark.parametrize("name", ["evoked", "forward", "noise_cov"])

@@ -3,7 +3,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -69,8 +68,6 @@ def test_figure_of_every_source_space(make_problem_of, source_model):
         assert_allclose(cloud, problem.forward["source_rr"][:, axes] * 1e3)
         assert [text.get_text() for text in ax.texts[:2]] == ["2", "1"]
         assert "(mm)" in ax.get_xlabel()
-    heights = [bar.get_height() for bar in display.peak_ax_.patches]
-    assert_allclose(heights, np.abs(drawn).max(axis=1))
     display.figure_.canvas.draw()
 
 
@@ -93,6 +90,8 @@ def test_residual_and_fit_are_those_of_the_whitened_data(make_problem_of, estima
     assert_allclose(fit_line.get_ydata(), gof, atol=1e-8)
     assert (most_line.get_ydata() >= 0).all()
     assert f"{problem.explained_variance(estimator):.0f} % of" in get_title(display)
+    most = 100 - 100 / np.mean(problem.y**2)
+    assert get_title(display).endswith(f" explained (all but noise: {max(most, 0):.0f} %)")
 
 
 def get_title(display):
@@ -185,22 +184,48 @@ def test_weak_sources_are_grey_and_without_number(make_problem_of):
     assert (np.diff(peaks) <= 0).all()
     numbers = [text.get_text() for text in display.position_axes_[0].texts[:5]]
     assert numbers == ["5", "4", "3", "2", "1"]
-    bars = display.peak_ax_.patches
-    for line, bar in zip(lines, bars[:5], strict=True):
-        assert same_color(line.get_color(), bar.get_facecolor())
-    assert len({bar.get_facecolor() for bar in bars[5:]}) == 1
-    assert list(display.peak_ax_.get_xticks()) == [1, 30]
+
+
+def test_numbers_do_not_hide_one_another(make_problem_of):
+    problem = make_problem_of()
+    display = SourceDisplay.from_estimator(make_coef(problem, 6), problem)
+    x, y, z = np.mean(display.locations, axis=0)
+    display.locations = np.array([[x, y, z]] * 3 + [[x + 0.002, y, z], [x, y, z + 0.1], [x, y, z]])
+    display.plot(Figure((10, 9), layout="constrained"))
+    display.figure_.canvas.draw()
+    for ax in display.position_axes_:
+        # Discs are in points, places in mm.
+        places = np.array([disc.get_offsets()[0] for disc in ax.collections])
+        pixels = ax.transData.transform(places)
+        distances = np.linalg.norm(pixels[:, np.newaxis] - pixels, axis=2)
+        diameter = np.sqrt(ax.collections[0].get_sizes()[0]) * display.figure_.dpi / 72
+        assert distances[np.triu_indices(6, 1)].min() > 0.95 * diameter
+        # Each stays near its source, to which a line leads.
+        circles = [line for line in ax.lines if line.get_marker() == "o"]
+        true = np.vstack([line.get_xydata() for line in circles])
+        assert len(true) == len(places) == 6
+        assert np.linalg.norm(places - true, axis=1).max() < 0.15 * np.ptp(ax.get_xlim())
+        leads = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 2]
+        assert_allclose(leads, np.stack([true, places], axis=1))
+
+
+def test_numbers_that_have_room_are_where_their_sources_are(make_problem_of):
+    problem = make_problem_of()
+    display = SourceDisplay.from_estimator(make_coef(problem, 1), problem)
+    for ax, view in zip(display.position_axes_, [(0, 1), (0, 2), (1, 2)], strict=True):
+        (disc,) = ax.collections
+        assert_allclose(disc.get_offsets()[0], display.locations[0, view] * 1e3)
 
 
 def test_figures_that_are_passed_are_used(make_problem_of):
     problem = make_problem_of(loose=0)
     display = SourceDisplay.from_estimator(make_coef(problem, 2), problem, fig=Figure((10, 9)))
     assert plt.get_fignums() == []
-    assert len(display.figure_.axes) == 7
+    assert len(display.figure_.axes) == 6
     left, right = Figure((20, 9)).subfigures(1, 2)
     assert display.plot(right) is display
     assert display.figure_ is right
-    assert (len(left.axes), len(right.axes)) == (0, 7)
+    assert (len(left.axes), len(right.axes)) == (0, 6)
     assert display.time_ax_.figure is right
 
 

@@ -35,7 +35,8 @@ for space in recording.forward["src"]:
         antialiased=False,
         zorder=1,
     )
-found, true = find_places(stc), find_places(recording.stc)
+order = np.argsort(-stc.data.max(axis=1))  # the strongest first, as in the figures of the package
+found, true = find_places(stc)[order], find_places(recording.stc)
 lift = np.array([0.0, 0.0, 6.0])  # so that no fold hides them
 for k, place in enumerate(found + lift):
     ax.plot(*place[:, np.newaxis], "o", color=COLORS[k], markersize=16, alpha=0.9, zorder=3)
@@ -53,7 +54,7 @@ ax = fig.add_axes([0.58, 0.15, 0.4, 0.75])
 truth = recording.stc.crop(0.05, 0.35)
 ax.plot(1e3 * truth.times, 1e9 * np.abs(truth.data).T, color="0.3", linewidth=0.9)
 ax.plot([], [], color="0.3", linewidth=0.9, label="true")
-for k, amplitudes in enumerate(stc.data):
+for k, amplitudes in enumerate(stc.data[order]):
     style = dict(color=COLORS[k], linestyle=PATTERNS[k], linewidth=2)
     ax.plot(1e3 * stc.times, 1e9 * amplitudes, label=f"found: {k + 1}", **style)
 ax.set(xlabel="time (ms)", ylabel="amplitude (nAm)", xlim=(50, 350), ylim=(0, None))

@@ -44,8 +44,6 @@ class SourceDisplay:
         The positions from the top, the back and the right, in mm.
     time_ax_ : matplotlib.axes.Axes
         The amplitudes over time.
-    peak_ax_ : matplotlib.axes.Axes
-        The peak of every source.
     noise_ax_ : matplotlib.axes.Axes
         The data, the residual, and the noise expected.
     fit_ax_ : matplotlib.axes.Axes
@@ -182,18 +180,21 @@ class SourceDisplay:
         colors = [style["color"] for style in styles]
         plot_positions(self.position_axes_, self.locations, self.all_locations, colors)
         self._plot_amplitudes(fig.add_subplot(rows[1]), styles)
-        bottom = rows[2].subgridspec(1, 3)
-        self._plot_peaks(fig.add_subplot(bottom[0]), styles)
-        self._plot_noise(fig.add_subplot(bottom[1]))
-        self._plot_fit(fig.add_subplot(bottom[2]))
+        left, right = rows[2].subgridspec(1, 2)
+        self._plot_noise(fig.add_subplot(left))
+        self._plot_fit(fig.add_subplot(right))
         return self
 
     def _summarize(self):
         """Say in a line what there is."""
         n_sources, (percent,) = len(self.amplitudes), _explain(self.data, self.residual, None)
+        (most,) = _explain(self.data, np.ones_like(self.data), None).clip(min=0)
         number = {0: "no source", 1: "1 source"}.get(n_sources, f"{n_sources} sources")
         name = f"{self.name!r}: " if self.name else ""
-        return f"{name}{number}, {percent:.0f} % of the whitened data explained, noise included"
+        return (
+            f"{name}{number}, {percent:.0f} % of the whitened data explained "
+            f"(all but noise: {most:.0f} %)"
+        )
 
     def _plot_amplitudes(self, ax, styles):
         self.time_ax_ = ax
@@ -210,27 +211,13 @@ class SourceDisplay:
         if self.other_lines_:
             self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")
         self._plot_over_time(ax, 0 * self.times, color="0.6", linewidth=0.6, zorder=1)
-        ax.set(title="Amplitudes", ylabel="amplitude (nA m)")
+        ax.set(title="Amplitudes", ylabel="amplitude (nAm)")
         if len(amplitudes):
             order = [*self.lines_, *self.other_lines_[:1]]
             ax.legend(handles=order, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
         else:
             ax.set_yticks([0])
             ax.text(0.5, 0.6, "no source", ha="center", transform=ax.transAxes)
-
-    def _plot_peaks(self, ax, styles):
-        self.peak_ax_ = ax
-        n_sources = len(self.amplitudes)
-        heights = np.abs(self.amplitudes).max(axis=1) * 1e9
-        colors = [style["color"] for style in styles] + [GREY] * (n_sources - len(styles))
-        ax.bar(np.arange(1, n_sources + 1), heights, color=colors)
-        ticks = {n_sources, *range(1, len(styles) + 1)} if n_sources <= 20 else {1, n_sources}
-        ax.set_xticks(sorted(ticks))
-        ax.set_xlim(0.4, max(n_sources, 3) + 0.6)
-        ax.set_ylim(bottom=0)
-        if not n_sources:
-            ax.set_yticks([0])
-        ax.set(title="Peaks", xlabel="source", ylabel="amplitude (nA m)")
 
     def _plot_noise(self, ax):
         self.noise_ax_ = ax
