@@ -3,13 +3,21 @@
 Never is anything infinite or NaN, and no other warning comes from inside.
 """
 
+import re
 import warnings
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC, compute_certificate, verify
+from skmxne import (
+    MixedNormCV,
+    MixedNormEstimator,
+    MixedNormIC,
+    compute_certificate,
+    mixed_norm_path,
+    verify,
+)
 from skmxne.datasets import make_block_sparse_regression
 
 N_SAMPLES, N_POSITIONS, N_ORIENT, N_TARGETS = 25, 30, 3, 6
@@ -174,30 +182,89 @@ def test_single_precision(kind):
             assert excess <= (estimator.tol + 1e-6) * power
 
 
-@pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
-@pytest.mark.parametrize("kind", SHAPES)
-def test_criteria_choose_a_model(kind, criterion):
-    X, y = SHAPES[kind]
-    model = MixedNormIC(criterion=criterion, n_orient=N_ORIENT, alphas=6, n_mxne_iter=3)
-    with warnings.catch_warnings():
+# Paths and choices
+
+SELECTED = {kind: (*data, {}) for kind, data in (AMPLITUDES | CONDITIONS | SHAPES).items()}
+SELECTED |= {f"weights {kind}": (X, Y, dict(weights=w)) for kind, w in WEIGHTS.items()}
+MODES = {
+    "convex": (1, np.float64),
+    "convex, single precision": (1, np.float32),
+    "reweighted": (3, np.float64),
+}
+# Certificates see the rounding of coefficients.
+ROUNDING = {np.float64: 0.0, np.float32: 1e-5}
+
+
+def count_missed(record):
+    """Return how many solutions a warning tells of."""
+    messages = [str(each.message) for each in record if each.category is ConvergenceWarning]
+    found = [re.search(r"did not get below tol=\S+ of \S+ at (\d+) of", each) for each in messages]
+    return sum(int(each[1]) for each in found if each)
+
+
+@pytest.mark.parametrize(("n_mxne_iter", "dtype"), MODES.values(), ids=MODES)
+@pytest.mark.parametrize("kind", SELECTED)
+def test_path_is_certified_or_told(kind, n_mxne_iter, dtype):
+    gain, y, params = SELECTED[kind]
+    gain = gain.astype(dtype)
+    params = params | dict(n_orient=N_ORIENT, n_mxne_iter=n_mxne_iter, debias=False)
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("error")
+        warnings.simplefilter("always", ConvergenceWarning)
+        alphas, coefs, gaps = mixed_norm_path(gain, y, alphas=[99, 60, 20, 1], **params)
+    assert np.isfinite([coef.sum() for coef in coefs]).all()
+    assert ((gaps >= 0.0) & np.isfinite(gaps)).all()
+    assert count_missed(record) >= np.count_nonzero(gaps > 1e-4)
+    alpha_max = MixedNormEstimator(60, **(params | dict(n_mxne_iter=1))).fit(gain, y).alpha_max_
+    for alpha, coef, gap in zip(alphas, coefs, gaps, strict=True):
+        if n_mxne_iter == 1 and gap <= 1e-4:
+            options = dict(n_orient=N_ORIENT, weights=params.get("weights"))
+            certificate = compute_certificate(gain, y, coef, alpha / 100 * alpha_max, **options)
+            assert certificate.holds(2e-4 + ROUNDING[dtype])
+
+
+def check_choice(model, X, y, dtype):
+    """Fit, and check the model that is chosen."""
+    X = X.astype(dtype)
+    with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("error", RuntimeWarning)
-        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("always", ConvergenceWarning)
         model.fit(X, y)
     assert np.isfinite(model.coef_).all()
+    assert np.isfinite(model.objective_).all()
+    assert 0.0 <= model.dual_gap_ < np.inf
+    assert model.converged_ or count_missed(record)
+    certificate = verify(model, X, y)
+    assert not np.isnan(certificate[:3]).any()
+    if model.n_mxne_iter == 1 and model.converged_:
+        assert certificate.holds(2 * model.tol + ROUNDING[dtype])
+
+
+@pytest.mark.parametrize(("n_mxne_iter", "dtype"), [(1, np.float64), (3, np.float32)])
+@pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
+@pytest.mark.parametrize("kind", SELECTED)
+def test_criteria_choose_a_model(kind, criterion, n_mxne_iter, dtype):
+    gain, y, params = SELECTED[kind]
+    model = MixedNormIC(criterion=criterion, n_orient=N_ORIENT, alphas=6, n_mxne_iter=n_mxne_iter)
+    model.set_params(**params)
+    if (criterion, n_mxne_iter) == ("ric", 1) and len(gain) < N_ORIENT:
+        # No position leaves data to tell the noise from.
+        with pytest.raises(ValueError, match="nothing to tell the noise from"):
+            model.fit(gain, y)
+        return
+    check_choice(model, gain, y, dtype)
     assert not np.isnan(model.criterion_).any()
     assert (model.degrees_of_freedom_ >= -1e-9 * model.criterion_.size).all()
     assert (model.residual_sum_of_squares_ >= 0).all()
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (X, _) in SHAPES.items() if len(X) > 2])
-def test_folds_choose_a_model(kind):
-    X, y = SHAPES[kind]
-    model = MixedNormCV(n_orient=N_ORIENT, alphas=4, cv=3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        model.fit(X, y)
-    assert np.isfinite(model.coef_).all()
+@pytest.mark.parametrize(("n_mxne_iter", "dtype"), MODES.values(), ids=MODES)
+@pytest.mark.parametrize("kind", [kind for kind, (X, *_) in SELECTED.items() if len(X) > 2])
+def test_folds_choose_a_model(kind, n_mxne_iter, dtype):
+    gain, y, params = SELECTED[kind]
+    model = MixedNormCV(n_orient=N_ORIENT, alphas=4, cv=3, n_mxne_iter=n_mxne_iter)
+    check_choice(model.set_params(**params), gain, y, dtype)
     assert np.isfinite(model.mse_path_).all()
 
 
@@ -212,5 +279,8 @@ def test_hundred_thousand_positions(dtype):
         if "n_mxne_iter" not in params:
             assert certificate.holds(1e-4)
     penalised = MixedNormEstimator(20, debias=False).fit(X, y)
-    certificate = compute_certificate(X, y, penalised.coef_, penalised.penalty_)
-    assert certificate.holds(1e-4)
+    _, coefs, _ = mixed_norm_path(X, y, alphas=[60, 20], debias=False)
+    for coef in (penalised.coef_, coefs[-1]):
+        assert compute_certificate(X, y, coef, penalised.penalty_).holds(1e-4)
+    for model in (MixedNormIC(alphas=4), MixedNormCV(alphas=4, cv=3)):
+        check_choice(model.set_params(n_mxne_iter=1), X, y, dtype)
