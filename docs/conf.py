@@ -76,7 +76,10 @@ html_show_sourcelink = False
 # Pages that are alone in their section.
 html_sidebars = {
     name: []
-    for name in ("index", "install", "from_mne", "from_sklearn", "study", "benchmarks", "changes")
+    for name in (
+        *("index", "install", "command_line", "from_mne", "from_sklearn"),
+        *("study", "benchmarks", "reliability", "changes"),
+    )
 }
 html_copy_source = False
 html_theme_options = {
