@@ -279,16 +279,11 @@ def _make_model(alpha):
 
 def _describe(arguments):
     """Return what was asked for and the problem does not tell, in words."""
-    recording = "simulated recording"
-    return {
-        "evoked": arguments.evoked or recording,
-        "forward": arguments.forward or recording,
-        "noise-cov": arguments.noise_cov or recording,
-        "picks": " ".join(arguments.picks or ["all"]),
-        "depth": f"{arguments.depth:g}",
-        "alpha": f"{arguments.alpha}",
-        "n-mxne-iter": f"{arguments.n_mxne_iter}",
-    }
+    settings = {"picks": " ".join(arguments.picks or ["all"])}
+    for name in ("evoked", "forward", "noise_cov", "depth", "alpha", "n_mxne_iter"):
+        value = getattr(arguments, name)
+        settings[name.replace("_", "-")] = "simulated recording" if value is None else str(value)
+    return settings
 
 
 def _advise(note):
