@@ -247,13 +247,13 @@ def _fit(arguments):
     baseline = None if arguments.no_baseline else arguments.baseline or "auto"
     whole = prepare_evoked(evoked, baseline=baseline, picks=arguments.picks)
     evoked = crop_evoked(whole, arguments.tmin, arguments.tmax)
-    problem = InverseProblem.from_evoked(
-        evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
-    )
-    if evoked.times[0] >= 0:  # else the problem has looked at the baseline
-        whole.pick(problem.ch_names)
-        y = problem.whitener @ whole.data * problem.target_scale[0]
-        warn_if_noise_differs(y, [whole])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The whitened data before")  # that were kept
+        problem = InverseProblem.from_evoked(
+            evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
+        )
+    whole.pick(problem.ch_names)
+    warn_if_noise_differs(problem.whitener @ whole.data * problem.target_scale[0], [whole])
     if arguments.alpha not in _CRITERIA and 0 < arguments.alpha < 1:
         warnings.warn(
             f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "

@@ -55,23 +55,12 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     ValueError
         If every solution is too large to tell the noise from.
     """
-    design, n_targets = problem.design, y.shape[1]
+    design = problem.design
     supports = [solution.positions for solution in solutions]
     fits = _fit_supports(design, y, supports)
     rss, rank, _ = map(np.array, zip(*fits, strict=True))
     n_active = np.array([len(positions) for positions in supports])
-    if target_covariance is None:
-        power = float(n_targets)
-        n_independent = [
-            count_independent_targets(fit.gram, len(y) - fit.rank, n_targets) for fit in fits
-        ]
-    else:
-        power, given = summarize_covariance(target_covariance)
-        n_independent = [given] * len(fits)
-    n_candidates = np.count_nonzero(design.norms) or 1
-    threshold = np.array(
-        [compute_threshold(n_candidates, design.n_orient, power, each) for each in n_independent]
-    )
+    power, n_independent, threshold = _find_thresholds(design, y.shape, fits, target_covariance)
     # The positions were chosen for what they explain: of noise, as much as the threshold.
     n_left = len(y) * power - n_active * threshold
     left = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
@@ -101,11 +90,30 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         n_active=n_active,
         noise_variance=float(noise_variance),
         noise_power=power,
-        n_independent=np.array(n_independent),
+        n_independent=n_independent,
         empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
         is_limited=is_limited,
         alternative=alternative,
     )
+
+
+def _find_thresholds(design, shape, fits, target_covariance):
+    """Return the power of the noise, its independent targets, and what positions explain of it.
+
+    The last two by the noise that each of the models leaves, or by the covariance.
+    """
+    n_samples, n_targets = shape
+    if target_covariance is None:
+        power = float(n_targets)
+        counts = [
+            count_independent_targets(fit.gram, n_samples - fit.rank, n_targets) for fit in fits
+        ]
+    else:
+        power, given = summarize_covariance(target_covariance)
+        counts = [given] * len(fits)
+    n_candidates = np.count_nonzero(design.norms) or 1
+    thresholds = [compute_threshold(n_candidates, design.n_orient, power, n) for n in counts]
+    return power, np.array(counts), np.array(thresholds)
 
 
 def _penalize(rss, n_active, penalty):
