@@ -15,7 +15,7 @@ from .arrays import naming
 from .estimator import MixedNormEstimator
 from .grid import check_alphas
 from .inverse_problem import InverseProblem
-from .messages import catch_warnings, verbosity
+from .messages import record_warnings, verbosity
 from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
 from .parameters import check_parameters, check_weights
@@ -188,18 +188,15 @@ def mixed_norm(
 @contextmanager
 def _warnings_of_caller():
     """Give out warnings in the name of the caller's caller, in terms of its arguments."""
+    record = []
     try:
-        with catch_warnings(record=True) as record:
-            for category in (UserWarning, RuntimeWarning):
-                # The caller's own filters are for the words given out in the end.
-                warnings.simplefilter("always", category)
+        with record_warnings(record):
             yield
     finally:
-        for one in record:
-            text = str(one.message)
+        for text, category in record:
             for words, ours in _WORDS.items():
                 text = re.sub(words, ours, text)
-            warnings.warn(text, one.category, stacklevel=4)
+            warnings.warn(text, category, stacklevel=4)
 
 
 def _read_parameters(alpha, grid, pick_ori, forward, params):

@@ -3,14 +3,17 @@
 import logging
 import os
 import warnings
+import weakref
 from contextlib import contextmanager
-from threading import RLock
+from threading import RLock, get_ident
 
 import numpy as np
 
 _logger = logging.getLogger(__package__)
-# The level of the user, and the levels that fits under way have asked for.
-_levels = []
+# What fits under way ask for, by weak references: Ctrl-C may keep a fit from taking it back, which
+# the next one does.
+_wishes = []
+_level_of_user = logging.NOTSET
 _level_lock, _filter_lock = RLock(), RLock()
 
 
@@ -22,6 +25,13 @@ def _renew():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
+
+
+class _Wish:
+    """A level of messages that a fit asks for, as long as it is under way."""
+
+    def __init__(self, level):
+        self.level = level
 
 
 @contextmanager
@@ -44,47 +54,78 @@ def verbosity(verbose):
     if verbose is None:
         yield
         return
-    entry = [_read_level(verbose)]
-    with _level_lock:
-        before = _logger.level
-        try:
-            _logger.setLevel(entry[0])
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"verbose={verbose!r} is no level: use None, True, False, an int, or one of "
-                "'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'."
-            ) from None
-        if not _levels:
-            _levels.append([before])
-        _levels.append(entry)
+    wish = _Wish(_read_level(verbose))
     try:
+        _tell(wish)
         yield
     finally:
-        with _level_lock:
-            # By identity: others may have asked for the same.
-            _levels[:] = [one for one in _levels if one is not entry]
-            _logger.setLevel(_levels[-1][0])
-            if len(_levels) == 1:
-                _levels.clear()
+        del wish
+        _follow()
 
 
 def _read_level(verbose):
+    level = verbose.upper() if isinstance(verbose, str) else verbose
     if isinstance(verbose, bool | np.bool_):
-        return "INFO" if verbose else "WARNING"
-    return verbose.upper() if isinstance(verbose, str) else verbose
+        level = logging.INFO if verbose else logging.WARNING
+    try:
+        return logging.Logger(__name__, level).level
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"verbose={verbose!r} is no level: use None, True, False, an int, or one of "
+            "'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'."
+        ) from None
+
+
+def _tell(wish):
+    """Let a wish count from now on."""
+    global _level_of_user
+    with _level_lock:
+        if not _wishes:
+            _level_of_user = _logger.level
+        _wishes.append(weakref.ref(wish))
+        _follow()
+
+
+def _follow():
+    """Set the level that the last of those under way asks for, or that of the user."""
+    with _level_lock:
+        alive = [wish for wish in _wishes if wish() is not None]
+        last = alive[-1]() if alive else None
+        _logger.setLevel(_level_of_user if last is None else last.level)
+        _wishes[:] = alive
 
 
 @contextmanager
-def catch_warnings(**options):
-    """Catch warnings as `warnings.catch_warnings` does, in one thread at a time.
+def catch_warnings():
+    """Save and restore filters as `warnings.catch_warnings` does, in one thread at a time.
 
-    That saves and restores filters of the whole process: of two at the same time, one would bring
-    back those of the other.
+    They are those of the whole process: of two at the same time, one would bring back those of the
+    other.
+    """
+    with _filter_lock, warnings.catch_warnings():
+        yield
+
+
+@contextmanager
+def record_warnings(record):
+    """Record all warnings of this thread, whatever the filters are, and show those of others.
 
     Parameters
     ----------
-    **options : dict
-        Options of `warnings.catch_warnings`.
+    record : list
+        What to append the texts and categories to.
     """
-    with _filter_lock, warnings.catch_warnings(**options) as record:
-        yield record
+    thread = get_ident()
+    with catch_warnings():
+        show = warnings.showwarning
+
+        def keep_or_show(message, category, *where, **options):
+            if get_ident() == thread:
+                record.append((str(message), category))
+            else:
+                show(message, category, *where, **options)
+
+        warnings.showwarning = keep_or_show
+        for category in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("always", category)
+        yield

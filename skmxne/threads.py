@@ -22,6 +22,13 @@ class _Visit:
     """A stay inside `single_threaded_blas`."""
 
 
+class _Here(local):
+    """The visits of the thread that looks."""
+
+    def __init__(self):
+        self.visits = WeakSet()
+
+
 class _Worker:
     """A thread that works for ever, and says itself that it is there.
 
@@ -63,6 +70,20 @@ class _BlasKeeper:
         self._tasks, self._helpers = SimpleQueue(), []
         self._in_helper = local()
         self._controller = None
+        self.here = _Here()
+
+    def begin_anew(self):
+        """Begin anew in a child process, without the threads of the parent and who has its lock.
+
+        Where a visit of another thread is under way, nobody would give BLAS its threads back. A
+        child of a visit works for it, next to others.
+        """
+        n_threads, controller, is_visit = self.n_threads, self._controller, bool(self.here.visits)
+        self.__init__()
+        if n_threads > 1 and not is_visit:
+            controller.limit(limits=n_threads)
+            with controller.limit():  # threadpoolctl 3.8 frees others to set limits at its end
+                pass
 
     def tell(self, visit, is_inside):
         """Say that a visit begins or ends, and wait until BLAS has as many threads as it should.
@@ -166,8 +187,7 @@ class _BlasKeeper:
 
 _keeper = _BlasKeeper()
 if hasattr(os, "register_at_fork"):
-    # The threads of the parent, and whoever holds its lock, are not there in a child.
-    os.register_at_fork(after_in_child=_keeper.__init__)
+    os.register_at_fork(after_in_child=_keeper.begin_anew)
 
 
 @contextmanager
@@ -175,10 +195,12 @@ def single_threaded_blas():
     """Limit BLAS to one thread; the number allowed before is left to `map_chunks`."""
     visit = _Visit()
     try:
+        _keeper.here.visits.add(visit)
         _keeper.tell(visit, True)
         with _keeper.limit():
             yield
     finally:
+        _keeper.here.visits.discard(visit)
         _keeper.tell(visit, False)
 
 

@@ -22,7 +22,6 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from threadpoolctl import threadpool_limits
 
 from skmxne import InverseProblem, MixedNormEstimator
 
@@ -588,16 +587,6 @@ def test_grid_search_over_a_pipeline_in_two_processes(make_data):
 
 
 # Threads
-
-
-def test_number_of_threads_does_not_matter(make_problem):
-    # More than two chunks of positions.
-    X, y = make_problem(30, 1300, n_orient=2, n_targets=4)
-    fits = []
-    for n_threads in (1, 2):
-        with threadpool_limits(n_threads):
-            fits.append(MixedNormEstimator(n_orient=2).fit(X, y).coef_)
-    assert_array_equal(fits[0], fits[1])
 
 
 def test_fits_at_the_same_time_are_those_alone(make_problem):

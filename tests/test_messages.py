@@ -8,9 +8,10 @@ from threading import Event
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import MultiTaskLasso
 
 from skmxne import MixedNormEstimator
-from skmxne.messages import catch_warnings, verbosity
+from skmxne.messages import _tell, _Wish, catch_warnings, record_warnings, verbosity
 
 
 @pytest.fixture
@@ -70,6 +71,14 @@ def test_two_that_ask_for_the_same_level_are_told_apart(logger):
     assert logger.level == 7
 
 
+def test_fit_that_never_ended_is_forgotten(logger):
+    """As after an exception (Ctrl-C) in the first line of what should have ended it."""
+    _tell(_Wish(logging.DEBUG))
+    with verbosity("ERROR"):
+        assert logger.level == logging.ERROR
+    assert logger.level == 7
+
+
 def test_filters_are_changed_by_one_thread_at_a_time():
     """Else the second would bring back the filters of the first, for good."""
     before = list(warnings.filters)
@@ -91,6 +100,37 @@ def test_filters_are_changed_by_one_thread_at_a_time():
         executor.submit(hold)
         assert executor.submit(follow).result(20) == before
     assert warnings.filters == before
+
+
+def test_warnings_of_other_threads_are_shown():
+    """Not taken for those of a function that gives its own out in other words."""
+    record = []
+
+    def warn_here_and_there():
+        with ThreadPoolExecutor(1) as executor, record_warnings(record):
+            warnings.warn("of this", UserWarning, stacklevel=1)
+            executor.submit(warnings.warn, "of others").result()
+
+    with pytest.warns(UserWarning, match="of others") as shown:
+        warn_here_and_there()
+    assert record == [("of this", UserWarning)]
+    assert [str(each.message) for each in shown] == ["of others"]
+
+
+def test_fits_of_others_may_warn_while_scikit_learn_must_not(make_problem, monkeypatch):
+    """Filters hold for all threads: only scikit-learn's own words are silenced."""
+    problem, fit = make_problem(30, 60, n_targets=4, noise=1.0), MultiTaskLasso.fit
+
+    def fit_while_another_warns(*args):
+        warnings.warn("The duality gap reached is 1.", ConvergenceWarning, stacklevel=1)
+        return fit(*args)
+
+    monkeypatch.setattr(MultiTaskLasso, "fit", fit_while_another_warns)
+    with pytest.warns(ConvergenceWarning) as record:
+        MixedNormEstimator(5, solver="cd", maxit=1, tol=1e-9).fit(*problem)
+    texts = [str(each.message) for each in record]
+    assert texts[0] == "The duality gap reached is 1."
+    assert not any("Objective did not converge" in text for text in texts)
 
 
 def test_fits_in_threads_leave_level_and_filters_alone(make_problem, logger):

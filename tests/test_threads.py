@@ -7,8 +7,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_all_start_methods, get_context
-from threading import Barrier
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
@@ -198,6 +199,39 @@ def test_child_does_not_wait_for_the_threads_of_its_parent(n_threads):
         child.join(20)
         child.kill()
     assert child.exitcode == 0
+
+
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("of_visit", [True, False])
+def test_child_gets_the_threads_of_blas_back_unless_it_works_for_a_visit(n_threads, of_visit):
+    context = get_context("fork")
+    queue, is_in, may_leave = context.SimpleQueue(), Event(), Event()
+
+    def visit():
+        with single_threaded_blas():
+            is_in.set()
+            may_leave.wait(20)
+
+    def count():
+        counted = [count_blas_threads()]
+        with single_threaded_blas():
+            counted.append(count_blas_threads())
+        queue.put([*counted, count_blas_threads()])
+
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(visit)
+        is_in.wait(20)
+        child = context.Process(target=count)
+        with single_threaded_blas() if of_visit else nullcontext():
+            child.start()
+        child.join(20)
+        child.kill()
+        may_leave.set()
+    assert child.exitcode == 0
+    expected = 1 if of_visit else n_threads
+    assert queue.get() == [{expected}, {1}, {expected}]
+    assert count_blas_threads() == {n_threads}
 
 
 def test_visit_that_never_left_is_forgotten(monkeypatch, n_threads):

@@ -43,7 +43,7 @@ def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
     )
     model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it
     with catch_warnings():
-        # Whoever called looks at the gap.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+        # Whoever called looks at the gap. What other threads have to tell is not silenced.
+        warnings.filterwarnings("ignore", "Objective did not converge", ConvergenceWarning)
         model.fit(problem.X, problem.y)
     return model.coef_.T.copy(), model.n_iter_
