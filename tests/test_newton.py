@@ -105,7 +105,7 @@ def test_variance_without_influence_is_set_to_zero(shape):
 
 
 def test_positions_that_enter_are_the_worst():
-    problem, point = make_point((8, 60, 12), 1, penalty=0.1)
+    _, point = make_point((8, 60, 12), 1, penalty=0.1)
     entering = _find_entering(point)
     could = np.flatnonzero((point.variances == 0.0) & (point.norms > 1.0))
     assert len(could) > len(entering) == 12
