@@ -8,14 +8,14 @@ Block ``g`` is the ``n_orient`` consecutive rows of ``W`` that belong to one pos
 import numpy as np
 
 
-def compute_block_norms(coef, n_orient=1):
+def compute_block_norms(coef, n_orient):
     """Compute the Frobenius norm of each block of rows.
 
     Parameters
     ----------
     coef : ndarray of shape (n_positions * n_orient, n_targets)
         Rows, the blocks one after the other.
-    n_orient : int, default=1
+    n_orient : int
         Number of rows of a block.
 
     Returns
@@ -26,14 +26,14 @@ def compute_block_norms(coef, n_orient=1):
     return np.sqrt(np.einsum("ij,ij->i", coef, coef).reshape(-1, n_orient).sum(axis=1))
 
 
-def compute_columns(positions, n_orient=1):
+def compute_columns(positions, n_orient):
     """Compute which columns of ``X``, or rows of ``W``, belong to some positions.
 
     Parameters
     ----------
     positions : ndarray of int, shape (n,)
         Positions.
-    n_orient : int, default=1
+    n_orient : int
         Columns of a position.
 
     Returns

@@ -1,5 +1,6 @@
 """The active set: a solution for all positions, and its certificate."""
 
+import inspect
 import re
 
 import numpy as np
@@ -8,11 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skmxne import active_set
+from skmxne import MixedNormEstimator, active_set
 from skmxne.active_set import Solution, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
 from skmxne.objective import compute_dual
+from skmxne.solvers import solve_block_problem
+from skmxne.solvers.bcd import solve_bcd
+from skmxne.solvers.prox import solve_prox
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -66,6 +70,23 @@ def make_case(make_problem):
         return Case(X, y.reshape(len(y), -1), n_orient, share, scale)
 
     return make
+
+
+@pytest.mark.parametrize("function", [solve_mixed_norm, solve_block_problem, solve_bcd, solve_prox])
+def test_defaults_are_those_of_the_estimator(function):
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    assert defaults
+    assert defaults.items() <= MixedNormEstimator().get_params().items()
+
+
+def test_model_without_positions_is_an_answer():
+    """Where the data are zero, or alpha is 100."""
+    solution = Solution.empty(np.zeros((5, 3)))
+    assert solution.positions.shape == (0,)
+    assert solution.positions.dtype.kind == "i"
+    assert solution.coef.shape == (0, 3)
+    assert (solution.dual_gap, solution.n_iter, solution.converged) == (0.0, 0, True)
 
 
 @solvers_and_orients

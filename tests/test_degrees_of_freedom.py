@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skmxne.degrees_of_freedom import compute_criterion, compute_degrees_of_freedom
+from skmxne.degrees_of_freedom import CRITERIA, compute_criterion, compute_degrees_of_freedom
 from skmxne.problem import MixedNormProblem
 
 STEP = 1e-5
@@ -275,6 +275,19 @@ def test_fixed_point_of_the_reweighting_by_hand():
         x, [np.full((1, 1), coef)] * n_problems, [weighted] * n_problems
     )
     assert_allclose(dof, 1 / (1 - penalty * np.sqrt(scale) / (4 * coef**1.5)), rtol=1e-12)
+
+
+def test_criteria_are_their_definitions():
+    rss, dof = np.array([5.0, 1.0]), np.array([2.0, 7.0])
+    expected = {
+        "sure": [5 + 2 * 3 * 2 - 10 * 3, 1 + 2 * 3 * 7 - 10 * 3],
+        "bic": [5 + np.log(8) * 3 * 2, 1 + np.log(8) * 3 * 7],
+        "gcv": [10 * 5 / 8**2, 10 * 1 / 3**2],
+        "discrepancy": [5 - 8 * 3, 1 - 3 * 3],
+    }
+    for criterion in CRITERIA:
+        values = compute_criterion(criterion, rss, dof, noise_variance=3.0, n=10, n_independent=8)
+        assert_allclose(values, expected[criterion], rtol=1e-14)
 
 
 def test_gcv_is_infinite_where_no_data_are_left():

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from skmxne.objective import compute_block_norms, compute_dual, compute_primal
+from skmxne.objective import (
+    compute_block_norms,
+    compute_columns,
+    compute_dual,
+    compute_dual_step,
+    compute_primal,
+)
 
 N_SAMPLES, N_POSITIONS, N_TARGETS = 8, 5, 3
 
@@ -33,6 +39,15 @@ def test_block_norms_are_those_of_a_loop(n_orient):
 
 def test_block_norms_of_no_block_are_none():
     assert compute_block_norms(np.empty((0, 4)), 3).shape == (0,)
+
+
+@n_orients
+def test_columns_are_those_of_the_positions_in_their_order(n_orient):
+    blocks = np.arange(N_POSITIONS * n_orient).reshape(N_POSITIONS, n_orient)
+    positions = np.array([3, 0, 4])
+    columns = compute_columns(positions, n_orient)
+    assert_array_equal(columns, blocks[positions].ravel())
+    assert columns.dtype.kind == "i"
 
 
 def test_primal_is_the_objective_written_out():
@@ -65,10 +80,13 @@ def test_dual_of_any_residual_is_below_the_objective_of_any_coefficients(
     assert dual <= primal * (1 + 1e-12)
 
 
+@pytest.mark.parametrize(
+    "size", [0.3, 3.0]
+)  # of the fit: from three times it, the way to y is back
 @pytest.mark.parametrize("penalty", [0.3, 3.0, 300.0])
-def test_dual_is_the_best_of_the_feasible_multiples_of_the_residual(penalty):
-    X, y, coef = draw(0, 1)
-    residual = y - 0.3 * X @ coef
+def test_dual_is_the_best_of_the_feasible_multiples_of_the_residual(penalty, size):
+    X, y, _ = draw(0, 1)
+    residual = y - size * X @ np.linalg.lstsq(X, y, rcond=0.1)[0]
     dual_norm = max(norms_of(X.T @ residual, 1))
 
     steps = np.linspace(-1, 1, 20001) * penalty / dual_norm
@@ -106,6 +124,7 @@ def test_gap_closes_at_zero_where_the_penalty_is_at_its_maximum():
 def test_dual_of_a_perfect_fit_is_zero():
     y = np.ones((N_SAMPLES, N_TARGETS))
     assert compute_dual(y, np.zeros_like(y), 0.0, 1.0) == 0.0
+    assert compute_dual_step(y, np.zeros_like(y), 0.0, 1.0) == 0.0
 
 
 def test_dual_of_a_residual_that_no_column_explains_is_not_limited():

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmxne import MixedNormEstimator
-from skmxne.solvers import SOLVERS, BlockProblem
+from skmxne.solvers import SOLVERS, BlockProblem, bcd
 
 N_SAMPLES, N_POSITIONS, N_TARGETS = 15, 12, 4
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -200,6 +200,31 @@ def test_newton_never_raises_the_gap(n_orient):
     gaps = [gap_of(problem, solve("newton", problem, 0.0, maxit=n)[0]) for n in range(1, 20)]
     assert max(np.diff(gaps)) <= ROUNDING
     assert gaps[-1] < gaps[0]
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+@pytest.mark.parametrize("case", ["ordinary", "one target", "more targets than samples"])
+def test_newton_converges_quadratically(case, n_orient, share):
+    problem = make_block_problem(case, n_orient, share)
+    gaps = [gap_of(problem, solve("newton", problem, 0.0, maxit=n)[0]) for n in range(8)]
+    assert gaps[5] < 1e-4
+    near = int(np.argmax(np.less(gaps, 1e-4)))
+    assert gaps[near + 2] < 1e-10
+
+
+@pytest.mark.parametrize(("solver", "share"), [("prox", 0.5), ("prox", 0.02), ("bcd", 0.02)])
+def test_acceleration_saves_iterations(monkeypatch, solver, share):
+    problem = make_block_problem("ordinary", 3, share)
+    options = dict(maxit=10000, dgap_freq=1)
+    _, n_iter = solve(solver, problem, 1e-8, **options)
+    if solver == "bcd":
+        monkeypatch.setattr(bcd, "_N_COMBINED", np.inf)
+        _, n_plain = solve(solver, problem, 1e-8, **options)
+    else:
+        tol = 1e-8 * np.vdot(problem.y, problem.y)
+        _, n_plain = solve_by_steps(problem, zeros_for(problem), tol=tol, **options)
+    assert n_iter < 0.5 * n_plain
 
 
 @solvers_and_orients

@@ -1,0 +1,186 @@
+"""Newton's method on the variances: what a step is made of, against the formulas written out."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import LinAlgError
+
+from skmxne.solvers import BlockProblem, newton
+from skmxne.solvers.newton import (
+    _compute_gap,
+    _compute_hessian,
+    _evaluate,
+    _factorize,
+    _find_entering,
+    _search,
+    _step,
+)
+
+N_TARGETS = 3
+# Samples, positions and how many of them have a variance: a system in the samples, one in the
+# support by the Gram matrix of all columns, and one in the support by those that it needs.
+SHAPES = {"samples": (4, 12, 9), "support": (30, 12, 5), "few of many": (10, 60, 3)}
+
+shapes_and_orients = pytest.mark.parametrize(
+    ("shape", "n_orient"), [(shape, n_orient) for shape in SHAPES.values() for n_orient in (1, 3)]
+)
+
+
+def make_point(shape, n_orient, precision=1.0, penalty=2.0):
+    """Return a problem and a point of it, at variances of which some are zero."""
+    n_samples, n_positions, n_support = shape
+    rng = np.random.default_rng(0)
+    X = np.asfortranarray(rng.standard_normal((n_samples, n_positions * n_orient)))
+    problem = BlockProblem(X, rng.standard_normal((n_samples, N_TARGETS)), penalty, n_orient)
+    variances = np.zeros(n_positions)
+    variances[rng.permutation(n_positions)[:n_support]] = rng.uniform(0.01, 0.1, n_support)
+    return problem, _evaluate(problem, variances, precision)
+
+
+def write_out(problem, variances):
+    """Return S, S^-1 y and C."""
+    scaled = problem.X * np.repeat(variances, problem.n_orient)
+    system = problem.penalty * np.eye(len(problem.y)) + scaled @ problem.X.T
+    whitened = np.linalg.solve(system, problem.y)
+    return system, whitened, problem.X.T @ whitened
+
+
+def sum_over_blocks(matrix, n_orient):
+    edges = np.arange(0, len(matrix), n_orient)
+    return np.add.reduceat(np.add.reduceat(matrix, edges, axis=0), edges, axis=1)
+
+
+@shapes_and_orients
+@pytest.mark.parametrize("precision", [1.0, 0.0])  # without and with refinement
+def test_function_and_its_gradient(shape, n_orient, precision):
+    problem, point = make_point(shape, n_orient, precision)
+    _, whitened, correlation = write_out(problem, point.variances)
+
+    value = np.vdot(problem.y, whitened) + point.variances.sum()
+    assert point.value == pytest.approx(value, rel=1e-12)
+    assert_allclose(point.residual, problem.penalty * whitened, rtol=1e-10, atol=1e-12)
+    assert_allclose(point.correlation, correlation, rtol=1e-10, atol=1e-12)
+    blocks = correlation.reshape(problem.n_positions, -1)
+    assert_allclose(point.norms, np.linalg.norm(blocks, axis=1), rtol=1e-10)
+    coef = point.coef(n_orient)
+    assert_allclose(point.residual, problem.y - problem.X @ coef, rtol=1e-10, atol=1e-12)
+    assert_array_equal(point.support, np.flatnonzero(point.variances))
+    assert_array_equal(np.repeat(point.variances > 0, n_orient), coef.any(axis=1))
+    assert _compute_gap(problem, point) == pytest.approx(problem.dual_gap(coef), rel=1e-9)
+
+
+@shapes_and_orients
+@pytest.mark.parametrize("n_entering", [0, 2])
+def test_hessian(monkeypatch, shape, n_orient, n_entering):
+    monkeypatch.setattr(newton, "_CHUNK", 2)
+    problem, point = make_point(shape, n_orient)
+    moving = np.append(point.support, np.flatnonzero(point.variances == 0.0)[:n_entering])
+
+    hessian = _compute_hessian(problem, point, moving)
+
+    system, _, correlation = write_out(problem, point.variances)
+    products = problem.X.T @ np.linalg.solve(system, problem.X) * (correlation @ correlation.T)
+    expected = 2.0 * sum_over_blocks(products, n_orient)[np.ix_(moving, moving)]
+    assert_allclose(hessian, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_hessian_without_support():
+    problem, point = make_point((10, 20, 0), 2)
+    moving = np.array([3, 5])
+    products = problem.X.T @ problem.X / problem.penalty * (point.correlation @ point.correlation.T)
+    expected = 2.0 * sum_over_blocks(products, 2)[np.ix_(moving, moving)]
+    assert_allclose(_compute_hessian(problem, point, moving), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_variance_without_influence_is_set_to_zero(shape):
+    problem, point = make_point(shape, 1)
+    kept, dropped = point.support[:2]
+    influence = problem.penalty / problem.squared_norms
+    variances = point.variances.copy()
+    variances[kept] = 2e-11 * influence[kept]
+    variances[dropped] = 0.5e-11 * influence[dropped]
+    support = _evaluate(problem, variances, 1.0).support
+    assert_array_equal(support, np.setdiff1d(point.support, [dropped]))
+
+
+def test_positions_that_enter_are_the_worst():
+    _, point = make_point((8, 60, 12), 1, penalty=0.1)
+    entering = _find_entering(point)
+    could = np.flatnonzero((point.variances == 0.0) & (point.norms > 1.0))
+    assert len(could) > len(entering) == 12
+    assert_array_equal(np.sort(point.norms[could])[::-1][:12], point.norms[entering])
+    _, point = make_point((8, 60, 0), 1, penalty=0.1)
+    assert len(_find_entering(point)) == 10
+
+
+@shapes_and_orients
+@pytest.mark.parametrize("fraction", [0.2, 0.9])
+def test_step_without_a_model_decreases_the_function(monkeypatch, shape, n_orient, fraction):
+    """The penalty is such that some positions should enter, or some should leave."""
+    problem, point = make_point(shape, n_orient)
+    problem.penalty = fraction * problem.penalty * point.norms.max()
+    point = _evaluate(problem, point.variances, 1.0)
+
+    def fail(*args, **kwargs):
+        raise LinAlgError
+
+    monkeypatch.setattr(newton, "minimize_quadratic", fail)
+    for _ in range(30):
+        following = _step(problem, point, damping=0.0)
+        assert following.value < point.value
+        point = following
+
+
+def test_factor_exists_where_the_shift_is_lost():
+    columns = np.random.default_rng(0).standard_normal((6, 2))
+    matrix = columns @ columns.T
+    factor = np.tril(_factorize(matrix.copy(), 1e-300))
+    assert_allclose(factor @ factor.T, matrix, rtol=1e-12)
+    factor = np.tril(_factorize(matrix.copy(), 0.5))
+    assert_allclose(factor @ factor.T, matrix + 0.5 * np.eye(6), rtol=1e-12)
+    assert _factorize(np.empty((0, 0)), 0.5).shape == (0, 0)
+
+
+def search(monkeypatch, problem, point, moving, direction, slope):
+    """Return what was accepted, the steps tried, and how the function changed in each."""
+    tried = []
+
+    def record(*args):
+        tried.append(_evaluate(*args))
+        return tried[-1]
+
+    monkeypatch.setattr(newton, "_evaluate", record)
+    accepted = _search(problem, point, moving, direction, slope)
+    steps = [np.max(each.variances - point.variances) / direction.max() for each in tried]
+    return accepted, np.array(steps), np.array([each.value - point.value for each in tried])
+
+
+@pytest.mark.parametrize("n_moving", [1, 5])
+@pytest.mark.parametrize("length", [0.1, 1.0, 3.0, 10.0, 100.0])
+def test_step_is_shortened_to_the_minimum_of_a_parabola(monkeypatch, n_moving, length):
+    problem, point = make_point((8, 30, 5), 1, penalty=1.0)
+    moving = np.flatnonzero(point.norms > 1.0)
+    moving = moving[np.argsort(point.norms[moving])][:n_moving]
+    direction = length * (point.norms[moving] - 1.0)
+    slope = (1.0 - point.norms[moving] ** 2) @ direction
+
+    accepted, steps, changes = search(monkeypatch, problem, point, moving, direction, slope)
+
+    assert steps[0] == pytest.approx(1.0)
+    for step, change, following in zip(steps, changes, steps[1:], strict=False):
+        parabola = -slope * step**2 / (2 * (change - slope * step))
+        assert following == pytest.approx(np.clip(parabola, 0.1 * step, 0.5 * step), rel=1e-6)
+    is_enough = changes <= 1e-4 * steps * slope
+    assert not is_enough[:-1].any()
+    assert (accepted is not None) == is_enough[-1]
+    assert len(steps) == 4 or accepted is not None
+
+
+def test_step_stops_at_zero(monkeypatch):
+    problem, point = make_point((8, 30, 5), 1, penalty=100.0)
+    direction = -2.0 * point.variances[point.support]
+    slope = (1.0 - point.norms[point.support] ** 2) @ direction
+    accepted, steps, _ = search(monkeypatch, problem, point, point.support, direction, slope)
+    assert len(steps) == 1
+    assert not accepted.variances.any()
