@@ -183,17 +183,6 @@ def test_newton_takes_few_steps(n_orient, most):
     assert np.mean([solve("newton", problem, 1e-10)[1] for problem in problems]) < most
 
 
-@pytest.mark.parametrize(("solver", "most"), [("bcd", 75), ("prox", 190)])
-def test_acceleration_saves_iterations(solver, most):
-    cases = ["ordinary", "one target", "more targets than samples", "no noise"]
-    problems = [make_block_problem(case, 3, share) for case in cases for share in (0.5, 0.1, 0.02)]
-    solutions = [solve(solver, problem, 1e-10, dgap_freq=1) for problem in problems]
-    assert all(
-        gap_of(problem, each[0]) < 1e-10 for problem, each in zip(problems, solutions, strict=True)
-    )
-    assert np.mean([each[1] for each in solutions]) < most
-
-
 @pytest.mark.parametrize("n_orient", [1, 3])
 def test_newton_never_raises_the_gap(n_orient):
     problem = make_block_problem("ordinary", n_orient, share=0.02)
