@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from queue import SimpleQueue
 from threading import Lock, Thread, local
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from threadpoolctl import ThreadpoolController
 
@@ -23,10 +23,9 @@ class _Visit:
 
 
 class _Here(local):
-    """The visits of the thread that looks."""
+    """The visit of the thread that looks, by a reference that does not keep it."""
 
-    def __init__(self):
-        self.visits = WeakSet()
+    visit = staticmethod(lambda: None)
 
 
 class _Worker:
@@ -78,9 +77,9 @@ class _BlasKeeper:
         Where a visit of another thread is under way, nobody would give BLAS its threads back. A
         child of a visit works for it, next to others.
         """
-        n_threads, controller, is_visit = self.n_threads, self._controller, bool(self.here.visits)
+        n_threads, controller, visit = self.n_threads, self._controller, self.here.visit()
         self.__init__()
-        if n_threads > 1 and not is_visit:
+        if n_threads > 1 and visit is None:
             controller.limit(limits=n_threads)
             with controller.limit():  # threadpoolctl 3.8 frees others to set limits at its end
                 pass
@@ -193,14 +192,14 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def single_threaded_blas():
     """Limit BLAS to one thread; the number allowed before is left to `map_chunks`."""
-    visit = _Visit()
+    visit, outer = _Visit(), _keeper.here.visit
     try:
-        _keeper.here.visits.add(visit)
+        _keeper.here.visit = ref(visit)
         _keeper.tell(visit, True)
         with _keeper.limit():
             yield
     finally:
-        _keeper.here.visits.discard(visit)
+        _keeper.here.visit = outer
         _keeper.tell(visit, False)
 
 
