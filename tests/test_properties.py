@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import block_diag
 from scipy.stats import ortho_group
 
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC, mixed_norm_path
@@ -59,13 +60,14 @@ def draw_channels(rng, case):
 @settings(max_examples=15)
 @given(seed=seeds, loose=LOOSE, depth=DEPTH)
 def test_channels_count_by_name(case, seed, loose, depth):
-    """Bad in the data or the covariance, missing in one of all, in any order."""
+    """Bad in the data or the covariance, missing in one of all, in any order, whatever bads say."""
     rng = np.random.default_rng(seed)
     names = draw_channels(rng, case)
     others = [name for name in case.info.ch_names if name not in names]
     evoked, noise_cov, forward = case.evoked.copy(), case.noise_cov.copy(), case.forward
     where = rng.integers(0, 4, len(others))
     evoked.info["bads"] = [name for name, k in zip(others, where, strict=True) if k == 0]
+    evoked.data[[evoked.ch_names.index(name) for name in evoked.info["bads"]]] = np.nan
     noise_cov["bads"] = [name for name, k in zip(others, where, strict=True) if k == 1]
     left = set(case.info.ch_names)
     in_cov = left - {name for name, k in zip(others, where, strict=True) if k == 2}
@@ -118,6 +120,31 @@ def test_projectors_take_their_directions_away_applied_or_not(case, seed, n_vect
     rows = [field.ch_names.index(name) for name in names]
     field.data[rows] += 1e3 * np.abs(field.data[rows]).max() * vectors[0][:, np.newaxis]
     assert_same_problem(prepare(field, case.forward, case.noise_cov, loose=loose), problem, 1e-6)
+
+
+@settings(max_examples=15)
+@given(seed=seeds, n_meg=st.integers(2, 47), n_eeg=st.integers(2, 15), loose=LOOSE)
+def test_rank_is_that_of_the_noise_as_computed_or_told(case, seed, n_meg, n_eeg, loose):
+    """As many virtual sensors, with white noise."""
+    rng = np.random.default_rng(seed)
+    evoked, noise_cov = case.evoked, case.noise_cov.copy()
+    scale = np.array([30e-15, 1e-12, 1e-12] * 16 + [1e-6] * 16)
+    external = np.zeros(48)
+    external[::3] = evoked.info["projs"][0]["data"]["data"][0]
+    bases = []
+    # The noise has nothing of what the projectors take away.
+    for projected, rank in ((external, n_meg), (np.ones(16), n_eeg)):
+        vectors = np.column_stack([projected, rng.standard_normal((len(projected), rank))])
+        bases.append(np.linalg.qr(vectors)[0][:, 1:])
+    mixing = scale[:, np.newaxis] * block_diag(*bases)
+    noise_cov["data"] = mixing @ mixing.T
+    problem = prepare(evoked, case.forward, noise_cov, loose=loose)
+    assert len(problem.X) == len(problem.y) == n_meg + n_eeg
+    told = prepare(evoked, case.forward, noise_cov, loose=loose, rank=dict(meg=n_meg, eeg=n_eeg))
+    assert_same_problem(told, problem)
+    names = [noise_cov.ch_names.index(name) for name in problem.ch_names]
+    white = problem.whitener @ noise_cov.data[np.ix_(names, names)] @ problem.whitener.T
+    assert_allclose(white, np.eye(len(problem.X)), atol=1e-6)
 
 
 @settings(max_examples=15)
