@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 _WORDS = {
     "^alpha_=": "alpha=",
     r"lower eps=\S*\d|add \w+ alphas": "change sure_alpha_grid",
-    "noise_variance=1 tells. .*?, (.*?);.*? it.": r"noise_cov and nave tell: \1.",
-    "Check noise_variance": "Check noise_cov, and nave of evoked",
+    "noise_variance=1 tells": "noise_cov and nave tell",
+    "With an InverseProblem, (.*?);.*? it.": r"\1.",
+    "Check noise_variance.*": "Check noise_cov, and nave of evoked.",
     "X and y do not correlate": "the data do not correlate with the fields of any",
 }
 

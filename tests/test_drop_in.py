@@ -440,7 +440,7 @@ def test_edge_of_the_grid_is_warned_of(surface):
     """MNE says nothing where its grid ends."""
     many = set_nave(surface, 10_000)
     match = (
-        r"that noise_cov and nave tell: noise_cov or .* explain. Or .* change sure_alpha_grid\.$"
+        r"that noise_cov and nave tell. noise_cov or .* explain. Or .* change sure_alpha_grid\.$"
     )
     with pytest.warns(UserWarning, match=match):
         run(many, "sure")
@@ -683,7 +683,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
     noise.data *= 1e-3
     # The coarse first solution is small, and reweighted to nothing.
     options = dict(sure_alpha_grid=[99.999, 50], n_mxne_iter=10, solver="bcd", tol=0.99)
-    check("Check noise_cov, and nave", change(surface, evoked=noise), "bic", **options)
+    check("see the other warning", change(surface, evoked=noise), "bic", **options)
 
 
 def test_warnings_may_be_errors_or_ignored(surface):

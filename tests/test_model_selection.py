@@ -402,7 +402,11 @@ def test_noise_taken_for_sources_is_never_silent(n_samples, n_orient, n_targets,
 
 
 def test_noise_as_told_is_not_doubted(make_problem):
-    for n_samples, n_positions, n_targets, n_orient in [(60, 200, 30, 3), (60, 50, 4, 1)]:
+    for n_samples, n_positions, n_targets, n_orient in [
+        (60, 200, 30, 3),
+        (60, 50, 4, 1),
+        (30, 1300, 4, 3),
+    ]:
         sizes = dict(n_orient=n_orient, n_targets=n_targets, n_active=3, noise=1.0)
         for seed in range(15):
             X, y = make_problem(n_samples, n_positions, random_state=seed, **sizes)

@@ -351,6 +351,7 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
 
 
 @pytest.mark.filterwarnings("ignore:The model leaves 2 times the noise")
+@pytest.mark.filterwarnings("ignore:3 positions explain more than the noise")
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)

@@ -1,6 +1,8 @@
 """What speaks against a choice of alpha by a criterion."""
 
-from scipy.stats import chi2
+import numpy as np
+from scipy.special import betaln
+from scipy.stats import beta, chi2
 from sklearn.exceptions import ConvergenceWarning
 
 # How often noise of the level told is doubted all the same.
@@ -102,13 +104,29 @@ class _Noise:
             )
         if other is not None and judgement.n_active[other] < judgement.n_active[best]:
             ratio, _, most = self.compare(other, level)
-            if ratio > most:
+            if ratio > most and not self.is_beyond_noise(best, other):
                 return (
                     f"{judgement.n_active[best]} positions explain more than the noise that {told}"
                     f", but {judgement.n_active[other]} if noise is all that these leave, "
                     f"{ratio:.2g} times as much. {_OF_OTHER_NOISE}"
                 )
         return None
+
+    def is_beyond_noise(self, index, other):
+        """Tell whether a model explains more of what another leaves than noise of any level lets.
+
+        The share that given positions explain of noise has a beta distribution. Those that a model
+        has more were chosen among all.
+        """
+        judgement = self.judgement
+        rank, other_rank = judgement.dof[[index, other]] / judgement.noise_power
+        n_more = judgement.n_active[index] - judgement.n_active[other]
+        share = 1.0 - judgement.rss[index] / judgement.rss[other]
+        m = 0.5 * judgement.n_independent[index]
+        log_chance = beta.logsf(share, m * (rank - other_rank), m * (self.n_samples - rank))
+        n_others = judgement.n_candidates - judgement.n_active[other]
+        log_choices = -betaln(n_others - n_more + 1, n_more + 1) - np.log(n_others + 1)
+        return log_chance + log_choices < np.log(_BY_CHANCE)
 
     def compare(self, index, level):
         """Return what a model leaves relative to a level, and the limits of chance."""

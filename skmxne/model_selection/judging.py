@@ -20,6 +20,7 @@ class Judgement(NamedTuple):
     noise_variance: float
     noise_power: float  # of a sample over all targets, in units of the variance
     n_independent: np.ndarray  # (n_alphas,) of the targets, by the noise of each solution
+    n_candidates: int = 0  # positions to choose from
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
     empty_is_better: bool = False  # than all solutions
     is_limited: bool = False  # whether a model too large to be judged explains more
@@ -60,7 +61,10 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     fits = _fit_supports(design, y, supports)
     rss, rank, _ = map(np.array, zip(*fits, strict=True))
     n_active = np.array([len(positions) for positions in supports])
-    power, n_independent, threshold = _find_thresholds(design, y.shape, fits, target_covariance)
+    n_candidates = np.count_nonzero(design.norms) or 1
+    power, n_independent, threshold = _find_thresholds(
+        (n_candidates, design.n_orient), y.shape, fits, target_covariance
+    )
     # The positions were chosen for what they explain: of noise, as much as the threshold.
     n_left = len(y) * power - n_active * threshold
     left = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
@@ -91,13 +95,14 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         noise_variance=float(noise_variance),
         noise_power=power,
         n_independent=n_independent,
+        n_candidates=n_candidates,
         empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
         is_limited=is_limited,
         alternative=alternative,
     )
 
 
-def _find_thresholds(design, shape, fits, target_covariance):
+def _find_thresholds(blocks, shape, fits, target_covariance):
     """Return the power of the noise, its independent targets, and what positions explain of it.
 
     The last two by the noise that each of the models leaves, or by the covariance.
@@ -111,8 +116,7 @@ def _find_thresholds(design, shape, fits, target_covariance):
     else:
         power, given = summarize_covariance(target_covariance)
         counts = [given] * len(fits)
-    n_candidates = np.count_nonzero(design.norms) or 1
-    thresholds = [compute_threshold(n_candidates, design.n_orient, power, n) for n in counts]
+    thresholds = [compute_threshold(*blocks, power, n) for n in counts]
     return power, np.array(counts), np.array(thresholds)
 
 
