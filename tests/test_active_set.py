@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skmxne import MixedNormEstimator, active_set
-from skmxne.active_set import Solution, solve_mixed_norm
+from skmxne.active_set import Solution, _ActiveSet, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
 from skmxne.objective import compute_dual
@@ -141,6 +142,40 @@ def test_slow_start_is_not_taken_for_the_end(solver):
     solution = case.solve(solver, active_set_size=1)
     assert solution.converged
     assert len(solution.positions) == 40
+
+
+# By `size` at first, then by as many as there are, or twice as many while these are fewer columns
+# than samples, and by at least twice as many every time.
+@pytest.mark.parametrize(
+    ("n_samples", "size", "n_before", "n_joining"),
+    [(25, 3, 0, 3), (25, 3, 1, 8), (25, 3, 2, 12), (4, 3, 1, 6), (4, 1, 1, 4), (5, 1, 1, 8)],
+)
+def test_worst_positions_join(make_case, n_samples, size, n_before, n_joining):
+    case = make_case(n_samples=n_samples)
+    start = Solution(np.array([7, 3, 50, 20]), np.ones((4, case.y.shape[1])))
+    growing = _ActiveSet(case.design, case.y, case.penalty, start)
+    norms = case.penalty * np.random.default_rng(0).uniform(0.5, 3.0, SIZES["n_positions"])
+    candidates = np.arange(SIZES["n_positions"]) % 5 > 0
+    certificate = SimpleNamespace(correlation=SimpleNamespace(norms=norms), candidates=candidates)
+
+    growing.grow(certificate, size, n_before)
+
+    could = np.setdiff1d(np.flatnonzero(candidates & (norms > case.penalty)), start.positions)
+    worst = could[np.argsort(norms[could])[::-1][:n_joining]]
+    assert_array_equal(growing.positions, np.append(start.positions, worst))
+    assert_array_equal(growing.problem.X, case.X[:, growing.positions])
+    assert_array_equal(growing.coef[:4], start.coef)
+    assert growing.coef.shape == (4 + n_joining, case.y.shape[1])
+    assert not growing.coef[4:].any()
+
+
+def test_all_positions_join_without_active_set(make_case):
+    case = make_case(scale=np.arange(SIZES["n_positions"]) % 4 / 3)
+    growing = _ActiveSet(case.design, case.y, case.penalty, Solution.empty(case.y))
+    norms = np.zeros(SIZES["n_positions"])
+    certificate = SimpleNamespace(correlation=SimpleNamespace(norms=norms), candidates=norms > 0)
+    growing.grow(certificate, None, 0)
+    assert_array_equal(growing.positions, np.flatnonzero(case.X.any(axis=0)))
 
 
 @solvers_and_orients

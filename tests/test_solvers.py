@@ -372,6 +372,8 @@ def test_problem_is_extended_and_restricted(n_orient, gram_is_known):
     assert_array_equal(restricted.X, X[:, np.repeat(kept, n_orient)])
     assert (extended.n_positions, restricted.n_positions) == (N_POSITIONS, kept.sum())
     for each in (extended, restricted):
+        # What is known is kept, and what is not is not computed unasked.
+        assert ("gram" in vars(each)) == gram_is_known
         assert_allclose(each.gram, each.X.T @ each.X, rtol=1e-12, atol=1e-12)
         assert_allclose(each.Xty, each.X.T @ y, rtol=1e-12, atol=1e-12)
 
@@ -381,6 +383,8 @@ def test_quantities_of_a_problem_are_those_of_the_matrices(n_orient):
     problem = make_block_problem("ordinary", n_orient, share=0.1)
     blocks = [problem.X[:, g : g + n_orient] for g in range(0, problem.X.shape[1], n_orient)]
     assert_allclose(problem.lipschitz, [np.linalg.norm(block, 2) ** 2 for block in blocks])
+    assert_allclose(problem.squared_norms, [np.sum(block**2) for block in blocks])
+    assert BlockProblem(problem.X, problem.y, 1.0).n_orient == 1
     sparse, dense = zeros_for(problem), np.ones_like(zeros_for(problem))
     sparse[0] = sparse[-1] = 1.0
     for coef in (sparse, dense):
@@ -442,6 +446,7 @@ def test_solver_of_a_user_is_not_believed(make_problem):
     ("spoil", "message"),
     [
         (lambda coef: coef.T, r"must return finite coefficients of the shape of those.*\(10, 7\)"),
+        (lambda coef: np.append(coef, coef, axis=0), r"the coefficients have shape \(20, 7\)"),
         (lambda coef: coef * np.nan, "must return finite coefficients"),
     ],
 )
