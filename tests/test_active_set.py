@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skmxne import MixedNormEstimator, active_set
-from skmxne.active_set import Solution, _ActiveSet, solve_mixed_norm
+from skmxne.active_set import Solution, _ActiveSet, _Certificate, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
-from skmxne.objective import compute_dual
+from skmxne.objective import compute_dual, compute_dual_step
+from skmxne.solvers import SOLVERS
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -46,7 +47,7 @@ class Case:
     def solve(self, solver="newton", start=None, **options):
         if start is None:
             start = Solution.empty(self.y, Correlation.measure(self.design, self.y))
-        options = {"tol": TOL[solver]} | options
+        options = {"tol": TOL.get(solver)} | options
         return solve_mixed_norm(self.design, self.y, self.penalty, start, solver=solver, **options)
 
     def expand(self, solution):
@@ -98,7 +99,7 @@ def test_solution_is_certified_with_any_active_set(
 
     verdict = case.judge(judge, solution)
     assert solution.converged
-    assert solution.dual_gap <= TOL[solver]
+    assert 0.0 <= solution.dual_gap <= TOL[solver]
     # The gap is that to the best dual point seen.
     assert solution.dual_gap <= verdict.gap + ROUNDING
     assert verdict.gain <= solution.dual_gap + ROUNDING
@@ -178,6 +179,44 @@ def test_all_positions_join_without_active_set(make_case):
     assert_array_equal(growing.positions, np.flatnonzero(case.X.any(axis=0)))
 
 
+def test_stalled_solver_is_given_up(make_case):
+    def solve_nothing(problem, coef, **options):
+        return coef, 0
+
+    solution = make_case().solve(solve_nothing, tol=1e-8)
+    assert not solution.converged
+    assert len(solution.objective) == solution.n_iter == 10
+
+
+def test_solver_gets_the_iterations_that_are_left(make_case):
+    given = []
+
+    def solve(problem, coef, *, maxit, **options):
+        given.append(maxit)
+        return SOLVERS["bcd"](problem, coef, maxit=maxit, **options)[0], 7
+
+    solution = make_case(share=0.03).solve(solve, tol=1e-8, maxit=20, active_set_size=1)
+    assert given == [20, 13, 6]
+    assert solution.n_iter == 21
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_screening_leaves_what_may_be_active(make_case, n_orient, tol):
+    case = make_case(n_orient, share=0.3, n_positions=200)
+    positions = _ActiveSet(case.design, case.y, case.penalty, case.solve(tol=tol))
+    certificate = _Certificate(case.design, case.y, case.penalty)
+    certificate.update(positions, positions.correlate())
+
+    residual = case.y - case.X @ case.expand(case.solve(tol=tol))
+    norms = np.linalg.norm((case.X.T @ residual).reshape(200, -1), axis=1)
+    theta = compute_dual_step(case.y, residual, norms.max(), case.penalty) * norms
+    radius = np.sqrt(2.0 * certificate.gap * np.vdot(case.y, case.y))
+    widths = np.linalg.norm(case.X.reshape(len(case.y), 200, -1), axis=(0, 2))
+    assert_array_equal(certificate.candidates, theta + widths * radius >= case.penalty)
+    assert certificate.candidates[case.solve(tol=1e-13).positions].all()
+
+
 @solvers_and_orients
 def test_positions_are_sorted_and_none_is_zero(make_case, solver, n_orient):
     case = make_case(n_orient, share=0.1)
@@ -203,6 +242,7 @@ def test_none_is_active_above_the_largest_correlation(make_case, solver, n_orien
     solution = case.solve(solver, active_set_size=active_set_size)
     assert len(solution.positions) == 0
     assert solution.coef.shape == (0, case.y.shape[1])
+    assert solution.n_iter == 1
     assert solution.converged
     assert solution.dual_gap <= ROUNDING
 
