@@ -28,20 +28,22 @@ import pytest
 from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[1]
-SOLVER_TESTS = ["test_solvers.py", "test_active_set.py"]
 MODULES = {
     "objective": ["test_objective.py"],
     "degrees_of_freedom": ["test_degrees_of_freedom.py", "-k", "not 100 and not covariance_of_fit"],
-    "solvers.__init__": SOLVER_TESTS,
-    "solvers.bcd": SOLVER_TESTS,
-    "solvers.cd": SOLVER_TESTS,
-    "solvers.newton": SOLVER_TESTS,
-    "solvers.problem": SOLVER_TESTS,
-    "solvers.prox": SOLVER_TESTS,
+    "solvers.__init__": ["test_solvers.py"],
+    "solvers.bcd": ["test_solvers.py"],
+    "solvers.cd": ["test_solvers.py"],
+    "solvers.newton": ["test_newton.py", "test_solvers.py", "test_active_set.py"],
+    "solvers.problem": ["test_solvers.py"],
+    "solvers.prox": ["test_solvers.py"],
     "active_set": ["test_active_set.py", "test_reweighting.py"],
     "inverse_problem": ["test_inverse_problem.py", "test_trial_folds.py", "test_representation.py"],
 }
 OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow and not sample"]
+# Imported once for all processes, which pytest would tell.
+PRELOADED = ["hypothesis", "mne", "scipy.stats", "sklearn.utils.estimator_checks"]
+OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 # Of all that an operator can become, what is hardest to notice; `|` is in annotations, too, and
 # what `is None` can become either is the same or raises.
 LEFT_OUT = re.compile(
@@ -130,7 +132,7 @@ if __name__ == "__main__":
     parser.add_argument("modules", nargs="*", default=list(MODULES), help="names in MODULES")
     parser.add_argument("--sample", type=int, help="most mutants of a module")
     arguments = parser.parse_args()
-    for name in ("mne", "scipy.linalg", "sklearn.linear_model"):
-        import_module(name)  # once for all processes
+    for name in PRELOADED:
+        import_module(name)
     for module in arguments.modules:
         try_module(module, arguments.sample)

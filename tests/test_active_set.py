@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,13 +11,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skmxne import MixedNormEstimator, active_set
-from skmxne.active_set import Solution, solve_mixed_norm
+from skmxne.active_set import Solution, _ActiveSet, _Certificate, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
-from skmxne.objective import compute_dual
-from skmxne.solvers import solve_block_problem
-from skmxne.solvers.bcd import solve_bcd
-from skmxne.solvers.prox import solve_prox
+from skmxne.objective import compute_dual, compute_dual_step
+from skmxne.solvers import SOLVERS
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -48,7 +47,7 @@ class Case:
     def solve(self, solver="newton", start=None, **options):
         if start is None:
             start = Solution.empty(self.y, Correlation.measure(self.design, self.y))
-        options = {"tol": TOL[solver]} | options
+        options = {"tol": TOL.get(solver)} | options
         return solve_mixed_norm(self.design, self.y, self.penalty, start, solver=solver, **options)
 
     def expand(self, solution):
@@ -72,9 +71,8 @@ def make_case(make_problem):
     return make
 
 
-@pytest.mark.parametrize("function", [solve_mixed_norm, solve_block_problem, solve_bcd, solve_prox])
-def test_defaults_are_those_of_the_estimator(function):
-    parameters = inspect.signature(function).parameters.values()
+def test_defaults_are_those_of_the_estimator():
+    parameters = inspect.signature(solve_mixed_norm).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     assert defaults
     assert defaults.items() <= MixedNormEstimator().get_params().items()
@@ -101,7 +99,7 @@ def test_solution_is_certified_with_any_active_set(
 
     verdict = case.judge(judge, solution)
     assert solution.converged
-    assert solution.dual_gap <= TOL[solver]
+    assert 0.0 <= solution.dual_gap <= TOL[solver]
     # The gap is that to the best dual point seen.
     assert solution.dual_gap <= verdict.gap + ROUNDING
     assert verdict.gain <= solution.dual_gap + ROUNDING
@@ -147,6 +145,78 @@ def test_slow_start_is_not_taken_for_the_end(solver):
     assert len(solution.positions) == 40
 
 
+# By `size` at first, then by as many as there are, or twice as many while these are fewer columns
+# than samples, and by at least twice as many every time.
+@pytest.mark.parametrize(
+    ("n_samples", "size", "n_before", "n_joining"),
+    [(25, 3, 0, 3), (25, 3, 1, 8), (25, 3, 2, 12), (4, 3, 1, 6), (4, 1, 1, 4), (5, 1, 1, 8)],
+)
+def test_worst_positions_join(make_case, n_samples, size, n_before, n_joining):
+    case = make_case(n_samples=n_samples)
+    start = Solution(np.array([7, 3, 50, 20]), np.ones((4, case.y.shape[1])))
+    growing = _ActiveSet(case.design, case.y, case.penalty, start)
+    norms = case.penalty * np.random.default_rng(0).uniform(0.5, 3.0, SIZES["n_positions"])
+    candidates = np.arange(SIZES["n_positions"]) % 5 > 0
+    certificate = SimpleNamespace(correlation=SimpleNamespace(norms=norms), candidates=candidates)
+
+    growing.grow(certificate, size, n_before)
+
+    could = np.setdiff1d(np.flatnonzero(candidates & (norms > case.penalty)), start.positions)
+    worst = could[np.argsort(norms[could])[::-1][:n_joining]]
+    assert_array_equal(growing.positions, np.append(start.positions, worst))
+    assert_array_equal(growing.problem.X, case.X[:, growing.positions])
+    assert_array_equal(growing.coef[:4], start.coef)
+    assert growing.coef.shape == (4 + n_joining, case.y.shape[1])
+    assert not growing.coef[4:].any()
+
+
+def test_all_positions_join_without_active_set(make_case):
+    case = make_case(scale=np.arange(SIZES["n_positions"]) % 4 / 3)
+    growing = _ActiveSet(case.design, case.y, case.penalty, Solution.empty(case.y))
+    norms = np.zeros(SIZES["n_positions"])
+    certificate = SimpleNamespace(correlation=SimpleNamespace(norms=norms), candidates=norms > 0)
+    growing.grow(certificate, None, 0)
+    assert_array_equal(growing.positions, np.flatnonzero(case.X.any(axis=0)))
+
+
+def test_stalled_solver_is_given_up(make_case):
+    def solve_nothing(problem, coef, **options):
+        return coef, 0
+
+    solution = make_case().solve(solve_nothing, tol=1e-8)
+    assert not solution.converged
+    assert len(solution.objective) == solution.n_iter == 10
+
+
+def test_solver_gets_the_iterations_that_are_left(make_case):
+    given = []
+
+    def solve(problem, coef, *, maxit, **options):
+        given.append(maxit)
+        return SOLVERS["bcd"](problem, coef, maxit=maxit, **options)[0], 7
+
+    solution = make_case(share=0.03).solve(solve, tol=1e-8, maxit=20, active_set_size=1)
+    assert given == [20, 13, 6]
+    assert solution.n_iter == 21
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_screening_leaves_what_may_be_active(make_case, n_orient, tol):
+    case = make_case(n_orient, share=0.3, n_positions=200)
+    positions = _ActiveSet(case.design, case.y, case.penalty, case.solve(tol=tol))
+    certificate = _Certificate(case.design, case.y, case.penalty)
+    certificate.update(positions, positions.correlate())
+
+    residual = case.y - case.X @ case.expand(case.solve(tol=tol))
+    norms = np.linalg.norm((case.X.T @ residual).reshape(200, -1), axis=1)
+    theta = compute_dual_step(case.y, residual, norms.max(), case.penalty) * norms
+    radius = np.sqrt(2.0 * certificate.gap * np.vdot(case.y, case.y))
+    widths = np.linalg.norm(case.X.reshape(len(case.y), 200, -1), axis=(0, 2))
+    assert_array_equal(certificate.candidates, theta + widths * radius >= case.penalty)
+    assert certificate.candidates[case.solve(tol=1e-13).positions].all()
+
+
 @solvers_and_orients
 def test_positions_are_sorted_and_none_is_zero(make_case, solver, n_orient):
     case = make_case(n_orient, share=0.1)
@@ -172,6 +242,7 @@ def test_none_is_active_above_the_largest_correlation(make_case, solver, n_orien
     solution = case.solve(solver, active_set_size=active_set_size)
     assert len(solution.positions) == 0
     assert solution.coef.shape == (0, case.y.shape[1])
+    assert solution.n_iter == 1
     assert solution.converged
     assert solution.dual_gap <= ROUNDING
 

@@ -248,6 +248,11 @@ def test_no_position_has_none():
     assert compute_degrees_of_freedom(np.empty((5, 0)), [empty], [np.empty(0)]) == 0.0
 
 
+def test_no_position_that_is_left_has_none(rng):
+    coefs, penalties = [np.ones((2, 3)), np.zeros((2, 3))], [np.ones(2), np.ones(2)]
+    assert compute_degrees_of_freedom(rng.standard_normal((5, 2)), coefs, penalties) == 0.0
+
+
 def test_without_penalty_it_is_the_rank_times_the_targets(rng):
     X = rng.standard_normal((10, 4))
     X = np.hstack([X, X[:, :2]])

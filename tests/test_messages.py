@@ -3,6 +3,7 @@
 import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_all_start_methods, get_context
 from threading import Event
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 
-from skmxne import MixedNormEstimator
+from skmxne import MixedNormEstimator, mixed_norm
 from skmxne.messages import _tell, _Wish, catch_warnings, record_warnings, verbosity
 
 
@@ -102,6 +103,31 @@ def test_filters_are_changed_by_one_thread_at_a_time():
     assert warnings.filters == before
 
 
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_child_does_not_wait_for_a_thread_of_its_parent():
+    is_in, may_leave = Event(), Event()
+
+    def hold():
+        with catch_warnings():
+            is_in.set()
+            may_leave.wait(20)
+
+    def use():
+        with verbosity(True), catch_warnings():
+            pass
+
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(hold)
+        is_in.wait(20)
+        child = get_context("fork").Process(target=use)
+        child.start()
+        child.join(10)
+        child.kill()
+        may_leave.set()
+    assert child.exitcode == 0
+
+
 def test_warnings_of_other_threads_are_shown():
     """Not taken for those of a function that gives its own out in other words."""
     record = []
@@ -149,3 +175,30 @@ def test_fits_in_threads_leave_level_and_filters_alone(make_problem, logger):
     assert logger.level == 7
     with pytest.warns(ConvergenceWarning):
         MixedNormEstimator(5, solver="cd", maxit=1, tol=1e-9).fit(*problems[0])
+
+
+def test_every_call_of_mixed_norm_warns_for_itself(make_case):
+    case, alphas = make_case("surface"), (5, 10, 20, 40)
+
+    def localize(alpha):
+        return mixed_norm(
+            *(case.evoked, case.forward, case.noise_cov),
+            *(alpha, 0),
+            solver="cd",
+            maxit=1,
+            tol=1e-12,
+            active_set_size=None,
+        ).data
+
+    def warn(run):
+        with pytest.warns(ConvergenceWarning) as record:
+            results = list(run(localize, alphas))
+        assert {each.filename for each in record} == {__file__}
+        return results, sorted(str(each.message) for each in record)
+
+    alone, told = warn(map)
+    assert len(told) == len(alphas)
+    with ThreadPoolExecutor(4) as executor:
+        together, told_together = warn(executor.map)
+    assert told_together == told
+    assert all(map(np.array_equal, alone, together))

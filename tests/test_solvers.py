@@ -1,5 +1,6 @@
 """The solvers of the convex problem, on ordinary problems and on hard ones."""
 
+import inspect
 import pickle
 from functools import cache
 
@@ -10,7 +11,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmxne import MixedNormEstimator
-from skmxne.solvers import SOLVERS, BlockProblem, bcd
+from skmxne.solvers import SOLVERS, BlockProblem, bcd, solve_block_problem
+from skmxne.solvers.bcd import solve_bcd
+from skmxne.solvers.prox import solve_prox
 
 N_SAMPLES, N_POSITIONS, N_TARGETS = 15, 12, 4
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -117,6 +120,14 @@ def gap_of(problem, coef):
     return problem.dual_gap(coef) / np.vdot(problem.y, problem.y)
 
 
+@pytest.mark.parametrize("function", [solve_block_problem, solve_bcd, solve_prox])
+def test_defaults_are_those_of_the_estimator(function):
+    parameters = inspect.signature(function).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    assert defaults
+    assert defaults.items() <= MixedNormEstimator().get_params().items()
+
+
 @solvers_and_orients
 @pytest.mark.parametrize("case", CASES)
 def test_solution_is_optimal_and_the_same_for_all_solvers(
@@ -200,6 +211,91 @@ def test_newton_converges_quadratically(case, n_orient, share):
     assert gaps[5] < 1e-4
     near = int(np.argmax(np.less(gaps, 1e-4)))
     assert gaps[near + 2] < 1e-10
+
+
+def iterate_by_fista(problem, n_iter):
+    """Return the last iterate, and how often the momentum was restarted."""
+    step = 1.0 / (1.0001 * np.linalg.norm(problem.X, 2) ** 2)
+    coef = ahead = zeros_for(problem)
+    momentum, n_restarts = 1.0, 0
+    for _ in range(n_iter):
+        before = coef
+        coef = ahead - step * problem.X.T @ (problem.X @ ahead - problem.y)
+        norms = np.maximum(problem.block_norms(coef), step * problem.penalty)
+        coef *= np.repeat(1.0 - step * problem.penalty / norms, problem.n_orient)[:, np.newaxis]
+        if np.vdot(ahead - coef, coef - before) > 0.0:
+            momentum, n_restarts = 1.0, n_restarts + 1
+        following = (1.0 + np.sqrt(1.0 + 4.0 * momentum**2)) / 2.0
+        ahead = coef + (momentum - 1.0) / following * (coef - before)
+        momentum = following
+    return coef, n_restarts
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("case", ["ordinary", "tiny y", "fewer features than samples"])
+def test_prox_is_fista_with_restarts(case, n_orient):
+    problem = make_block_problem(case, n_orient, share=0.1)
+    for maxit in (1, 2, 3, 4, 10, 45):
+        expected, n_restarts = iterate_by_fista(problem, maxit)
+        coef, n_iter = solve("prox", problem, 0.0, maxit=maxit, dgap_freq=np.inf)
+        assert n_iter == maxit
+        assert_allclose(coef, expected, rtol=1e-8, atol=1e-12 * np.abs(expected).max())
+    assert n_restarts > 0
+
+
+def iterate_by_blocks(problem, n_iter):
+    """Return all iterates of block coordinate descent from zero."""
+    iterates = [zeros_for(problem)]
+    for _ in range(n_iter):
+        coef = iterates[-1].copy()
+        for g in range(problem.n_positions):
+            block = slice(g * problem.n_orient, (g + 1) * problem.n_orient)
+            columns = problem.X[:, block]
+            lipschitz = np.linalg.norm(columns, 2) ** 2
+            coef[block] += columns.T @ (problem.y - problem.X @ coef) / lipschitz
+            norm = max(np.linalg.norm(coef[block]), problem.penalty / lipschitz)
+            coef[block] *= 1.0 - problem.penalty / lipschitz / norm
+        iterates.append(coef)
+    return iterates
+
+
+@pytest.mark.parametrize(
+    ("n_orient", "n_before", "helps"), [(1, 0, False), (3, 0, False), (1, 5, True), (3, 30, True)]
+)
+@pytest.mark.parametrize("case", ["ordinary", "tiny y"])
+def test_coordinate_descent_combines_five_cycles(judge, case, n_orient, n_before, helps):
+    """It takes the combination if this has the lower objective."""
+    problem = make_block_problem(case, n_orient, share=0.1)
+    iterates = iterate_by_blocks(problem, n_before + 5)[n_before:]
+    # The weights of sum 1 that make the sum of the steps smallest.
+    steps = np.diff(np.reshape(iterates, (6, -1)), axis=0)
+    others = np.linalg.lstsq((steps[:-1] - steps[-1]).T, -steps[-1], rcond=None)[0]
+    combined = np.tensordot(np.append(others, 1.0 - others.sum()), iterates[1:], axes=1)
+    primals = [judge_with(judge, problem, coef).primal for coef in (combined, iterates[5])]
+    assert (primals[0] < primals[1]) == helps
+    expected = [*iterates[1:5], combined if helps else iterates[5]]
+    for maxit, following in enumerate(expected, start=1):
+        coef, n_iter = solve("bcd", problem, 0.0, start=iterates[0], maxit=maxit)
+        assert n_iter == maxit
+        assert_allclose(coef, following, rtol=1e-7, atol=1e-8 * np.abs(coef).max())
+
+
+@solvers_and_orients
+def test_coefficients_of_zero_columns_become_zero(solver, n_orient):
+    problem = make_block_problem("zero columns", n_orient, share=0.1)
+    coef, _ = solve(solver, problem, TOL[solver], start=np.ones_like(zeros_for(problem)))
+    is_zero = ~problem.X.any(axis=0)
+    assert is_zero.sum() == 3 * n_orient
+    assert not coef[is_zero].any()
+    assert coef.any()
+
+
+@pytest.mark.parametrize("solver", ["bcd", "prox"])
+def test_zero_that_stays_is_an_end(solver):
+    problem = make_block_problem("ordinary", 3, share=1.1)
+    coef, n_iter = solve(solver, problem, 0.0, dgap_freq=np.inf)
+    assert not coef.any()
+    assert n_iter == 1
 
 
 @pytest.mark.parametrize(("solver", "share"), [("prox", 0.5), ("prox", 0.02), ("bcd", 0.02)])
@@ -286,6 +382,8 @@ def test_problem_is_extended_and_restricted(n_orient, gram_is_known):
     assert_array_equal(restricted.X, X[:, np.repeat(kept, n_orient)])
     assert (extended.n_positions, restricted.n_positions) == (N_POSITIONS, kept.sum())
     for each in (extended, restricted):
+        # What is known is kept, and what is not is not computed unasked.
+        assert ("gram" in vars(each)) == gram_is_known
         assert_allclose(each.gram, each.X.T @ each.X, rtol=1e-12, atol=1e-12)
         assert_allclose(each.Xty, each.X.T @ y, rtol=1e-12, atol=1e-12)
 
@@ -295,6 +393,8 @@ def test_quantities_of_a_problem_are_those_of_the_matrices(n_orient):
     problem = make_block_problem("ordinary", n_orient, share=0.1)
     blocks = [problem.X[:, g : g + n_orient] for g in range(0, problem.X.shape[1], n_orient)]
     assert_allclose(problem.lipschitz, [np.linalg.norm(block, 2) ** 2 for block in blocks])
+    assert_allclose(problem.squared_norms, [np.sum(block**2) for block in blocks])
+    assert BlockProblem(problem.X, problem.y, 1.0).n_orient == 1
     sparse, dense = zeros_for(problem), np.ones_like(zeros_for(problem))
     sparse[0] = sparse[-1] = 1.0
     for coef in (sparse, dense):
@@ -356,6 +456,7 @@ def test_solver_of_a_user_is_not_believed(make_problem):
     ("spoil", "message"),
     [
         (lambda coef: coef.T, r"must return finite coefficients of the shape of those.*\(10, 7\)"),
+        (lambda coef: np.append(coef, coef, axis=0), r"the coefficients have shape \(20, 7\)"),
         (lambda coef: coef * np.nan, "must return finite coefficients"),
     ],
 )

@@ -62,15 +62,14 @@ def _cycle(problem, coef, residual):
     n_orient = problem.n_orient
     moved = 0.0
     for g, lipschitz in enumerate(problem.lipschitz):
-        if lipschitz == 0.0:
-            coef[g * n_orient : (g + 1) * n_orient] = 0.0
-            continue
         block = slice(g * n_orient, (g + 1) * n_orient)
+        if lipschitz == 0.0:
+            coef[block] = 0.0
+            continue
         columns = problem.X[:, block]
         new = coef[block] + columns.T @ residual / lipschitz
-        norm = np.linalg.norm(new)
         # The proximal operator of the norm: shrink the block, or set it to zero.
-        new *= max(0.0, 1.0 - problem.penalty / (lipschitz * norm)) if norm else 0.0
+        new *= 1.0 - problem.penalty / max(lipschitz * np.linalg.norm(new), problem.penalty)
         change = new - coef[block]
         if change.any():
             residual -= columns @ change

@@ -58,7 +58,5 @@ def solve_prox(problem, coef, *, tol, maxit, dgap_freq=10):
 
 def _shrink(problem, coef, threshold):
     """Shorten every block by the threshold: the proximal operator of the sum of norms."""
-    norms = problem.block_norms(coef)
-    kept = np.maximum(0.0, 1.0 - threshold / np.where(norms > 0.0, norms, np.inf))
-    kept[norms == 0.0] = 0.0
+    kept = 1.0 - threshold / np.maximum(problem.block_norms(coef), threshold)
     return coef * np.repeat(kept, problem.n_orient)[:, None]
