@@ -188,6 +188,21 @@ def test_stalled_solver_is_given_up(make_case):
     assert len(solution.objective) == solution.n_iter == 10
 
 
+def test_patience_starts_anew_where_the_gap_shrinks(make_case):
+    n_calls = 0
+
+    def solve_at_times(problem, coef, **options):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls % 10:
+            return coef, 1
+        return SOLVERS["newton"](problem, coef, tol=0.0, maxit=2 if n_calls == 10 else 100)
+
+    solution = make_case().solve(solve_at_times, tol=1e-8, active_set_size=None)
+    assert solution.converged
+    assert len(solution.objective) == 20
+
+
 def test_solver_gets_the_iterations_that_are_left(make_case):
     given = []
 
@@ -341,8 +356,11 @@ def test_iterations_are_logged(caplog, make_case):
     with caplog.at_level("INFO", logger="skmxne"):
         solution = make_case().solve()
     messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == len(solution.objective)
-    assert "relative duality gap" in messages[0]
+    for number, (message, objective) in enumerate(
+        zip(messages, solution.objective, strict=True), start=1
+    ):
+        expected = f"outer iteration {number}: objective {objective:g}, relative duality gap "
+        assert message.startswith(expected)
     assert f"active positions {len(solution.positions)}" in messages[-1]
 
 
