@@ -149,7 +149,7 @@ def test_slow_start_is_not_taken_for_the_end(solver):
 # than samples, and by at least twice as many every time.
 @pytest.mark.parametrize(
     ("n_samples", "size", "n_before", "n_joining"),
-    [(25, 3, 0, 3), (25, 3, 1, 8), (25, 3, 2, 12), (4, 3, 1, 6), (4, 1, 1, 4), (5, 1, 1, 8)],
+    [(25, 3, 0, 3), (25, 3, 1, 8), (25, 3, 3, 24), (4, 3, 1, 6), (4, 1, 1, 4), (5, 1, 1, 8)],
 )
 def test_worst_positions_join(make_case, n_samples, size, n_before, n_joining):
     case = make_case(n_samples=n_samples)
