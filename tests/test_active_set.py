@@ -149,7 +149,15 @@ def test_slow_start_is_not_taken_for_the_end(solver):
 # than samples, and by at least twice as many every time.
 @pytest.mark.parametrize(
     ("n_samples", "size", "n_before", "n_joining"),
-    [(25, 3, 0, 3), (25, 3, 1, 8), (25, 3, 2, 12), (4, 3, 1, 6), (4, 1, 1, 4), (5, 1, 1, 8)],
+    [
+        (25, 3, 0, 3),
+        (25, 3, 1, 8),
+        (25, 3, 3, 24),
+        (4, 3, 1, 6),
+        (4, 1, 1, 4),
+        (3, 1, 1, 4),
+        (5, 1, 1, 8),
+    ],
 )
 def test_worst_positions_join(make_case, n_samples, size, n_before, n_joining):
     case = make_case(n_samples=n_samples)
@@ -170,6 +178,16 @@ def test_worst_positions_join(make_case, n_samples, size, n_before, n_joining):
     assert not growing.coef[4:].any()
 
 
+def test_no_position_joins_that_does_not_violate_optimality(make_case):
+    case = make_case()
+    growing = _ActiveSet(case.design, case.y, case.penalty, Solution.empty(case.y))
+    norms = case.penalty * np.linspace(0.0, 2.0, SIZES["n_positions"])
+    everywhere = np.ones(SIZES["n_positions"], dtype=bool)
+    certificate = SimpleNamespace(correlation=SimpleNamespace(norms=norms), candidates=everywhere)
+    growing.grow(certificate, SIZES["n_positions"], 0)
+    assert_array_equal(np.sort(growing.positions), np.flatnonzero(norms > case.penalty))
+
+
 def test_all_positions_join_without_active_set(make_case):
     case = make_case(scale=np.arange(SIZES["n_positions"]) % 4 / 3)
     growing = _ActiveSet(case.design, case.y, case.penalty, Solution.empty(case.y))
@@ -179,13 +197,34 @@ def test_all_positions_join_without_active_set(make_case):
     assert_array_equal(growing.positions, np.flatnonzero(case.X.any(axis=0)))
 
 
-def test_stalled_solver_is_given_up(make_case):
-    def solve_nothing(problem, coef, **options):
-        return coef, 0
+@pytest.mark.parametrize(
+    ("busy", "n_outer", "converged"), [((), 10, False), ((10,), 20, False), ((10, 20), 20, True)]
+)
+def test_ten_iterations_without_progress_are_too_many(make_case, busy, n_outer, converged):
+    n_calls = 0
 
-    solution = make_case().solve(solve_nothing, tol=1e-8)
-    assert not solution.converged
-    assert len(solution.objective) == solution.n_iter == 10
+    def solve_at_times(problem, coef, **options):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls not in busy:
+            return coef, 0
+        return SOLVERS["newton"](problem, coef, tol=0.0, maxit=2 if n_calls == 10 else 100)
+
+    solution = make_case().solve(solve_at_times, tol=1e-8, active_set_size=None)
+    assert solution.converged == converged
+    assert len(solution.objective) == n_outer
+    if not busy:
+        assert solution.n_iter == n_outer
+
+
+def test_gap_that_equals_the_tolerance_is_an_end(make_case):
+    def solve_nothing(problem, coef, **options):
+        return coef, 1
+
+    gap = make_case().solve(solve_nothing, tol=1e-8).dual_gap
+    solution = make_case().solve(solve_nothing, tol=gap)
+    assert solution.converged
+    assert len(solution.objective) == 1
 
 
 def test_solver_gets_the_iterations_that_are_left(make_case):
@@ -202,8 +241,10 @@ def test_solver_gets_the_iterations_that_are_left(make_case):
 
 @pytest.mark.parametrize("n_orient", [1, 3])
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-8])
-def test_screening_leaves_what_may_be_active(make_case, n_orient, tol):
-    case = make_case(n_orient, share=0.3, n_positions=200)
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+def test_screening_leaves_what_may_be_active(make_case, n_orient, tol, scale):
+    case = make_case(n_orient, n_positions=200)
+    case = Case(case.X, scale * case.y, n_orient, share=0.3)
     positions = _ActiveSet(case.design, case.y, case.penalty, case.solve(tol=tol))
     certificate = _Certificate(case.design, case.y, case.penalty)
     certificate.update(positions, positions.correlate())
@@ -341,8 +382,11 @@ def test_iterations_are_logged(caplog, make_case):
     with caplog.at_level("INFO", logger="skmxne"):
         solution = make_case().solve()
     messages = [record.getMessage() for record in caplog.records]
-    assert len(messages) == len(solution.objective)
-    assert "relative duality gap" in messages[0]
+    for number, (message, objective) in enumerate(
+        zip(messages, solution.objective, strict=True), start=1
+    ):
+        expected = f"outer iteration {number}: objective {objective:g}, relative duality gap "
+        assert message.startswith(expected)
     assert f"active positions {len(solution.positions)}" in messages[-1]
 
 

@@ -365,6 +365,13 @@ def test_frequency_of_the_gap_is_that_asked_for(solver):
     assert solve(solver, problem, 1e-3, dgap_freq=7)[1] % 7 == 0
 
 
+def test_gap_that_equals_the_tolerance_is_an_end():
+    problem = make_block_problem("ordinary", 3, share=0.1)
+    gap = problem.dual_gap(solve("prox", problem, 0.0, maxit=20)[0])
+    options = dict(tol=gap, maxit=100, dgap_freq=10)
+    assert SOLVERS["prox"](problem, zeros_for(problem), **options)[1] == 20
+
+
 @pytest.mark.parametrize("n_orient", [1, 3])
 @pytest.mark.parametrize("gram_is_known", [True, False])
 def test_problem_is_extended_and_restricted(n_orient, gram_is_known):

@@ -276,9 +276,9 @@ def _search(problem, point, moving, direction, slope):
         change = candidate.value - point.value
         if change <= 1e-4 * step * slope + rounding:
             return candidate
-        # Minimum of the parabola through both values and the slope.
+        # Minimum of the parabola through both values and the slope, which is not above step / 2.
         parabola = -slope * step**2 / (2.0 * (change - slope * step))
-        step = min(max(parabola, 0.1 * step), 0.5 * step)
+        step = max(parabola, 0.1 * step)
     return None
 
 
