@@ -213,6 +213,23 @@ def test_step_without_a_model_decreases_the_function(monkeypatch, shape, n_orien
         point = following
 
 
+def test_gradient_is_followed_where_the_first_direction_leads_up(monkeypatch):
+    problem, point = make_point(SHAPES["support"], 1)
+    asked = []
+
+    def lead_up_first(hessian, linear, lower, damping):
+        asked.append(linear)
+        return -linear if len(asked) == 1 else 1e-6 * linear
+
+    monkeypatch.setattr(newton, "minimize_quadratic", lead_up_first)
+    following = _step(problem, point, damping=0.0)
+    assert len(asked) == 2
+    assert_allclose(np.sort(following.variances - point.variances)[-1], 1e-6 * asked[1].max())
+    norms = point.norms[np.append(point.support, _find_entering(point))]
+    assert_allclose(asked[0], 2.0 * norms**2 * (norms - 1.0))
+    assert_allclose(asked[1], norms**2 - 1.0)
+
+
 def test_factor_exists_where_the_shift_is_lost():
     columns = np.random.default_rng(0).standard_normal((6, 2))
     matrix = columns @ columns.T
