@@ -1,5 +1,7 @@
 """Newton's method on the variances: what a step is made of, against the formulas written out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,11 +11,13 @@ from skmxne.solvers import BlockProblem, newton
 from skmxne.solvers.newton import (
     _compute_gap,
     _compute_hessian,
+    _count_refinements,
     _evaluate,
     _factorize,
     _find_entering,
     _search,
     _step,
+    solve_newton,
 )
 
 N_TARGETS = 3
@@ -64,6 +68,9 @@ def test_function_and_its_gradient(shape, n_orient, precision):
     assert_allclose(point.norms, np.linalg.norm(blocks, axis=1), rtol=1e-10)
     coef = point.coef(n_orient)
     assert_allclose(point.residual, problem.y - problem.X @ coef, rtol=1e-10, atol=1e-12)
+    assert point.in_samples == (shape == SHAPES["samples"])
+    # That of all columns, where these are not many more than samples.
+    assert ("gram" in vars(problem)) == (shape == SHAPES["support"])
     assert_array_equal(point.support, np.flatnonzero(point.variances))
     assert_array_equal(np.repeat(point.variances > 0, n_orient), coef.any(axis=1))
     assert _compute_gap(problem, point) == pytest.approx(problem.dual_gap(coef), rel=1e-9)
@@ -112,6 +119,70 @@ def test_positions_that_enter_are_the_worst():
     assert_array_equal(np.sort(point.norms[could])[::-1][:12], point.norms[entering])
     _, point = make_point((8, 60, 0), 1, penalty=0.1)
     assert len(_find_entering(point)) == 10
+    _, point = make_point((8, 60, 50), 1, penalty=5.0)
+    could = np.flatnonzero((point.variances == 0.0) & (point.norms > 1.0))
+    assert 0 < len(could) < 10
+    assert_array_equal(np.sort(_find_entering(point)), could)
+
+
+def test_solution_is_refined_where_rounding_would_be_in_the_gap():
+    problem, point = make_point((8, 20, 5), 2, penalty=1e-3)
+    squared_norms = [np.sum(problem.X[:, g : g + 2] ** 2) for g in range(0, 40, 2)]
+    system = 1.0 + np.dot(point.variances, squared_norms) / problem.penalty
+    size = np.sqrt(max(squared_norms)) * np.linalg.norm(problem.y) / problem.penalty
+    missed = np.finfo(float).eps * system * size
+    assert _count_refinements(problem, point.variances, missed * (1 + 1e-9)) == 0
+    assert _count_refinements(problem, point.variances, missed * (1 - 1e-9)) == 2
+
+
+N_STEPS = 30
+
+
+def run(monkeypatch, values, gaps, tol=0.0):
+    """Run the loop with points of these values and gaps; return which is best, and the steps."""
+    problem, _ = make_point((8, 20, 5), 1)
+    points = [
+        SimpleNamespace(value=value, gap=gap, coef=lambda _, number=number: number)
+        for number, (value, gap) in enumerate(np.broadcast(values, gaps))
+    ]
+    following = iter(points)
+
+    def step(problem, point, damping):
+        # The relative gap.
+        share = point.gap / (problem.penalty * point.value / 2)
+        assert damping == pytest.approx(max(0.1 * share, 1e-12))
+        return next(following)
+
+    monkeypatch.setattr(newton, "_evaluate", lambda *args: next(following))
+    monkeypatch.setattr(newton, "_compute_gap", lambda problem, point: point.gap)
+    monkeypatch.setattr(newton, "_step", step)
+    return solve_newton(problem, np.zeros((20, N_TARGETS)), tol=tol, maxit=N_STEPS)
+
+
+FALLING = np.geomspace(1.0, 1e-3, N_STEPS + 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "gaps", "best", "n_steps"),
+    [
+        (np.ones(N_STEPS + 1), 1.0, 0, 5),
+        (1.0 - 1e-15 * np.arange(N_STEPS + 1), 1.0, 0, 5),
+        (FALLING, 1.0, 0, N_STEPS),
+        (1.0, FALLING, N_STEPS, N_STEPS),
+        (1.0, 0.95 ** np.arange(N_STEPS + 1), 5, 5),
+        (np.repeat(FALLING, 5)[: N_STEPS + 1], 1.0, 0, N_STEPS),
+        (np.repeat(FALLING, 6)[: N_STEPS + 1], 1.0, 0, 5),
+        (1.0, np.repeat(FALLING, 5)[: N_STEPS + 1], N_STEPS, N_STEPS),
+        (1.0, np.where(np.arange(N_STEPS + 1) == 2, 0.5, 1.0), 2, 7),
+        (1.0, 1e-20 * np.ones(N_STEPS + 1), 0, 5),
+    ],
+)
+def test_five_steps_without_progress_are_too_many(monkeypatch, values, gaps, best, n_steps):
+    assert run(monkeypatch, values, gaps) == (best, n_steps)
+
+
+def test_loop_ends_where_the_gap_is_small_enough(monkeypatch):
+    assert run(monkeypatch, FALLING, FALLING, tol=FALLING[7]) == (7, 7)
 
 
 @shapes_and_orients
@@ -129,7 +200,34 @@ def test_step_without_a_model_decreases_the_function(monkeypatch, shape, n_orien
     for _ in range(30):
         following = _step(problem, point, damping=0.0)
         assert following.value < point.value
+        expected = point.variances * point.norms
+        entering = _find_entering(point)
+        if len(entering):
+            # Halfway to the starts of those that enter, each at a share of what it gets alone.
+            starts = (point.norms - 1.0) * problem.penalty / problem.squared_norms / len(entering)
+            expected += point.variances
+            expected[entering] = starts[entering]
+            expected *= 0.5
+        expected[expected * problem.squared_norms <= 1e-11 * problem.penalty] = 0.0
+        assert_allclose(following.variances, expected, rtol=1e-12)
         point = following
+
+
+def test_gradient_is_followed_where_the_first_direction_leads_up(monkeypatch):
+    problem, point = make_point(SHAPES["support"], 1)
+    asked = []
+
+    def lead_up_first(hessian, linear, lower, damping):
+        asked.append(linear)
+        return -linear if len(asked) == 1 else 1e-6 * linear
+
+    monkeypatch.setattr(newton, "minimize_quadratic", lead_up_first)
+    following = _step(problem, point, damping=0.0)
+    assert len(asked) == 2
+    assert_allclose(np.sort(following.variances - point.variances)[-1], 1e-6 * asked[1].max())
+    norms = point.norms[np.append(point.support, _find_entering(point))]
+    assert_allclose(asked[0], 2.0 * norms**2 * (norms - 1.0))
+    assert_allclose(asked[1], norms**2 - 1.0)
 
 
 def test_factor_exists_where_the_shift_is_lost():
