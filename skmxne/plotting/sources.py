@@ -180,9 +180,9 @@ class SourceDisplay:
         colors = [style["color"] for style in styles]
         plot_positions(self.position_axes_, self.locations, self.all_locations, colors)
         self._plot_amplitudes(fig.add_subplot(rows[1]), styles)
-        left, right = rows[2].subgridspec(1, 2)
-        self._plot_noise(fig.add_subplot(left))
-        self._plot_fit(fig.add_subplot(right))
+        bottom = rows[2].subgridspec(1, 2)
+        self._plot_noise(fig.add_subplot(bottom[0]))
+        self._plot_fit(fig.add_subplot(bottom[1]))
         return self
 
     def _summarize(self):
