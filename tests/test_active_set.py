@@ -227,6 +227,18 @@ def test_gap_that_equals_the_tolerance_is_an_end(make_case):
     assert len(solution.objective) == 1
 
 
+def test_start_at_the_solution_is_not_solved_further_than_asked(make_case):
+    given = []
+
+    def solve(problem, coef, *, tol, **options):
+        given.append(tol)
+        return coef, 1
+
+    case = make_case()
+    assert case.solve(solve, case.solve(tol=1e-12), tol=1e-6).converged
+    assert given == [pytest.approx(0.3e-6 * np.vdot(case.y, case.y))]
+
+
 def test_solver_gets_the_iterations_that_are_left(make_case):
     given = []
 

@@ -374,6 +374,23 @@ def test_gap_that_equals_the_tolerance_is_an_end():
     assert SOLVERS["prox"](problem, zeros_for(problem), **options)[1] == 20
 
 
+def test_columns_of_zero_rows_are_not_read():
+    X, y = make_case("ordinary", 1)
+    X = X.copy()
+    X[:, 2:] = np.nan
+    coef = zeros_for(BlockProblem(X, y, 1.0))
+    coef[:2] = 1.0
+    assert_allclose(BlockProblem(X, y, 1.0).predict(coef), X[:, :2] @ coef[:2])
+
+
+@pytest.mark.parametrize(("n_orient", "is_needed"), [(1, True), (3, False)])
+def test_prox_multiplies_columns_only_where_they_are_few(n_orient, is_needed):
+    problem = make_block_problem("ordinary", n_orient, share=0.1)
+    assert (problem.X.shape[1] < N_SAMPLES) == is_needed
+    solve("prox", problem, 1e-8)
+    assert ("gram" in vars(problem)) == is_needed
+
+
 @pytest.mark.parametrize("n_orient", [1, 3])
 @pytest.mark.parametrize("gram_is_known", [True, False])
 def test_problem_is_extended_and_restricted(n_orient, gram_is_known):
