@@ -1,6 +1,5 @@
 """The active set: a solution for all positions, and its certificate."""
 
-import inspect
 import re
 from types import SimpleNamespace
 
@@ -10,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skmxne import MixedNormEstimator, active_set
+from skmxne import active_set
 from skmxne.active_set import Solution, _ActiveSet, _Certificate, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
@@ -69,13 +68,6 @@ def make_case(make_problem):
         return Case(X, y.reshape(len(y), -1), n_orient, share, scale)
 
     return make
-
-
-def test_defaults_are_those_of_the_estimator():
-    parameters = inspect.signature(solve_mixed_norm).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    assert defaults
-    assert defaults.items() <= MixedNormEstimator().get_params().items()
 
 
 def test_model_without_positions_is_an_answer():

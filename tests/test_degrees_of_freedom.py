@@ -282,16 +282,20 @@ def test_fixed_point_of_the_reweighting_by_hand():
     assert_allclose(dof, 1 / (1 - penalty * np.sqrt(scale) / (4 * coef**1.5)), rtol=1e-12)
 
 
-def test_criteria_are_their_definitions():
-    rss, dof = np.array([5.0, 1.0]), np.array([2.0, 7.0])
+@pytest.mark.parametrize(
+    ("rss", "dof", "variance", "n", "n_independent"),
+    [([5.0, 1.0], [2.0, 7.0], 3.0, 10, 8), ([100.0, 60.0], [2.0, 9.0], 1.5, 80, 50)],
+)
+def test_criteria_are_their_definitions(rss, dof, variance, n, n_independent):
+    rss, dof = np.array(rss), np.array(dof)
     expected = {
-        "sure": [5 + 2 * 3 * 2 - 10 * 3, 1 + 2 * 3 * 7 - 10 * 3],
-        "bic": [5 + np.log(8) * 3 * 2, 1 + np.log(8) * 3 * 7],
-        "gcv": [10 * 5 / 8**2, 10 * 1 / 3**2],
-        "discrepancy": [5 - 8 * 3, 1 - 3 * 3],
+        "sure": rss + 2 * variance * dof - n * variance,
+        "bic": rss + np.log(n_independent) * variance * dof,
+        "gcv": n * rss / (n - dof) ** 2,
+        "discrepancy": rss - (n - dof) * variance,
     }
     for criterion in CRITERIA:
-        values = compute_criterion(criterion, rss, dof, noise_variance=3.0, n=10, n_independent=8)
+        values = compute_criterion(criterion, rss, dof, variance, n, n_independent)
         assert_allclose(values, expected[criterion], rtol=1e-14)
 
 
@@ -299,15 +303,3 @@ def test_gcv_is_infinite_where_no_data_are_left():
     rss, dof = np.array([5.0, 1.0, 0.0]), np.array([2.0, 10.0, 11.0])
     values = compute_criterion("gcv", rss, dof, 1.0, 10, 10)
     assert_allclose(values, [10 * 5 / 8**2, np.inf, np.inf])
-
-
-def test_criteria_are_their_formulas():
-    rss, dof = np.array([100.0, 60.0]), np.array([2.0, 9.0])
-    values = {
-        "sure": [100 + 2 * 1.5 * 2 - 80 * 1.5, 60 + 2 * 1.5 * 9 - 80 * 1.5],
-        "bic": [100 + np.log(50) * 1.5 * 2, 60 + np.log(50) * 1.5 * 9],
-        "gcv": [80 * 100 / 78**2, 80 * 60 / 71**2],
-        "discrepancy": [100 - 78 * 1.5, 60 - 71 * 1.5],
-    }
-    for criterion, expected in values.items():
-        assert_allclose(compute_criterion(criterion, rss, dof, 1.5, 80, 50), expected)
