@@ -214,8 +214,9 @@ def _localize(arguments):
                 sys.stderr.write(f"skmxne: warning: {note}\n")
     dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
     residual = problem.to_residual(model)
-    alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if hasattr(model, "alpha_") else None
-    summary = summarize(problem, model, alpha or f"{arguments.alpha:g} %")
+    is_chosen = arguments.alpha in _CRITERIA
+    alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if is_chosen else f"{arguments.alpha:g} %"
+    summary = summarize(problem, model, alpha)
     title = f"Sources of {evoked.comment!r}"
     settings = _describe(arguments) | describe_data(evoked, problem)
     with write_whole(arguments.output, arguments.overwrite) as folder:

@@ -1,6 +1,10 @@
 """How many targets are independent in their noise: of a low-passed recording, few of many times."""
 
 import numpy as np
+from scipy.stats import chi2
+
+# How often noise of the right level is doubted all the same.
+BY_CHANCE = 1e-3
 
 
 def count_independent_targets(gram, n_rows, n_targets):
@@ -82,6 +86,22 @@ def summarize_covariance(covariance):
     """
     trace = float(np.trace(covariance))
     return trace, trace**2 / float(np.vdot(covariance, covariance))
+
+
+def limit_by_chance(dof):
+    """Limit the mean square of noise of variance 1 to what is no rare chance.
+
+    Parameters
+    ----------
+    dof : float
+        Its degrees of freedom: much happens by chance to few data.
+
+    Returns
+    -------
+    least, most : float
+        What one of a thousand (`BY_CHANCE`) remains below, and what one exceeds.
+    """
+    return chi2.ppf(BY_CHANCE, dof) / dof, chi2.isf(BY_CHANCE, dof) / dof
 
 
 def _estimate_square(gram, n_rows):

@@ -6,9 +6,8 @@ from numbers import Real
 
 import mne
 import numpy as np
-from scipy.stats import chi2
 
-from .independent_targets import count_independent_targets
+from .independent_targets import count_independent_targets, limit_by_chance
 from .mne_sensors import check_same_sensors, check_sensors, join_names, select_channels
 
 # What to call channels of more than one.
@@ -74,12 +73,11 @@ def warn_if_noise_differs(y, evokeds):
             continue
         gram = baseline.T @ baseline
         n_independent = count_independent_targets(gram, *baseline.shape)
-        power, dof = np.mean(baseline**2), len(baseline) * n_independent
+        power = np.mean(baseline**2)
         # Correction takes one independent time from the noise, of a short baseline too much.
         least = 0.5 if n_independent >= _FEWEST_INDEPENDENT else 0.0
-        # What one of a thousand recordings exceeds by chance: much, of few times.
-        most = max(2.0, chi2.isf(1e-3, dof) / dof)
-        if least <= power <= most:
+        _, most = limit_by_chance(len(baseline) * n_independent)
+        if least <= power <= max(2.0, most):
             continue
         whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
         warnings.warn(

@@ -2,11 +2,11 @@
 
 import numpy as np
 from scipy.special import betaln
-from scipy.stats import beta, chi2
+from scipy.stats import beta
 from sklearn.exceptions import ConvergenceWarning
 
-# How often noise of the level told is doubted all the same.
-_BY_CHANCE = 1e-3
+from ..independent_targets import BY_CHANCE, limit_by_chance
+
 _OF_OTHER_NOISE = (
     "With an InverseProblem, noise_cov or nave (the number of trials) may be those of other data, "
     "or there is activity that few sources do not explain; else pass the variance of the noise of "
@@ -47,8 +47,10 @@ def find_doubts(judgement, criterion, noise_variance, n_samples):
         )
     elif criterion != "gcv":
         noise = _Noise(judgement, n_samples)
-        find = noise.doubt_estimate if noise_variance is None else noise.doubt_level
-        doubt = find(criterion if noise_variance is None else noise_variance)
+        if noise_variance is None:
+            doubt = noise.doubt_estimate(criterion)
+        else:
+            doubt = noise.doubt_level(noise_variance)
         doubts += [doubt] if doubt else []
     doubts = [(message, UserWarning) for message in doubts]
     if judgement.n_inexact:
@@ -126,12 +128,11 @@ class _Noise:
         log_chance = beta.logsf(share, m * (rank - other_rank), m * (self.n_samples - rank))
         n_others = judgement.n_candidates - judgement.n_active[other]
         log_choices = -betaln(n_others - n_more + 1, n_more + 1) - np.log(n_others + 1)
-        return log_chance + log_choices < np.log(_BY_CHANCE)
+        return log_chance + log_choices < np.log(BY_CHANCE)
 
     def compare(self, index, level):
         """Return what a model leaves relative to a level, and the limits of chance."""
         judgement = self.judgement
         n_left = self.n - judgement.dof[index]
         dof = n_left * judgement.n_independent[index] / judgement.noise_power
-        ratio = judgement.rss[index] / n_left / level
-        return ratio, chi2.ppf(_BY_CHANCE, dof) / dof, chi2.isf(_BY_CHANCE, dof) / dof
+        return judgement.rss[index] / n_left / level, *limit_by_chance(dof)
