@@ -135,6 +135,27 @@ def test_solution_is_refined_where_rounding_would_be_in_the_gap():
     assert _count_refinements(problem, point.variances, missed * (1 - 1e-9)) == 2
 
 
+@pytest.mark.parametrize("n_samples", [4, 30])  # a system in the samples, and in the support
+def test_refinement_makes_coefficients_more_exact(n_samples):
+    """With ``W_g = v_g C_g``, where C is to be that of the residual of W."""
+    missed = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((n_samples, 1)) + 0.01 * rng.standard_normal((n_samples, 12))
+        y = rng.standard_normal((n_samples, N_TARGETS))
+        problem = BlockProblem(np.asfortranarray(X), y, 1e-7)
+        points = [_evaluate(problem, np.full(12, 0.1), precision) for precision in (np.inf, 0.0)]
+        correlations = [X.T @ (y - X @ point.coef(1)) for point in points]
+        missed.append(
+            [
+                np.linalg.norm(correlation - 1e-7 * point.correlation)
+                for correlation, point in zip(correlations, points, strict=True)
+            ]
+        )
+    rough, refined = np.mean(missed, axis=0)
+    assert refined < 0.5 * rough
+
+
 N_STEPS = 30
 
 
