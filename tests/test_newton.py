@@ -73,7 +73,10 @@ def test_function_and_its_gradient(shape, n_orient, precision):
     assert ("gram" in vars(problem)) == (shape == SHAPES["support"])
     assert_array_equal(point.support, np.flatnonzero(point.variances))
     assert_array_equal(np.repeat(point.variances > 0, n_orient), coef.any(axis=1))
-    assert _compute_gap(problem, point) == pytest.approx(problem.dual_gap(coef), rel=1e-9)
+    for problem.penalty in (0.1, 1.0, 10.0):  # where the residual is to be scaled, and where not
+        point = _evaluate(problem, point.variances, precision)
+        gap = problem.dual_gap(point.coef(n_orient))
+        assert _compute_gap(problem, point) == pytest.approx(gap, rel=1e-9)
 
 
 @shapes_and_orients
@@ -125,8 +128,10 @@ def test_positions_that_enter_are_the_worst():
     assert_array_equal(np.sort(_find_entering(point)), could)
 
 
-def test_solution_is_refined_where_rounding_would_be_in_the_gap():
+@pytest.mark.parametrize("scale", [0.1, 10.0])
+def test_solution_is_refined_where_rounding_would_be_in_the_gap(scale):
     problem, point = make_point((8, 20, 5), 2, penalty=1e-3)
+    problem = BlockProblem(scale * problem.X, problem.y, problem.penalty, 2)
     squared_norms = [np.sum(problem.X[:, g : g + 2] ** 2) for g in range(0, 40, 2)]
     system = 1.0 + np.dot(point.variances, squared_norms) / problem.penalty
     size = np.sqrt(max(squared_norms)) * np.linalg.norm(problem.y) / problem.penalty
@@ -174,7 +179,11 @@ def run(monkeypatch, values, gaps, tol=0.0):
         assert damping == pytest.approx(max(0.1 * share, 1e-12))
         return next(following)
 
-    monkeypatch.setattr(newton, "_evaluate", lambda *args: next(following))
+    def evaluate(problem, variances, precision):
+        assert precision == pytest.approx(0.01 * tol / np.sum(problem.y**2))
+        return next(following)
+
+    monkeypatch.setattr(newton, "_evaluate", evaluate)
     monkeypatch.setattr(newton, "_compute_gap", lambda problem, point: point.gap)
     monkeypatch.setattr(newton, "_step", step)
     return solve_newton(problem, np.zeros((20, N_TARGETS)), tol=tol, maxit=N_STEPS)
@@ -196,6 +205,7 @@ FALLING = np.geomspace(1.0, 1e-3, N_STEPS + 1)
         (1.0, np.repeat(FALLING, 5)[: N_STEPS + 1], N_STEPS, N_STEPS),
         (1.0, np.where(np.arange(N_STEPS + 1) == 2, 0.5, 1.0), 2, 7),
         (1.0, 1e-20 * np.ones(N_STEPS + 1), 0, 5),
+        (np.where(np.arange(N_STEPS + 1) == 0, 0.2, 0.1), 1.0, 0, 6),
     ],
 )
 def test_five_steps_without_progress_are_too_many(monkeypatch, values, gaps, best, n_steps):
@@ -240,7 +250,7 @@ def test_gradient_is_followed_where_the_first_direction_leads_up(monkeypatch):
 
     def lead_up_first(hessian, linear, lower, damping):
         asked.append(linear)
-        return -linear if len(asked) == 1 else 1e-6 * linear
+        return -1e-9 * linear if len(asked) == 1 else 1e-6 * linear
 
     monkeypatch.setattr(newton, "minimize_quadratic", lead_up_first)
     following = _step(problem, point, damping=0.0)
