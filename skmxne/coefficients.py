@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 from .arrays import naming
 from .messages import catch_warnings
 from .objective import compute_columns
-from .source_weighting import SourceWeighting
 
 
 def read_coefficients(estimator, n_targets, n_features, n_orient):
@@ -77,8 +76,8 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     return positions, coef.T.reshape(len(positions), n_orient, n_targets), scale
 
 
-def has_source_weighting(estimator):
-    """Tell whether a Pipeline, or the best of a search, weights by depth and orientation.
+def list_steps(estimator):
+    """List what a model is made of: the steps of Pipelines and the best of searches, unnested.
 
     Parameters
     ----------
@@ -87,21 +86,20 @@ def has_source_weighting(estimator):
 
     Returns
     -------
-    answer : bool
-        Whether one of the steps is a `SourceWeighting`.
+    steps : list of object
+        Transformers, and what has the coefficients last.
     """
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    steps = estimator.named_steps.values() if isinstance(estimator, Pipeline) else ()
-    return any(isinstance(step, SourceWeighting) for step in steps)
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return [part for step in steps for part in list_steps(step)] or [estimator]
+    if hasattr(estimator, "best_estimator_"):
+        return list_steps(estimator.best_estimator_)
+    return [estimator]
 
 
 def _find_coefficients(estimator, n_features, n_orient):
     """Return the coefficients as they are stored, and what their columns are to be scaled by."""
-    if isinstance(estimator, Pipeline):
-        coef, scale = _find_coefficients(estimator[-1], n_features, n_orient)
-        return coef, scale * _find_column_scale(estimator[:-1], n_features)
-    if hasattr(estimator, "best_estimator_"):
-        return _find_coefficients(estimator.best_estimator_, n_features, n_orient)
+    *transformers, estimator = list_steps(estimator)
     if hasattr(estimator, "fit") and not hasattr(estimator, "coef_"):
         check_is_fitted(estimator)
         raise TypeError(
@@ -119,18 +117,18 @@ def _find_coefficients(estimator, n_features, n_orient):
             f"estimator was fitted with n_orient={fitted_n_orient}, but the positions of the "
             f"problem have {n_orient} feature(s). Fit it with n_orient=problem.n_orient."
         )
-    return getattr(estimator, "coef_", estimator), np.ones(n_features)
+    return getattr(estimator, "coef_", estimator), _find_column_scale(transformers, n_features)
 
 
 def _find_column_scale(transformers, n_features):
-    """Return what a fitted pipeline of transformers multiplies every column by."""
-    if not len(transformers):
-        return 1.0
-    probe = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
+    """Return what fitted transformers, one after another, multiply every column by."""
+    probe = result = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
     with catch_warnings():
         # Which feature is which is known by their order.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        result = np.asarray(transformers.transform(probe))
+        for transformer in transformers:
+            result = transformer.transform(result)
+    result = np.asarray(result)
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(
             "estimator is a Pipeline with a step that does more than scale the columns of X, so "

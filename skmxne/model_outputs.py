@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import source_outputs
-from .coefficients import has_source_weighting, read_coefficients
+from .coefficients import list_steps, read_coefficients
 from .mne_inputs import hush_mne
+from .source_weighting import SourceWeighting
 
 
 class ModelOutputs:
@@ -140,15 +141,19 @@ class ModelOutputs:
         (n_positions, n_orient) weights that the columns of the gain had in the model.
         """
         sizes = len(self.times), self.X.shape[1], self.n_orient
-        if has_source_weighting(estimator) and np.ptp(self.source_scale) > 0.0:
+        positions, coef, model_scale = read_coefficients(estimator, *sizes)
+        scale = self.source_scale.reshape(-1, self.n_orient)
+        weightings = [step for step in list_steps(estimator) if isinstance(step, SourceWeighting)]
+        by_depth = any(step.depth for step in weightings) and not _are_equal(scale.max(axis=1))
+        by_orientation = any(step.loose != 1 for step in weightings) and not _are_equal(scale.T)
+        if by_depth or by_orientation:
             warnings.warn(
-                "The problem is weighted by depth or orientation, and the SourceWeighting of the "
-                "Pipeline weights it once more. Make it with depth=None, loose=1.",
+                f"The problem is weighted by {'depth' if by_depth else 'orientation'}, and the "
+                "SourceWeighting of the Pipeline does so once more. Make the problem with "
+                "depth=None, loose=1.",
                 UserWarning,
                 stacklevel=stacklevel,
             )
-        positions, coef, model_scale = read_coefficients(estimator, *sizes)
-        scale = self.source_scale.reshape(-1, self.n_orient)
         sources = coef * scale[positions, :, np.newaxis] / self.target_scale
         return positions, sources, scale * model_scale.reshape(scale.shape)
 
@@ -172,3 +177,8 @@ class ModelOutputs:
         with hush_mne():
             outputs = list(map(make_output, self._evokeds, targets))
         return outputs if self._is_list else outputs[0]
+
+
+def _are_equal(values):
+    """Tell whether values do not differ along the first axis."""
+    return np.allclose(values, values[:1], rtol=1e-6, atol=0.0)

@@ -78,20 +78,47 @@ def test_weights_are_those_of_the_inverse_problem(make_inverse, kind, depth, loo
     assert_allclose(unweighted.source_scale * weighting.scale_, expected.source_scale, **close)
 
 
-@pytest.mark.parametrize("options", [{}, dict(depth=None), dict(loose=1)])
-def test_weighting_twice_is_told(make_inverse, unweighted, options):
+def fit_weighted(problem, weighting):
+    """Return a Pipeline, one in a Pipeline, and a search over Pipelines, that weight columns."""
+    pipeline = make_pipeline(weighting, MODELS["estimator"]).fit(problem.X, problem.y)
+    nested = make_pipeline(make_pipeline("passthrough", weighting), MODELS["estimator"])
+    search = GridSearchCV(nested, {"mixednormestimator__alpha": [60]}, cv=FOLDS)
+    return pipeline, nested.fit(problem.X, problem.y), search.fit(problem.X, problem.y)
+
+
+@pytest.mark.parametrize(
+    ("options", "depth", "loose", "what"),
+    [
+        ({}, 0.8, 0.2, "depth"),
+        ({}, 0.8, 1, "depth"),
+        ({}, None, 0.2, "orientation"),
+        (dict(depth=None), None, 0.2, "orientation"),
+        (dict(loose=1), 0.8, 0.2, "depth"),
+    ],
+)
+def test_weighting_twice_is_told(make_inverse, unweighted, options, depth, loose, what):
     problem = make_inverse(**options)
-    pipeline = make_pipeline(SourceWeighting(n_orient=3), MODELS["estimator"])
-    pipeline.fit(problem.X, problem.y)
-    search = GridSearchCV(pipeline, {"mixednormestimator__alpha": [60]}, cv=FOLDS)
-    search.fit(problem.X, problem.y)
+    models = fit_weighted(problem, SourceWeighting(depth, loose, n_orient=3))
     for name in ("to_source_estimate", "to_dipoles", "to_residual", "explained_variance"):
-        for model in (pipeline, search):
-            with pytest.warns(UserWarning, match="SourceWeighting .* once more") as record:
+        for model in models:
+            with pytest.warns(UserWarning, match=f"by {what}, .* once more") as record:
                 getattr(problem, name)(model)
             assert [each.filename for each in record] == [__file__]
             getattr(unweighted, name)(model)
-        getattr(problem, name)(pipeline[-1])
+        getattr(problem, name)(models[0][-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "depth", "loose"), [(dict(depth=None), 0.8, 1), (dict(loose=1), None, 0.2)]
+)
+def test_weights_that_complement_one_another(make_inverse, options, depth, loose):
+    """One of depth and orientation by the problem, the other by the Pipeline."""
+    problem = make_inverse(**options)
+    models = fit_weighted(problem, SourceWeighting(depth, loose, n_orient=3))
+    for model in models:
+        missed = np.sum((problem.y - model.predict(problem.X)) ** 2)
+        percent = 100 * (1 - missed / np.sum(problem.y**2))
+        assert problem.explained_variance(model) == pytest.approx(percent, rel=1e-9)  # no warning
 
 
 @pytest.mark.parametrize("depth", [None, 0.8])
