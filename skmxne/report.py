@@ -33,12 +33,13 @@ def summarize(problem, model, alpha):
     summary : str
         The line.
     """
+    # The whitened noise has variance 1.
     noise = min(1.0, problem.y.size / max((problem.y**2).sum(), 1.0))
     return (
         f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {alpha}: "
         f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
-        f"{problem.explained_variance(model):.0f} % of the whitened data explained; by the noise "
-        f"covariance {100 * noise:.0f} % are noise."
+        f"{problem.explained_variance(model):.0f} % of the whitened data explained (all but noise: "
+        f"{100 * (1 - noise):.0f} %)."
     )
 
 
