@@ -941,6 +941,16 @@ def test_scores_of_another_fit_are_forgotten(make_problem):
     assert not hasattr(model.set_params(scoring=None).fit(X, y), "score_path_")
 
 
+def test_blocks_of_more_features_than_half_the_samples(make_problem):
+    """No alpha, however large, has a model that could be judged."""
+    model = MixedNormIC(n_orient=3, n_mxne_iter=1, alphas=[99.9, 50])
+    X, y = make_problem(6, 30)
+    with pytest.warns(UserWarning, match="are not judged"):
+        assert clone(model).fit(X, y).n_active_ == 1
+    with pytest.raises(ValueError, match="n_samples=5.* A position has 3: take"):
+        clone(model).fit(X[:5], y[:5])
+
+
 def test_models_that_leave_no_data_to_judge_by_are_refused(make_problem):
     X, y = make_problem(10, 30)
     with pytest.raises(ValueError, match="criterion='gcv' has nothing to judge by"):
