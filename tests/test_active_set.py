@@ -1,6 +1,7 @@
 """The active set: a solution for all positions, and its certificate."""
 
 import re
+from inspect import signature
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skmxne import active_set
+from skmxne import MixedNormEstimator, active_set
 from skmxne.active_set import Solution, _ActiveSet, _Certificate, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
 from skmxne.objective import compute_dual, compute_dual_step
-from skmxne.solvers import SOLVERS
+from skmxne.solvers import SOLVERS, solve_block_problem
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)
 # Sums of a few hundred terms of the size of ||y||^2.
@@ -135,6 +136,17 @@ def test_slow_start_is_not_taken_for_the_end(solver):
     solution = case.solve(solver, active_set_size=1)
     assert solution.converged
     assert len(solution.positions) == 40
+
+
+@pytest.mark.parametrize("function", [solve_mixed_norm, solve_block_problem])
+def test_defaults_are_those_of_the_estimator(function):
+    defaults = {
+        name: parameter.default
+        for name, parameter in signature(function).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    assert defaults
+    assert defaults.items() <= MixedNormEstimator().get_params().items()
 
 
 # By `size` at first, then by as many as there are, or twice as many while these are fewer columns
