@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nox
 
-PROJECT = nox.project.load_toml("pyproject.toml")["project"]
-OLDEST_PYTHON = PROJECT["requires-python"].removeprefix(">=")
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PROJECT = PYPROJECT["project"]
+PYTHONS = nox.project.python_versions(PYPROJECT)
 REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 # The lowest versions are those that pyproject.toml promises, of the tools, too.
 LOWEST = [f"{one.replace('>=', '==')}.*" for one in REQUIREMENTS if ">=" in one]
@@ -20,14 +21,14 @@ INSTALLED_TESTS = [
 ]
 
 
-@nox.session(name="tests-newest")
+@nox.session(name="tests-newest", python=PYTHONS)
 def tests_newest(session):
-    """Run all tests with the newest versions."""
+    """Run all tests with the newest versions, by each Python that is installed."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
 
 
-@nox.session(name="tests-lowest", python=OLDEST_PYTHON)
+@nox.session(name="tests-lowest", python=PYTHONS[0])
 def tests_lowest(session):
     """Run the tests with the lowest versions."""
     session.install("-e", ".[test]", *LOWEST)
