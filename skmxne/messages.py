@@ -14,6 +14,8 @@ _logger = logging.getLogger(__package__)
 # the next one does.
 _wishes = []
 _level_of_user = logging.NOTSET
+# Acquired within `try`, which has only calls in it: in Python 3.14 Ctrl-C may come between
+# `with lock:` and its first line, and where a comprehension goes back, which no `finally` sees.
 _level_lock, _filter_lock = RLock(), RLock()
 
 
@@ -56,11 +58,11 @@ def verbosity(verbose):
         return
     wish = _Wish(_read_level(verbose))
     try:
-        _tell(wish)
+        _set_level(wish)
         yield
     finally:
         del wish
-        _follow()
+        _set_level()
 
 
 def _read_level(verbose):
@@ -76,23 +78,28 @@ def _read_level(verbose):
         ) from None
 
 
-def _tell(wish):
-    """Let a wish count from now on."""
+def _set_level(wish=None):
+    """Set the level of the last wish under way, with a new one if there is, or that of the user."""
+    try:
+        _level_lock.acquire()
+        _update_level(wish)
+    finally:
+        try:  # noqa: SIM105
+            _level_lock.release()
+        except RuntimeError:  # Ctrl-C came while it was waited for
+            pass
+
+
+def _update_level(wish):
     global _level_of_user
-    with _level_lock:
+    if wish is not None:
         if not _wishes:
             _level_of_user = _logger.level
         _wishes.append(weakref.ref(wish))
-        _follow()
-
-
-def _follow():
-    """Set the level that the last of those under way asks for, or that of the user."""
-    with _level_lock:
-        alive = [wish for wish in _wishes if wish() is not None]
-        last = alive[-1]() if alive else None
-        _logger.setLevel(_level_of_user if last is None else last.level)
-        _wishes[:] = alive
+    alive = [wish for wish in _wishes if wish() is not None]
+    last = alive[-1]() if alive else None
+    _logger.setLevel(_level_of_user if last is None else last.level)
+    _wishes[:] = alive
 
 
 @contextmanager
@@ -102,8 +109,15 @@ def catch_warnings():
     They are those of the whole process: of two at the same time, one would bring back those of the
     other.
     """
-    with _filter_lock, warnings.catch_warnings():
-        yield
+    try:
+        _filter_lock.acquire()
+        with warnings.catch_warnings():
+            yield
+    finally:
+        try:  # noqa: SIM105
+            _filter_lock.release()
+        except RuntimeError:  # Ctrl-C came while it was waited for
+            pass
 
 
 @contextmanager

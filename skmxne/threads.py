@@ -5,14 +5,14 @@ it gains. Products with the whole of ``X`` are large: they are cut into chunks t
 on the number of threads, so neither does the result.
 
 Ctrl-C may interrupt any line of Python, and with it the locks and conditions that are written in
-Python. What threads tell each other goes through queues, which are not.
+Python; from 3.14 on, even what is between `with lock:` and its first line. What threads tell each
+other goes through queues, and what only one may do is decided by a step that is not divided.
 """
 
 import os
-import time
 from contextlib import ExitStack, contextmanager, nullcontext
 from queue import SimpleQueue
-from threading import Lock, Thread, local
+from threading import Thread, local
 from weakref import WeakSet, ref
 
 from threadpoolctl import ThreadpoolController
@@ -29,27 +29,30 @@ class _Here(local):
 
 
 class _Worker:
-    """A thread that works for ever, and says itself that it is there.
+    """A thread that works for ever, however often it is started.
 
-    Ctrl-C during `Thread.start` leaves open whether there is a thread, and during
-    `Thread.is_alive` makes that deny a thread that is.
+    Ctrl-C during `Thread.start` leaves open whether there is a thread, and other threads may start
+    it at the same time: of all that come, the first works and the others leave.
     """
 
     def __init__(self, target):
         self._target = target
-        self._is_there = False
+        self._places = [None]
 
     def start(self):
-        Thread(target=self._run, name="skmxne", daemon=True).start()
-
-    def has_come(self):
-        deadline = time.monotonic() + 0.1
-        while not self._is_there and time.monotonic() < deadline:
-            time.sleep(0.001)
-        return self._is_there
+        """Return whether the thread has come, or will."""
+        if self._places:
+            try:
+                Thread(target=self._run, name="skmxne", daemon=True).start()
+            except RuntimeError:  # the system has no more threads, or Python is about to end
+                return not self._places
+        return True
 
     def _run(self):
-        self._is_there = True
+        try:
+            self._places.pop()
+        except IndexError:
+            return
         self._target()
 
 
@@ -64,15 +67,14 @@ class _BlasKeeper:
 
     def __init__(self):
         self.n_threads = 0  # that BLAS had before, while anybody is inside
-        self._lock = Lock()
-        self._requests, self._keepers = SimpleQueue(), []
-        self._tasks, self._helpers = SimpleQueue(), []
+        self._requests, self._worker = SimpleQueue(), _Worker(self._keep)
+        self._tasks, self._helpers = SimpleQueue(), {}
         self._in_helper = local()
         self._controller = None
         self.here = _Here()
 
     def begin_anew(self):
-        """Begin anew in a child process, without the threads of the parent and who has its lock.
+        """Begin anew in a child process, without the threads of the parent.
 
         Where a visit of another thread is under way, nobody would give BLAS its threads back. A
         child of a visit works for it, next to others.
@@ -89,11 +91,10 @@ class _BlasKeeper:
 
         Where no thread can be started, nothing is limited, and all goes on in one thread.
         """
-        with self._lock:
-            if self._controller is None:
-                self._controller = ThreadpoolController().select(user_api="blas")
-            if not self._start(self._keepers, self._keep, 1):
-                return
+        if self._controller is None:
+            self._controller = ThreadpoolController().select(user_api="blas")
+        if not self._worker.start():
+            return
         done = SimpleQueue()
         self._requests.put((visit, is_inside, done))
         del visit
@@ -114,8 +115,7 @@ class _BlasKeeper:
         """Call a function for all items, on as many threads as BLAS had, this one among them."""
         n_helpers = 0
         if not getattr(self._in_helper, "value", False):
-            with self._lock:
-                n_helpers = self._start(self._helpers, self._help, self.n_threads - 1)
+            n_helpers = self._start_helpers(self.n_threads - 1)
         items, done = iter(items), SimpleQueue()
         try:
             for _ in range(n_helpers):
@@ -130,18 +130,12 @@ class _BlasKeeper:
         for error in filter(None, errors):
             raise error
 
-    def _start(self, workers, target, n_workers):
-        """Start workers until there are so many, and return how many there are."""
-        workers[:] = [worker for worker in workers if worker.has_come()]
-        while len(workers) < n_workers:
-            worker = _Worker(target)
-            workers.append(worker)
-            try:
-                worker.start()
-            except RuntimeError:  # the system has no more threads, or Python is about to end
-                workers.remove(worker)
-                break
-        return min(len(workers), n_workers)
+    def _start_helpers(self, n_most):
+        """Start helpers, and return how many there are."""
+        for k in range(n_most):
+            if not self._helpers.setdefault(k, _Worker(self._help)).start():
+                return k
+        return n_most
 
     def _count_threads(self):
         numbers = (library.num_threads for library in self._controller.lib_controllers)

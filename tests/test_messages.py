@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 
 from skmxne import MixedNormEstimator, mixed_norm
-from skmxne.messages import _tell, _Wish, catch_warnings, record_warnings, verbosity
+from skmxne.messages import _set_level, _Wish, catch_warnings, record_warnings, verbosity
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_two_that_ask_for_the_same_level_are_told_apart(logger):
 
 def test_fit_that_never_ended_is_forgotten(logger):
     """As after an exception (Ctrl-C) in the first line of what should have ended it."""
-    _tell(_Wish(logging.DEBUG))
+    _set_level(_Wish(logging.DEBUG))
     with verbosity("ERROR"):
         assert logger.level == logging.ERROR
     assert logger.level == 7

@@ -244,47 +244,63 @@ def test_visit_that_never_left_is_forgotten(monkeypatch, n_threads):
     assert count_blas_threads() == {n_threads}
 
 
-# Interrupted at random times; prints how often, and the numbers of BLAS threads in the end.
+# Interrupted at random times. Prints how often, the numbers of BLAS threads in the end, and the
+# level of messages.
 INTERRUPTED = """
-import random, signal, sys, time
+import logging, random, signal, sys, time, warnings
+from contextlib import nullcontext
+from threading import Thread
 import numpy, scipy.linalg
 from threadpoolctl import threadpool_info
+from skmxne.messages import catch_warnings, verbosity
 from skmxne.threads import map_chunks, single_threaded_blas
 
 def use_threads():
     with single_threaded_blas():
         map_chunks(lambda chunk: None, 10, 1)
 
-if sys.argv[1] == "later":
-    use_threads()
+# These of Python have locks that Ctrl-C can leave locked.
+logging.Logger.setLevel = lambda logger, level: setattr(logger, "level", level)
+warnings.catch_warnings = nullcontext
+
+def use_messages():
+    with verbosity(True), catch_warnings():
+        pass
+
+use = {"threads": use_threads, "messages": use_messages}[sys.argv[1]]
+if sys.argv[2] == "later":
+    use()
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 n_interrupts, deadline = 0, time.monotonic() + 2.0
-while n_interrupts < 200 and time.monotonic() < deadline:
+while n_interrupts < 500 and time.monotonic() < deadline:
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
         while True:
-            use_threads()
+            use()
     except KeyboardInterrupt:
         n_interrupts += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
-use_threads()
+use()
+other = Thread(target=use, daemon=True)
+other.start()
+other.join(10)
 numbers = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
-print(n_interrupts, *numbers)
+print(n_interrupts, int(other.is_alive()), logging.getLogger("skmxne").level, *numbers)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
 @pytest.mark.parametrize("since", ["first", "later"])
-@pytest.mark.parametrize("n_threads", [1, 2])
-def test_blas_gets_its_threads_back_after_interrupts_at_any_time(n_threads, since):
-    """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use.
+@pytest.mark.parametrize("what", ["threads", "messages"])
+def test_all_is_as_before_after_interrupts_at_any_time(n_threads, what, since):
+    """Ctrl-C wherever it comes: while BLAS is limited, given back, or in use; in locks.
 
     In a process of its own, since whoever traces this one (coverage) can be interrupted, too.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     environment = {name: value for name, value in os.environ.items() if "COV" not in name}
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, since],
+        [sys.executable, "-c", INTERRUPTED, what, since],
         env=environment | dict.fromkeys(names, str(n_threads)),
         capture_output=True,
         text=True,
@@ -292,6 +308,8 @@ def test_blas_gets_its_threads_back_after_interrupts_at_any_time(n_threads, sinc
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    n_interrupts, number = map(int, done.stdout.split())
+    n_interrupts, is_other_stuck, level, number = map(int, done.stdout.split())
     assert n_interrupts > 20
+    assert not is_other_stuck
+    assert level == 0
     assert number == n_threads

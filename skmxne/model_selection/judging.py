@@ -79,12 +79,12 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         is_limited = bool(unlimited.min() < criterion.min())
     best = int(np.argmin(criterion))
     if not np.isfinite(criterion[best]):
-        is_short = len(y) < 2 * design.n_orient
+        can_judge_one = 2 * design.n_orient <= len(y)
+        remedy = "Add larger alphas or" if can_judge_one else f"A position has {design.n_orient}:"
         raise ValueError(
             "criterion='ric' has nothing to tell the noise from: all models of the grid have too "
-            f"many active features for the number of samples (n_samples={len(y)}). "
-            + (f"A position has {design.n_orient}: take" if is_short else "Add larger alphas, or take")
-            + " another criterion."
+            f"many active features for the number of samples (n_samples={len(y)}). {remedy} "
+            "take another criterion."
         )
     if noise_variance is None:
         noise_variance = rss[best] / (len(y) - rank[best]) / power
