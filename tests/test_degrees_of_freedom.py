@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skmxne.degrees_of_freedom import CRITERIA, compute_criterion, compute_degrees_of_freedom
+from skmxne import degrees_of_freedom
+from skmxne.degrees_of_freedom import (
+    CRITERIA,
+    _Linearized,
+    compute_criterion,
+    compute_degrees_of_freedom,
+)
 from skmxne.problem import MixedNormProblem
 
 STEP = 1e-5
@@ -241,6 +247,24 @@ def test_tolerance_of_the_fit_does_not_matter(make_problem, n_mxne_iter, solver)
                 problem.compute_rss_and_dof(alpha, problem.solve(alpha, **options)[0])[:2]
             )
     assert_allclose(judged[:3], judged[3:], rtol=1e-3)
+
+
+@pytest.mark.parametrize(("n_samples", "n_rows"), [(5, 5), (6, 6), (40, 6)])
+def test_no_more_rows_than_columns_are_worked_with(monkeypatch, rng, n_samples, n_rows):
+    """Samples may be many, and do not count by themselves."""
+    seen = []
+
+    class Seen(_Linearized):
+        def __init__(self, X, *args):
+            seen.append(X)
+            super().__init__(X, *args)
+
+    monkeypatch.setattr(degrees_of_freedom, "_Linearized", Seen)
+    X, coef = rng.standard_normal((n_samples, 6)), rng.standard_normal((6, 2))
+    compute_degrees_of_freedom(X, [coef], [np.ones(6)])
+    assert seen[0].shape == (n_rows, 6)
+    assert (seen[0] is X) == (n_rows == n_samples)
+    assert_allclose(seen[0].T @ seen[0], X.T @ X, atol=1e-12 * n_samples)
 
 
 def test_no_position_has_none():

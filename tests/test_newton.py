@@ -17,6 +17,7 @@ from skmxne.solvers.newton import (
     _find_entering,
     _search,
     _step,
+    _take_gram,
     solve_newton,
 )
 
@@ -102,6 +103,14 @@ def test_hessian_without_support():
     assert_allclose(_compute_hessian(problem, point, moving), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("n_positions", "is_made"), [(40, True), (41, False), (45, False)])
+def test_gram_matrix_of_all_columns_is_not_made_of_many(n_positions, is_made):
+    """Of more than four times as many as there are samples."""
+    problem, _ = make_point((10, n_positions, 3), 1)
+    assert ("gram" in vars(problem)) == is_made
+    assert (_take_gram(problem, np.arange(n_positions)) is problem.gram) == is_made
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_variance_without_influence_is_set_to_zero(shape):
     problem, point = make_point(shape, 1)
@@ -176,11 +185,11 @@ def run(monkeypatch, values, gaps, tol=0.0):
     def step(problem, point, damping):
         # The relative gap.
         share = point.gap / (problem.penalty * point.value / 2)
-        assert damping == pytest.approx(max(0.1 * share, 1e-12))
+        assert damping == pytest.approx(max(0.1 * share, 1e-12), rel=1e-9, abs=0.0)
         return next(following)
 
     def evaluate(problem, variances, precision):
-        assert precision == pytest.approx(0.01 * tol / np.sum(problem.y**2))
+        assert precision == pytest.approx(0.01 * tol / np.sum(problem.y**2), rel=1e-9, abs=0.0)
         return next(following)
 
     monkeypatch.setattr(newton, "_evaluate", evaluate)
@@ -253,8 +262,11 @@ def test_gradient_is_followed_where_the_first_direction_leads_up(monkeypatch):
         return -1e-9 * linear if len(asked) == 1 else 1e-6 * linear
 
     monkeypatch.setattr(newton, "minimize_quadratic", lead_up_first)
+    evaluated = []
+    monkeypatch.setattr(newton, "_evaluate", lambda *args: evaluated.append(1) or _evaluate(*args))
     following = _step(problem, point, damping=0.0)
     assert len(asked) == 2
+    assert len(evaluated) == 1  # nothing is tried upwards
     assert_allclose(np.sort(following.variances - point.variances)[-1], 1e-6 * asked[1].max())
     norms = point.norms[np.append(point.support, _find_entering(point))]
     assert_allclose(asked[0], 2.0 * norms**2 * (norms - 1.0))
@@ -266,7 +278,10 @@ def test_factor_exists_where_the_shift_is_lost():
     matrix = columns @ columns.T
     factor = np.tril(_factorize(matrix.copy(), 1e-300))
     assert_allclose(factor @ factor.T, matrix, rtol=1e-12)
-    factor = np.tril(_factorize(matrix.copy(), 0.5))
+    overwritten = matrix.copy()
+    factor = _factorize(overwritten, 0.5)
+    assert np.shares_memory(factor, overwritten)
+    factor = np.tril(factor)
     assert_allclose(factor @ factor.T, matrix + 0.5 * np.eye(6), rtol=1e-12)
     assert _factorize(np.empty((0, 0)), 0.5).shape == (0, 0)
 
@@ -286,7 +301,7 @@ def search(monkeypatch, problem, point, moving, direction, slope):
 
 
 @pytest.mark.parametrize("n_moving", [1, 5])
-@pytest.mark.parametrize("length", [0.1, 1.0, 3.0, 10.0, 100.0])
+@pytest.mark.parametrize("length", [0.1, 1.0, 3.0, 10.0, 100.0, 1e6])
 def test_step_is_shortened_to_the_minimum_of_a_parabola(monkeypatch, n_moving, length):
     problem, point = make_point((8, 30, 5), 1, penalty=1.0)
     moving = np.flatnonzero(point.norms > 1.0)
