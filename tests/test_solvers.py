@@ -483,14 +483,21 @@ def test_solver_of_a_user_is_not_believed(make_problem):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda coef: coef.T, r"must return finite coefficients of the shape of those.*\(10, 7\)"),
-        (lambda coef: np.append(coef, coef, axis=0), r"the coefficients have shape \(20, 7\)"),
-        (lambda coef: coef * np.nan, "must return finite coefficients"),
+        (lambda coef: (coef.T, 1), r"the shape of those it gets, \(10, 7\), .* of shape \(7, 10\)"),
+        (lambda coef: (np.append(coef, coef, axis=0), 1), r"float64 of shape \(20, 7\), and 1"),
+        (lambda coef: (coef * np.nan, 1), "must return finite coefficients"),
+        (lambda coef: (coef + 0j, 1), r"it returned complex128 of shape \(10, 7\)"),
+        (lambda coef: (coef, 1.5), "it returned tuple"),
+        (lambda coef: (coef, -1), "and -1"),
+        (lambda coef: (coef, None), "it returned tuple"),
+        (lambda coef: (coef, 1, 0.0), "it returned tuple"),
+        (lambda coef: coef, "it returned ndarray"),
+        (lambda coef: None, "it returned NoneType"),
     ],
 )
 def test_solver_of_a_user_is_told_what_to_return(make_problem, spoil, message):
     def solve(problem, coef, *, tol, maxit, dgap_freq):
-        return spoil(np.ones_like(coef)), 1
+        return spoil(np.ones_like(coef))
 
     with pytest.raises(ValueError, match=message):
         MixedNormEstimator(solver=solve, time_pca=False).fit(*make_problem(n_targets=7))

@@ -6,6 +6,8 @@ positions at work and the coefficients to start from. It returns coefficients wh
 the number of iterations. A function of this signature can be given to the estimators as `solver`.
 """
 
+import reprlib
+from operator import index
 from typing import Protocol
 
 import numpy as np
@@ -81,17 +83,23 @@ def solve_block_problem(
     Raises
     ------
     ValueError
-        If a user's solver does not return finite coefficients of the shape of those it got.
+        If a user's solver does not return finite, real coefficients of the shape of those it got,
+        and a whole number.
     """
     options = dict(tol=tol, maxit=maxit, dgap_freq=dgap_freq)
     if not callable(solver):
         return SOLVERS[solver](problem, coef, **options)
-    solution, n_iter = solver(problem, coef.copy(), **options)
-    solution = np.asarray(solution, dtype=np.float64)
-    if solution.shape != coef.shape or not np.isfinite(solution).all():
+    result = solver(problem, coef.copy(), **options)
+    try:
+        solution, n_iter = result
+        solution, n_iter = np.asarray(solution), index(n_iter)
+        got = f"{solution.dtype} of shape {solution.shape}, and {n_iter}"
+        is_valid = solution.dtype.kind in "fiu" and n_iter >= 0 and solution.shape == coef.shape
+    except (TypeError, ValueError):
+        got, is_valid = f"{type(result).__name__}: {reprlib.repr(result)}", False
+    if not (is_valid and np.isfinite(solution).all()):
         raise ValueError(
             f"solver={solver!r} must return finite coefficients of the shape of those it gets, "
-            f"{coef.shape}, and the number of iterations; the coefficients have shape "
-            f"{solution.shape}."
+            f"{coef.shape}, and the number of iterations; it returned {got}."
         )
-    return solution, int(n_iter)
+    return solution.astype(np.float64, copy=False), n_iter
