@@ -142,4 +142,4 @@ def compute_criterion(criterion, rss, dof, noise_variance, n, n_independent):
         return rss - (n - dof) * noise_variance
     # Nothing is left of the data to judge the model by.
     left = np.where(dof < n, n - dof, np.nan)
-    return np.nan_to_num(n * rss / left**2, nan=np.inf)
+    return np.nan_to_num((n / left) * (rss / left), nan=np.inf)

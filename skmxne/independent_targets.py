@@ -85,7 +85,8 @@ def summarize_covariance(covariance):
         ``tr(C)^2 / tr(C^2)``.
     """
     trace = float(np.trace(covariance))
-    return trace, trace**2 / float(np.vdot(covariance, covariance))
+    shares = covariance / trace
+    return trace, 1.0 / float(np.vdot(shares, shares))
 
 
 def limit_by_chance(dof):

@@ -16,6 +16,9 @@ from .solvers import BlockProblem, solve_newton
 # block whose penalty is smaller cannot be told from zero.
 _EXACT = 1e-12
 _MAX_STEPS = 200
+# In percent. The solvers raise it to powers, and a smaller one changes the objective by less than
+# any rounding.
+_LEAST_ALPHA = 1e-50
 
 
 class MixedNormProblem:
@@ -64,7 +67,7 @@ class MixedNormProblem:
 
     def compute_penalty(self, alpha):
         """Turn a percentage of `alpha_max` into a penalty."""
-        return alpha / 100.0 * self.alpha_max
+        return (max(alpha, _LEAST_ALPHA) if alpha else 0.0) / 100.0 * self.alpha_max
 
     def solve(self, alpha, start=None, *, n_mxne_iter=1, **options):
         """Solve for one alpha.

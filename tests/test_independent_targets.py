@@ -104,3 +104,10 @@ def test_covariance_of_few_rows_is_that_of_independent_targets(rng):
     rows = rng.standard_normal((2, 4))
     assert_allclose(estimate_covariance(rows, 2), np.sum(rows**2) / 8 * np.eye(4))
     assert_allclose(estimate_covariance(np.zeros((9, 4)), 9), np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1.0, 1e150, 1e300])
+def test_unit_of_a_covariance_does_not_count(scale):
+    trace, n_independent = summarize_covariance(scale * np.diag([1.0, 1.0, 2.0]))
+    assert trace == pytest.approx(4.0 * scale)
+    assert n_independent == pytest.approx(16 / 6)

@@ -951,6 +951,18 @@ def test_blocks_of_more_features_than_half_the_samples(make_problem):
         clone(model).fit(X[:5], y[:5])
 
 
+@pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest of the grid")
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+@pytest.mark.parametrize("criterion", ["ric", *CRITERIA])
+def test_unit_of_target_covariance_does_not_count(make_problem, criterion, scale):
+    X, y = make_problem(30, 40, noise=1.0)
+    covariance = np.eye(y.shape[1])
+    model = MixedNormIC(criterion=criterion, alphas=6, target_covariance=covariance).fit(X, y)
+    scaled = clone(model).set_params(target_covariance=scale * covariance, noise_variance=1 / scale)
+    assert scaled.fit(X, y).alpha_ == model.alpha_
+    assert scaled.n_independent_targets_ == pytest.approx(model.n_independent_targets_)
+
+
 def test_models_that_leave_no_data_to_judge_by_are_refused(make_problem):
     X, y = make_problem(10, 30)
     with pytest.raises(ValueError, match="criterion='gcv' has nothing to judge by"):

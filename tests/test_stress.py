@@ -151,7 +151,7 @@ def test_weights_over_twelve_orders(kind, name):
             assert_certified(estimator, certificate)
 
 
-@pytest.mark.parametrize("alpha", [0, 1e-12, 1e-6, 99.0, 99.9999999, 100 - 1e-13])
+@pytest.mark.parametrize("alpha", [0, 1e-298, 1e-40, 1e-12, 1e-6, 99.0, 99.9999999, 100 - 1e-13])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("gain", "y"), [(X, Y), (TALL, Y_TALL)])
 @pytest.mark.parametrize("n_mxne_iter", [1, 10])
