@@ -101,6 +101,11 @@ def _check_evokeds(evoked):
                 f"{type(one).__name__}. Read one with mne.read_evokeds, or average epochs with "
                 "epochs.average()."
             )
+        if one.kind != "average":
+            raise ValueError(
+                f"evoked has kind={one.kind!r}. Pass an average, as mne.read_evokeds reads with "
+                "kind='average'."
+            )
         if not (isinstance(one.nave, Real) and 0 < one.nave < np.inf):
             raise ValueError(
                 f"evoked has nave={one.nave}. Set it to the number of trials averaged."

@@ -81,7 +81,9 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
         )
 
     X = _whiten(gain, whitener)
-    if not 0 < np.linalg.norm(X) < np.inf:
+    with np.errstate(over="ignore"):
+        norm = np.linalg.norm(X)
+    if not 0 < norm < np.inf:
         raise ValueError(
             "forward has a gain that is infinite, NaN or zero, whitened by noise_cov. Compute it "
             "again, and check the unit of noise_cov."
@@ -110,7 +112,7 @@ def _check_loose(loose, src):
             f"{sorted(kinds)}, got {sorted(loose, key=str)}."
         )
     for kind, value in loose.items():
-        if not isinstance(value, Real) or not 0 <= value <= 1:
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
             raise ValueError(f"loose must be 'auto' or a number from 0 to 1, got {value!r}.")
         if kind == "volume" and value < 1:
             raise ValueError(

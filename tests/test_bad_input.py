@@ -436,7 +436,7 @@ def test_objects_of_mne_that_are_malformed(case, argument, kind):
     ("name", "value"),
     flatten(
         {
-            "loose": [-1, 2, "fixed", None, [0.2], {"volume": 1}],
+            "loose": [-1, 2, "fixed", None, True, [0.2], {"volume": 1}],
             "depth": [-1, "deep", [1], {"exponent": 1}],
             "rank": [
                 *("all", 10, [3], True, {"eeg": 100}, {"eeg": 0}, {"eeg": -2}, {"eeg": 2.5}),

@@ -892,6 +892,12 @@ def set_nave(evoked, nave):
     return evoked
 
 
+def set_kind(evoked):
+    evoked = evoked.copy()
+    evoked.kind = "standard_error"
+    return evoked
+
+
 def rename(evoked):
     # A copy would share the names in its projectors with the original.
     return pickle.loads(pickle.dumps(evoked)).rename_channels(lambda name: name + "!")
@@ -911,6 +917,7 @@ def rename(evoked):
         (lambda e: set_nave(e, np.inf), ValueError, "evoked has nave=inf. Set it to the number"),
         (lambda e: set_nave(e, np.nan), ValueError, "evoked has nave=nan. Set it to the number"),
         (lambda e: set_nave(e, None), ValueError, "evoked has nave=None. Set it to the number"),
+        (set_kind, ValueError, "evoked has kind='standard_error'. Pass an average"),
         (set_bads, ValueError, "evoked has no MEG or EEG channel left"),
         (lambda e: e.copy().pick("eog"), ValueError, "evoked has no MEG or EEG channel left"),
         (rename, ValueError, "no good MEG or EEG channel in common.*'MEG 000!', 'MEG 000' and"),

@@ -480,6 +480,13 @@ def test_solver_of_a_user_is_not_believed(make_problem):
     assert estimator.dual_gap_ > estimator.tol
 
 
+def test_solver_of_a_user_may_count_as_it_likes(make_problem):
+    def solve(*args, **kwargs):
+        return SOLVERS["newton"](*args, **kwargs)[0], np.int64(0)
+
+    assert MixedNormEstimator(solver=solve).fit(*make_problem()).converged_
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
