@@ -1,27 +1,20 @@
 """The command `skmxne`: the sources of a recording, without a line of Python.
 
 Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, 2 the arguments are
-not valid in themselves, 130 interrupted.
+not valid in themselves, 130 interrupted, 128 plus its number after another signal.
 """
 
 import argparse
-import re
 import sys
 import warnings
 from pathlib import Path
 
 from . import __version__
+from .terminal import advise, end_by_signals, to_line, write_anything
 
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
 # Sources that are printed; the report has all.
 _MOST_ROWS = 20
-# What warnings advise the users of estimators, words that only these know, and what to do here.
-_ADVICE = re.compile("(With an InverseProblem|Check noise_variance).*")
-_OTHERS = re.compile("noise_variance|nave|alphas|eps=")
-_WORDS = (
-    "Check --noise-cov, and the number of trials in the file of --evoked; --alpha cv needs no "
-    "level of the noise, --alpha NUMBER no grid."
-)
 
 
 def main(arguments=None):
@@ -43,16 +36,18 @@ def main(arguments=None):
         arguments.check(arguments)
     except SystemExit as stop:  # of argparse, which has said why
         return stop.code
+    write_anything()
     try:
-        arguments.run(arguments)
-    except KeyboardInterrupt:
+        with end_by_signals():
+            arguments.run(arguments)
+    except (KeyboardInterrupt, SystemExit) as stop:
         sys.stderr.write("skmxne: interrupted, nothing was written.\n")
-        return 130
+        return getattr(stop, "code", 130)
     except Exception as error:
         if arguments.debug:
             raise
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        sys.stderr.write(f"skmxne: error: {kind}{_to_line(error)}\n")
+        sys.stderr.write(f"skmxne: error: {kind}{to_line(error)}\n")
         return 1
     return 0
 
@@ -208,8 +203,8 @@ def _localize(arguments):
         finally:
             of_interest = UserWarning | RuntimeWarning  # others are for developers
             caught = [each for each in caught if issubclass(each.category, of_interest)]
-            notes = [*dict.fromkeys(_to_line(each.message) for each in caught)]
-            notes = list(map(_advise, notes))
+            notes = [*dict.fromkeys(to_line(each.message) for each in caught)]
+            notes = list(map(advise, notes))
             for note in notes:
                 sys.stderr.write(f"skmxne: warning: {note}\n")
     dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
@@ -285,14 +280,3 @@ def _describe(arguments):
         value = getattr(arguments, name)
         settings[name.replace("_", "-")] = "simulated recording" if value is None else str(value)
     return settings
-
-
-def _advise(note):
-    """Tell what to do in terms of this command."""
-    note, n_told = _ADVICE.subn(_WORDS, note)
-    return f"{note} {_WORDS}" if _OTHERS.search(note) and not n_told else note
-
-
-def _to_line(message):
-    """Write a message in one line."""
-    return " ".join(str(message).split())

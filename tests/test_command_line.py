@@ -1,12 +1,15 @@
 """The command: what it writes, its exit codes, and that it never harms what is there."""
 
+import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
 
@@ -518,17 +521,28 @@ def test_folder_may_be_empty_but_no_file(localize, tmp_path):
     assert f"{tmp_path / 'file'} is not a folder" in result.err
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (RuntimeError("disk"), 1)])
+FAILURES = {
+    "Ctrl-C": (KeyboardInterrupt, 130),
+    "error": (RuntimeError("disk"), 1),
+    "SIGTERM": (None, 128 + signal.SIGTERM),
+    "SIGHUP": (None, 128 + getattr(signal, "SIGHUP", 1)),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
-def test_what_is_not_complete_does_not_appear(
-    localize, tmp_path, monkeypatch, error, code, options
-):
+def test_what_is_not_complete_does_not_appear(localize, tmp_path, monkeypatch, failure, options):
+    error, code = FAILURES[failure]
+    if error is None and not hasattr(signal, failure):
+        pytest.skip("needs this signal")
     output = tmp_path / "results"
     if options:
         output.mkdir()
         (output / "report.html").write_text("earlier")
 
     def fail(*_):
+        if error is None:
+            signal.raise_signal(getattr(signal, failure))
         raise error
 
     monkeypatch.setattr(report, "save_report", fail)
@@ -541,6 +555,39 @@ def test_what_is_not_complete_does_not_appear(
         assert {path.name: path.read_text() for path in output.iterdir()} == {
             "report.html": "earlier"
         }
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals of Unix")
+def test_signals_are_as_before(localize, monkeypatch):
+    """Those that are ignored (nohup) stay so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    save_report = report.save_report
+
+    def hang_up(*args):
+        signal.raise_signal(signal.SIGHUP)
+        save_report(*args)
+
+    try:
+        monkeypatch.setattr(report, "save_report", hang_up)
+        assert localize("--alpha", "60").code == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_are_left_to_the_main_thread(localize):
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(localize, "--alpha", "60").result().code == 0
+
+
+def test_terminal_need_not_know_all_characters(localize, tmp_path, monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert localize("--alpha", "60", output=tmp_path / "\xfc").code == 0
+    stdout.seek(0)
+    assert "\\xfc, see" in stdout.read()
+    assert (tmp_path / "\xfc" / "report.html").exists()
 
 
 @pytest.mark.parametrize(("error", "code"), [(PermissionError, 1), (KeyboardInterrupt, 130)])
