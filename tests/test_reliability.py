@@ -8,7 +8,7 @@ import pytest
 TABLE, _ = (
     (Path(__file__).parents[1] / "docs" / "reliability.rst")
     .read_text("utf-8")
-    .split("\n\nVersions and packages\n")
+    .split("\n\nWhat the tests would notice\n")
 )
 ROWS = [row.split("\n     - ") for row in TABLE.split("\n   * - ")[2:]]
 
