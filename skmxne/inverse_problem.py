@@ -14,7 +14,7 @@ from .model_outputs import ModelOutputs
 from .prepared_gain import PreparedGain, prepare_gain
 from .representation import make_table
 from .threads import single_threaded_blas
-from .trial_folds import TrialFolds, average_folds
+from .trial_folds import TrialFolds, average_folds, naming_epochs
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +289,7 @@ class InverseProblem(TrialFolds, ModelOutputs):
         RuntimeWarning
             As :meth:`from_evoked`.
         """
-        with hush_mne(), single_threaded_blas():
+        with hush_mne(), naming_epochs(), single_threaded_blas():
             average, folds = average_folds(epochs, n_folds)
             evoked, *folds = prepare_evokeds([average, *folds], forward, noise_cov)
             info = evoked.info

@@ -1,5 +1,7 @@
 """Folds of trials: epochs as averages, of all and of the parts that a model may be judged by."""
 
+import re
+from contextlib import contextmanager
 from numbers import Integral
 
 import mne
@@ -57,6 +59,15 @@ def average_folds(epochs, n_folds):
     with np.errstate(invalid="ignore"):
         average = epochs.average(picks="all")
         return average, [epochs[trials].average(picks="all") for trials in folds]
+
+
+@contextmanager
+def naming_epochs():
+    """Make a context in which errors that tell of an average tell of its epochs."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub(r"\bevoked\b", "epochs", str(error))) from error
 
 
 def _split_trials(conditions, n_folds):

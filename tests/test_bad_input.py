@@ -8,6 +8,7 @@ What modules refuse in detail is in the tests of these modules.
 import os
 import pickle
 import re
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -17,6 +18,7 @@ from scipy import sparse
 from sklearn.model_selection import GroupKFold
 from sklearn.utils import Bunch
 
+import skmxne
 from skmxne import (
     InverseProblem,
     MixedNormCV,
@@ -24,8 +26,10 @@ from skmxne import (
     MixedNormIC,
     PathDisplay,
     SelectionDisplay,
+    SourceDisplay,
     SourceWeighting,
     compute_certificate,
+    datasets,
     mixed_norm,
     mixed_norm_path,
     verify,
@@ -565,6 +569,11 @@ def test_arguments_of_the_function_that_are_wrong(case, options, argument):
 # Displays and datasets
 
 
+def draw_sources(case, **options):
+    coef = np.ones((case.problem.y.shape[1], case.problem.X.shape[1]))
+    return SourceDisplay.from_estimator(coef, case.problem, **options)
+
+
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
@@ -584,6 +593,15 @@ def test_arguments_of_the_function_that_are_wrong(case, options, argument):
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, n_labelled="a"), "n_labelled"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, n_labelled=-1), "n_labelled"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, ax="a"), "ax"),
+        (lambda c, ic: SourceDisplay.from_estimator(None, c.problem), "estimator"),
+        (lambda c, ic: SourceDisplay.from_estimator(ic, c.problem), "estimator"),
+        (lambda c, ic: SourceDisplay.from_estimator(ic, c.X), "problem"),
+        (lambda c, ic: draw_sources(c, condition="a"), "condition"),
+        (lambda c, ic: draw_sources(c, condition=1), "condition"),
+        (lambda c, ic: draw_sources(c, condition=None), "condition"),
+        (lambda c, ic: draw_sources(c, n_labelled="a"), "n_labelled"),
+        (lambda c, ic: draw_sources(c, n_labelled=-1), "n_labelled"),
+        (lambda c, ic: draw_sources(c, fig="a"), "fig"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:(alpha_=|The model leaves)")
@@ -629,6 +647,12 @@ def test_displays_of_something_else(case, call, argument):
 )
 def test_simulations_that_are_impossible(make, name, value):
     check(lambda: make(**{name: value}), name)
+
+
+def test_every_public_function_is_tried():
+    source = Path(__file__).read_text("utf-8")
+    for name in [*skmxne.__all__, *datasets.__all__]:
+        assert len(re.findall(rf"\b{name}\b", source)) > 1, name  # beside its import
 
 
 def test_more_than_two_hundred_kinds_are_tried():

@@ -320,9 +320,9 @@ def spoil(epochs, value):
         (lambda e: e, dict(n_folds=1), ValueError, "n_folds must be at least 2, got 1"),
         (lambda e: e, dict(n_folds=2.0), TypeError, "n_folds must be an integer, got 2.0"),
         (lambda e: e, dict(n_folds=True), TypeError, "n_folds must be an integer, got True"),
-        (lambda e: spoil(e, np.nan), {}, ValueError, "infinite or NaN data in GRAY 00"),
-        (lambda e: spoil(e, np.inf), {}, ValueError, "infinite or NaN data in GRAY 00"),
-        (lambda e: e.copy().pick("eog"), {}, ValueError, "no MEG or EEG channel left"),
+        (lambda e: spoil(e, np.nan), {}, ValueError, "epochs has infinite or NaN data in GRAY 00"),
+        (lambda e: spoil(e, np.inf), {}, ValueError, "epochs has infinite or NaN data in GRAY 00"),
+        (lambda e: e.copy().pick("eog"), {}, ValueError, "epochs has no MEG or EEG channel left"),
         (lambda e: e, dict(loose=2), ValueError, "loose must be 'auto' or a number from 0 to 1"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from inspect import signature
-from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..base import BaseMixedNorm
 from ..path import mixed_norm_path
-from .style import GREY, check_axes, mark_alpha, pick_line_styles, set_alpha_axis
+from .style import GREY, check_axes, check_n_labelled, mark_alpha, pick_line_styles, set_alpha_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,8 +173,7 @@ class PathDisplay:
         TypeError
             If `ax` is no axes, or `n_labelled` no number of positions.
         """
-        if not isinstance(n_labelled, Integral) or n_labelled < 0:
-            raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
+        check_n_labelled(n_labelled)
         if ax is None:
             import matplotlib.pyplot as plt
 

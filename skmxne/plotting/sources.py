@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .positions import plot_positions
-from .style import BLUE, GREY, VERMILION, pick_line_styles
+from .style import BLUE, GREY, VERMILION, check_n_labelled, pick_line_styles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -165,11 +165,19 @@ class SourceDisplay:
         -------
         display : SourceDisplay
             The display itself.
+
+        Raises
+        ------
+        TypeError
+            If `fig` is no figure, or `n_labelled` no number of sources.
         """
+        check_n_labelled(n_labelled)
         if fig is None:
             import matplotlib.pyplot as plt
 
             fig = plt.figure(figsize=(10, 9), layout="constrained")
+        if not hasattr(fig, "add_gridspec"):
+            raise TypeError(f"fig must be of the class matplotlib.figure.Figure, got {fig!r}.")
         self.figure_ = fig
         rows = fig.add_gridspec(3, 1, height_ratios=[5, 4, 3.5])
         n_labelled = min(n_labelled, len(self.amplitudes))

@@ -1,6 +1,7 @@
 """What the figures look alike in."""
 
 from itertools import cycle, islice
+from numbers import Integral
 
 import numpy as np
 
@@ -22,6 +23,18 @@ def check_axes(ax):
     """
     if not hasattr(ax, "set_xscale"):
         raise TypeError(f"ax must be of the class matplotlib.axes.Axes, got {ax!r}.")
+
+
+def check_n_labelled(n_labelled):
+    """Raise a TypeError unless something is a number of positions.
+
+    Parameters
+    ----------
+    n_labelled : object
+        Whether it is an integer, not negative.
+    """
+    if not isinstance(n_labelled, Integral) or n_labelled < 0:
+        raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
 
 
 def pick_line_styles(n_lines):
