@@ -115,7 +115,10 @@ def solve_mixed_norm(
     """
     active_set = _ActiveSet(design, y, penalty, start)
     certificate = _Certificate(design, y, penalty)
-    certificate.update(active_set, start.correlation or active_set.correlate())
+    objective = certificate.update(active_set, start.correlation or active_set.correlate())
+    if objective > 0.5 * np.vdot(y, y):  # zero is a better start
+        active_set = _ActiveSet(design, y, penalty, Solution.empty(y))
+        certificate.update(active_set, active_set.correlate())
     objective, n_iter, n_stalled = [], 0, 0
     while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
         # Zero is not an answer, however good it is, where a position violates optimality.

@@ -15,23 +15,27 @@ _check_array = partial(check_array, input_name="X")
 
 
 @contextmanager
-def naming(name):
-    """Make errors name an argument.
+def naming(name, value=None):
+    """Make errors name an argument, and raise one for what only looks like numbers.
 
     Parameters
     ----------
     name : str
         The argument that is looked at.
+    value : object, default=None
+        What is given for it.
     """
+    _check_kind(name, value)
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         # Without the whole array, which some show.
         lines = [line for line in str(error).splitlines() if line[:1] not in " ["]
         text = " ".join(line for line in lines if not line.startswith("array="))
         if re.search(rf"\b{name}\b", text):
             raise
-        raise type(error)(f"{name} cannot be used. {text}") from error
+        kind = ValueError if isinstance(error, OverflowError) else type(error)
+        raise kind(f"{name} cannot be used. {text}") from error
 
 
 def check_features(X, validate=None, **options):
@@ -56,8 +60,7 @@ def check_features(X, validate=None, **options):
     TypeError, ValueError
         If they are not a matrix of real numbers. Whether they are finite is not looked at.
     """
-    _check_kind("X", X)
-    with naming("X"):
+    with naming("X", X):
         return (validate or _check_array)(X, **(_OPTIONS | options))
 
 
@@ -78,7 +81,7 @@ def check_data(X, y, validate=None):
     X : ndarray of shape (n_samples, n_features)
         The samples, of single or double precision; not copied if they are so already.
     y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        The targets.
+        The targets, of double precision.
 
     Raises
     ------
@@ -89,11 +92,10 @@ def check_data(X, y, validate=None):
     X = check_features(X, validate)
     if y is None:
         raise ValueError("A fit requires y to be passed, but the target y is None.")
-    _check_kind("y", y)
     if sparse.issparse(y):
         raise TypeError("Sparse data was passed for y, but dense data is required: y.toarray().")
-    with naming("y"):
-        y = check_array(y, ensure_2d=False, input_name="y")
+    with naming("y", y):
+        y = check_array(y, ensure_2d=False, input_name="y").astype(np.float64, copy=False)
     if len(y) != len(X):
         hint = "pass the rows of X and y that belong together."
         if len(X) in y.shape:
@@ -116,5 +118,33 @@ def _check_kind(name, value):
         )
     if np.ma.is_masked(value):
         raise ValueError(f"{name} has masked values: leave these samples out, or fill them.")
-    if getattr(getattr(value, "dtype", None), "kind", None) in ("m", "M"):
-        raise TypeError(f"{name} must be numbers, got times of dtype {value.dtype}.")
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    dtypes = getattr(value, "dtypes", ())  # of a DataFrame; of a Series it is its dtype
+    for dtype in [getattr(value, "dtype", None), *(dtypes if np.iterable(dtypes) else ())]:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise TypeError(f"{name} must be numbers, got times of dtype {dtype}.")
+
+
+def check_magnitude(name, array, power):
+    """Raise if sums of squares overflow or underflow.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    array : ndarray
+        Its values.
+    power : float
+        The largest sum of squares of interest.
+    """
+    if not np.isfinite(power):
+        raise ValueError(
+            f"Input {name} contains values whose squares are too large: divide {name} by a "
+            "constant."
+        )
+    if power < np.finfo(np.float64).tiny and array.any():
+        raise ValueError(
+            f"Input {name} contains values whose squares are too small: multiply {name} by a "
+            "constant."
+        )

@@ -89,6 +89,11 @@ class BaseMixedNorm(
         check_is_fitted(self)
         validate = partial(validate_data, self, reset=False)
         X = check_features(X, validate, ensure_all_finite=True)
+        if X.shape[1] != self.coef_.shape[-1]:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but the coefficients are of {self.coef_.shape[-1]}: "
+                "the last fit has failed, and these are of the one before. Fit again."
+            )
         # Few features matter, of many.
         active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
         return X[:, active] @ self.coef_[..., active].T
@@ -96,9 +101,7 @@ class BaseMixedNorm(
     def _check(self, X, y):
         """Check the data and the hyperparameters."""
         X, y = check_data(X, y, partial(validate_data, self))
-        params = self.get_params(deep=False)
-        check_parameters(params, X.shape[1])
-        return X, y, params
+        return X, y, check_parameters(self.get_params(deep=False), X.shape[1])
 
     def _summarize(self):
         """Return what a fit has come to, as names and values."""

@@ -69,7 +69,9 @@ def verify(
         return verify(estimator.best_estimator_, X, y, sample_weight)
     if isinstance(estimator, Pipeline):
         check_is_fitted(estimator)
-        return verify(estimator[-1], estimator[:-1].transform(X), y, sample_weight)
+        for _, step in estimator.steps[:-1]:
+            X = X if step in (None, "passthrough") else step.transform(X)
+        return verify(estimator[-1], X, y, sample_weight)
     if not hasattr(estimator, "debias_scale_"):
         if hasattr(estimator, "fit") and not isinstance(estimator, type):
             check_is_fitted(estimator)
@@ -79,15 +81,21 @@ def verify(
         )
     params = estimator.get_params(deep=False)
     problem = CertifiedProblem(X, y, params, sample_weight)
+    coef, params = np.asarray(estimator.coef_, dtype=np.float64), problem.params
     scale = np.repeat(estimator.debias_scale_, params["n_orient"])
-    coef = problem.check_coef(np.asarray(estimator.coef_, dtype=np.float64) / scale)
+    if coef.shape[-1] != len(scale):
+        raise ValueError(
+            f"estimator has n_orient={params['n_orient']}, with which it was not fitted. Verify it "
+            "with the parameters of the fit."
+        )
+    coef = problem.check_coef(coef / scale)
     if not isinstance(params["time_pca"], bool | np.bool_):
         problem.limit_rank(params["time_pca"])
     alpha = estimator.alpha_ if hasattr(estimator, "alpha_") else estimator.alpha
-    amplitude = None
-    if params["n_mxne_iter"] > 1 and alpha > 0:
+    alpha_max, amplitude = problem.find_alpha_max(), None
+    if params["n_mxne_iter"] > 1 and alpha > 0 and alpha_max > 0:
         amplitude = params["reweighting_scale"] or problem.find_reweighting_scale()
-    return problem.certify(coef, alpha / 100.0 * problem.find_alpha_max(), amplitude)
+    return problem.certify(coef, float(alpha) / 100.0 * alpha_max, amplitude)
 
 
 def compute_certificate(
@@ -182,4 +190,5 @@ def compute_certificate(
     problem = CertifiedProblem(
         X, y, params | {"penalty": penalty, "weights": weights}, sample_weight
     )
-    return problem.certify(problem.check_coef(coef), float(penalty), reweighting_scale)
+    coef, params = problem.check_coef(coef), problem.params
+    return problem.certify(coef, params["penalty"], params["reweighting_scale"])

@@ -44,7 +44,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     """
     coef, scale = _find_coefficients(estimator, n_features, n_orient)
     if not sparse.issparse(coef):
-        with naming("estimator"):
+        with naming("estimator", coef):
             coef = np.asarray(coef)
     if coef.dtype.kind not in "fiub":
         raise TypeError(

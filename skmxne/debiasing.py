@@ -1,6 +1,8 @@
 """Debiasing: take back the shrinkage of the penalty."""
 
 import numpy as np
+from scipy.linalg import LinAlgError, qr
+from scipy.optimize import nnls
 
 from .quadratic import minimize_quadratic
 
@@ -35,12 +37,14 @@ def compute_debiasing(X, y, coef, n_orient=1):
     -----
     With ``d = 1 + e`` this is a non-negative least squares problem for ``e``, whose Gram matrix
     is that of the fields ``X_g W_g`` of the positions. Where fields are parallel, it is solved by
-    the proximal point method [1]_, each step of which has one solution.
+    the proximal point method [1]_, each step of which has one solution; where they are so but for
+    less than the root of rounding, by Lawson and Hanson's algorithm on the fields themselves [2]_.
 
     References
     ----------
     .. [1] Rockafellar (1976). Monotone operators and the proximal point algorithm. SIAM Journal
        on Control and Optimization 14(5), 877-898.
+    .. [2] Lawson & Hanson (1995). Solving least squares problems. SIAM, chapter 23.
     """
     n_active = len(coef) // n_orient
     if n_active == 0:
@@ -56,12 +60,19 @@ def compute_debiasing(X, y, coef, n_orient=1):
     gram = gram / norms / norms[:, None]
     target = moments / norms
     excess, lower = np.zeros(n_active), np.zeros(n_active)
-    for _ in range(_MAX_REPETITIONS):
-        previous = excess
-        excess = minimize_quadratic(
-            gram, target + _DAMPING * previous, lower, damping=_DAMPING, max_pivots=10 * n_active
-        )
-        moved = np.abs(excess - previous).max()
-        if _DAMPING * moved <= np.finfo(float).eps * np.abs(target).max():
-            break
-    return 1.0 + excess / norms
+    options = dict(damping=_DAMPING, max_pivots=10 * n_active)
+    try:
+        for _ in range(_MAX_REPETITIONS):
+            previous = excess
+            excess = minimize_quadratic(gram, target + _DAMPING * previous, lower, **options)
+            moved = np.abs(excess - previous).max()
+            if _DAMPING * moved <= np.finfo(float).eps * np.abs(target).max():
+                return 1.0 + excess / norms
+    except LinAlgError:
+        pass
+    fields = np.empty((n_active, y.size))
+    for g, field in enumerate(fields):
+        rows = slice(g * n_orient, (g + 1) * n_orient)
+        field[:] = (X[:, rows] @ coef[rows]).ravel()
+    factor, upper = qr((fields / norms[:, None]).T, mode="economic")
+    return 1.0 + nnls(upper, factor.T @ (y - X @ coef).ravel(), maxiter=100 * n_active)[0] / norms

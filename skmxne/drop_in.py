@@ -222,7 +222,8 @@ def _read_parameters(alpha, grid, pick_ori, forward, params):
         params["dgap_freq"] = int(params["dgap_freq"])
     if isinstance(params["weights_min"], Real):
         params["weights_min"] = max(params["weights_min"], 0)
-    check_parameters(params | {"n_orient": 1}, 1)
+    params = check_parameters(params | {"n_orient": 1}, 1)
+    del params["n_orient"]
     params["weights"] = _read_weights(params["weights"], params["weights_min"], forward)
     return params
 

@@ -214,8 +214,9 @@ class MixedNormEstimator(BaseMixedNorm):
         with verbosity(self.verbose), single_threaded_blas(), report:
             problem = make_problem(X, y, params, sample_weight)
             start = self._get_start(problem)
-            ((solution, factors),) = solve_path(problem, [self.alpha], params, start)
-            store_model(self, problem, self.alpha, solution, factors, y.ndim)
+            alpha = params["alpha"]
+            ((solution, factors),) = solve_path(problem, [alpha], params, start)
+            store_model(self, problem, alpha, solution, factors, y.ndim)
         self._warn()
         return self
 

@@ -38,10 +38,10 @@ def check_alphas(alphas, eps):
             raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
         if not isinstance(eps, Real):
             raise TypeError(f"eps must be a number, got {eps!r}.")
-        if not 0 < eps < 0.99:
+        if not 0 < float(eps) < 0.99:
             raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
-        return np.geomspace(_TOP, 100.0 * eps, alphas)
-    with naming("alphas"):
+        return np.geomspace(_TOP, 100.0 * float(eps), alphas)
+    with naming("alphas", alphas):
         alphas = np.asarray(alphas)
     if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
         raise TypeError("alphas must be an int or a sequence of percentages.")

@@ -294,7 +294,7 @@ class InverseProblem(TrialFolds, ModelOutputs):
             evoked, *folds = prepare_evokeds([average, *folds], forward, noise_cov)
             info = evoked.info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
-        problem = cls(evoked, gain, folds)
+            problem = cls(evoked, gain, folds)
         warn_if_noise_differs(problem.y, problem._evokeds)
         logger.info("%r", problem)
         return problem

@@ -7,7 +7,7 @@ from .active_set import Solution
 from .objective import compute_block_norms, compute_primal
 
 
-def solve_least_squares(design, y):
+def solve_least_squares(design, y, *, tol=np.inf):
     """Minimise ``||y - X W||_F``, and among its minimisers ``||W||_F``.
 
     Parameters
@@ -16,6 +16,8 @@ def solve_least_squares(design, y):
         Columns of ``X``.
     y : ndarray of shape (n_samples, n_targets)
         Data, not all zero.
+    tol : float, default=inf
+        Duality gap, relative to ``||y||_F^2``, up to which the solution counts as converged.
 
     Returns
     -------
@@ -33,10 +35,12 @@ def solve_least_squares(design, y):
     residual = y - X @ coef
     active = compute_block_norms(coef, design.n_orient) > 0.0
     missed = left.T @ residual
+    gap = 0.5 * np.vdot(missed, missed) / np.vdot(y, y)
     return Solution(
         positions[active],
         coef[np.repeat(active, design.n_orient)],
-        dual_gap=0.5 * np.vdot(missed, missed) / np.vdot(y, y),
+        dual_gap=gap,
+        converged=bool(gap <= tol),
         objective=[compute_primal(residual, np.zeros(1), 0.0)],
         n_iter=1,
     )

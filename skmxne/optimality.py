@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import assert_all_finite
 
-from .arrays import check_data
+from .arrays import check_data, check_magnitude, naming
 from .parameters import check_parameters, check_sample_weight, check_weights
 
 
@@ -53,17 +53,24 @@ class CertifiedProblem:
         `n_orient`, `weights` and `weights_min` of the model, and what else is to be checked.
     sample_weight : array-like of shape (n_samples,), float or None
         As for `verify`.
+
+    Attributes
+    ----------
+    params : dict
+        The parameters, checked.
     """
 
     def __init__(self, X, y, params, sample_weight):
         X, y = check_data(X, y)
         assert_all_finite(X, input_name="X")
-        check_parameters(params, X.shape[1])
+        self.params = params = check_parameters(params, X.shape[1])
         self.eps = np.finfo(X.dtype).eps
         self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
         if sample_weight is not None:
             roots = np.sqrt(check_sample_weight(sample_weight, len(y)))[:, np.newaxis]
             self.X, self.y = self.X * roots, self.y * roots
+        check_magnitude("y", self.y, np.vdot(self.y, self.y))
+        check_magnitude("X", self.X, np.vdot(self.X, self.X))
         self.n_orient = params["n_orient"]
         n_positions = X.shape[1] // self.n_orient
         self.scale = check_weights(params["weights"], params["weights_min"], n_positions)
@@ -72,7 +79,8 @@ class CertifiedProblem:
 
     def check_coef(self, coef):
         """Return coefficients as blocks of shape (n_positions, n_orient, n_targets)."""
-        coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+        with naming("coef", coef):
+            coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
         if coef.dtype.kind not in "fiub":
             raise TypeError(f"coef must be real numbers, got dtype {coef.dtype}.")
         expected = self.y.shape[1], self.X.shape[1]

@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 
 from .arrays import naming
 from .degrees_of_freedom import CRITERIA
-from .solvers import SOLVERS
+from .solvers import check_solver
 
 
 def check_parameters(params, n_features):
@@ -22,11 +22,17 @@ def check_parameters(params, n_features):
     n_features : int
         Number of features of the data to fit.
 
+    Returns
+    -------
+    params : dict
+        The same, with numbers as `float` and `int`: those of NumPy may be of low precision.
+
     Raises
     ------
     TypeError, ValueError
         If a value is of the wrong kind, out of its range, or does not fit the others.
     """
+    params = dict(params)
     _check_real(params, "alpha", 0, 100)
     _check_integer(params, "n_orient")
     _check_integer(params, "n_mxne_iter")
@@ -50,7 +56,7 @@ def check_parameters(params, n_features):
         raise ValueError(f"criterion={criterion!r} is unknown: use one of {criteria}.")
     if params.get("dgap_freq") != math.inf:
         _check_integer(params, "dgap_freq", or_else="inf")
-    if not isinstance(params.get("time_pca"), bool | np.bool_):
+    if not isinstance(params.get("time_pca", True), bool | np.bool_):
         _check_integer(params, "time_pca", or_else="True or False")
     n_orient = params["n_orient"]
     if n_features % n_orient:
@@ -61,10 +67,11 @@ def check_parameters(params, n_features):
         )
     if n_orient != 3 and params.get("loose", 1) != 1:
         raise ValueError(
-            f"loose={params['loose']!r} needs n_orient=3, two tangential orientations and the "
+            f"loose={params['loose']:g} needs n_orient=3, two tangential orientations and the "
             f"normal, got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
         )
-    _check_solver(params.get("solver", "auto"), n_orient)
+    check_solver(params.get("solver", "auto"), n_orient)
+    return params
 
 
 def check_weights(weights, weights_min, n_positions):
@@ -93,7 +100,7 @@ def check_weights(weights, weights_min, n_positions):
     """
     if weights is None:
         return None
-    with naming("weights"):
+    with naming("weights", weights):
         weights = np.asarray(weights)
     if weights.dtype.kind not in "fiub":
         raise TypeError(f"weights must be real numbers, got dtype {weights.dtype}.")
@@ -137,9 +144,9 @@ def check_sample_weight(sample_weight, n_samples):
         If the weights have the wrong shape, are not finite, negative or all zero, or if the
         largest is not between 1e-30 and 1e30.
     """
-    if isinstance(sample_weight, Real):
-        sample_weight = np.full(n_samples, float(sample_weight))
-    with naming("sample_weight"):
+    with naming("sample_weight", sample_weight):
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(n_samples, float(sample_weight))
         weight = check_array(
             sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
         )
@@ -180,7 +187,7 @@ def check_target_covariance(target_covariance, n_targets):
     """
     if target_covariance is None:
         return None
-    with naming("target_covariance"):
+    with naming("target_covariance", target_covariance):
         covariance = check_array(
             target_covariance,
             dtype=np.float64,
@@ -194,6 +201,11 @@ def check_target_covariance(target_covariance, n_targets):
             f"the covariance of their noise, shape ({n_targets}, {n_targets})."
         )
     largest = np.abs(covariance).max()
+    if largest and not 1e-300 <= largest <= 1e300:
+        raise ValueError(
+            f"target_covariance has the largest value {largest:g}: divide it by a constant, and "
+            "multiply noise_variance by it."
+        )
     rounding = 1e-6 * n_targets * largest
     is_symmetric = np.allclose(covariance, covariance.T, rtol=0.0, atol=rounding)
     if largest == 0 or not is_symmetric or np.linalg.eigvalsh(covariance)[0] < -rounding:
@@ -202,20 +214,6 @@ def check_target_covariance(target_covariance, n_targets):
             "not zero throughout."
         )
     return covariance
-
-
-def _check_solver(solver, n_orient):
-    if callable(solver):
-        return
-    if not isinstance(solver, str) or solver not in SOLVERS:
-        raise ValueError(
-            f"solver={solver!r} is unknown: use one of {sorted(SOLVERS)}, or a function."
-        )
-    if solver == "cd" and n_orient > 1:
-        raise ValueError(
-            f"solver='cd' handles n_orient=1 only, got n_orient={n_orient}: use 'auto', 'newton', "
-            "'bcd' or 'prox'."
-        )
 
 
 def _check_real(params, name, low, high, *, optional=False, interval="[)"):
@@ -232,12 +230,14 @@ def _check_real(params, name, low, high, *, optional=False, interval="[)"):
     below = value <= high if right == "]" else value < high
     if not (above and below):
         raise ValueError(f"{name} must be in {left}{low}, {high}{right}, got {value!r}.")
+    with naming(name):
+        params[name] = float(value)
 
 
 def _check_integer(params, name, *, optional=False, or_else=None):
     """Check for a positive integer."""
     value = params.get(name, 1)
-    if value is None and optional:
+    if name not in params or (value is None and optional):
         return
     kind = f"a positive integer{' or None' if optional else ''}"
     if or_else:
@@ -246,6 +246,7 @@ def _check_integer(params, name, *, optional=False, or_else=None):
         raise TypeError(f"{name} must be {kind}, got {value!r}.")
     if value < 1:
         raise ValueError(f"{name} must be {kind}, got {value!r}.")
+    params[name] = int(value)
 
 
 def _check_n_jobs(n_jobs):

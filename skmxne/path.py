@@ -106,7 +106,7 @@ def mixed_norm_path(
         verbose=verbose,
     )
     X, y = check_data(X, y)
-    check_parameters(params, X.shape[1])
+    params = check_parameters(params, X.shape[1])
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
         problem = make_problem(X, y, params)

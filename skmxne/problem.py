@@ -3,6 +3,7 @@
 import numpy as np
 
 from .active_set import Solution
+from .arrays import check_magnitude
 from .correlation import Correlation
 from .debiasing import compute_debiasing
 from .degrees_of_freedom import compute_degrees_of_freedom
@@ -51,8 +52,9 @@ class MixedNormProblem:
         self.design = BlockDesign(X, n_orient, scale)
         self.n_targets = y.shape[1]
         column_norms = self.design.norms  # first: they show whether X is finite
-        _check_magnitude("y", y, np.vdot(y, y))
-        _check_magnitude("X", X, column_norms.max() ** 2)
+        check_magnitude("y", y, np.vdot(y, y))
+        if column_norms.any() or scale is None:
+            check_magnitude("X", X, column_norms.max() ** 2)
         self.y, self.basis, self.power_left_out = _reduce_targets(y, time_pca)
         norms = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
@@ -96,7 +98,7 @@ class MixedNormProblem:
             solution.objective.append(0.5 * power)
             return solution, solution
         if alpha == 0:
-            solution = solve_least_squares(self.design, self.y)
+            solution = solve_least_squares(self.design, self.y, tol=options.get("tol", np.inf))
             return solution, solution
         if n_mxne_iter > 1:
             if self.reweighting_scale is None:
@@ -242,20 +244,6 @@ class MixedNormProblem:
         if scale is not None:
             coef /= np.repeat(scale[positions], n_orient)[:, None]
         return Solution(positions, coef)
-
-
-def _check_magnitude(name, array, power):
-    """Raise if sums of squares overflow or underflow."""
-    if not np.isfinite(power):
-        raise ValueError(
-            f"Input {name} contains values whose squares are too large: divide {name} by a "
-            "constant."
-        )
-    if power < np.finfo(np.float64).tiny and array.any():
-        raise ValueError(
-            f"Input {name} contains values whose squares are too small: multiply {name} by a "
-            "constant."
-        )
 
 
 def _reduce_targets(y, time_pca):

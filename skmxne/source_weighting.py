@@ -108,27 +108,28 @@ class SourceWeighting(
             If a hyperparameter or the data are not valid, or weights infinite.
         """
         X = check_features(X, partial(validate_data, self), ensure_all_finite=True)
-        check_parameters(self.get_params(), X.shape[1])
+        params = check_parameters(self.get_params(), X.shape[1])
         with self._report(X, y):
-            self.scale_ = self._compute_scale(X)
+            self.scale_ = self._compute_scale(X, **params)
         return self
 
-    def _compute_scale(self, X):
+    @staticmethod
+    def _compute_scale(X, depth, loose, n_orient):
         """Compute what columns are multiplied by."""
-        used, n_orient = slice(None), self.n_orient
-        if self.loose == 0:
+        used = slice(None)
+        if loose == 0:
             used, n_orient = slice(2, None, 3), 1
         gain = X[:, used].astype(np.float64, copy=False)
         with np.errstate(over="ignore"):
             norm = np.linalg.norm(gain)
         if not 0 < norm < np.inf:
             raise ValueError(
-                f"X{', in the columns of normals,' * (self.loose == 0)} has the norm {norm:g}: no "
+                f"X{', in the columns of normals,' * (loose == 0)} has the norm {norm:g}: no "
                 "weight can be learned from that. Check the gain, and its unit."
             )
-        loose = np.full(gain.shape[1] // n_orient, self.loose)
+        loose = np.full(gain.shape[1] // n_orient, loose)
         orient_prior = compute_orient_prior(loose, n_orient)
-        depth_prior = compute_depth_prior(gain, n_orient, exp=self.depth) if self.depth else 1.0
+        depth_prior = compute_depth_prior(gain, n_orient, exp=depth) if depth else 1.0
         scale = np.zeros(X.shape[1])
         scale[used] = compute_source_scale(gain, orient_prior, depth_prior)
         return scale

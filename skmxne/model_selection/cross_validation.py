@@ -192,29 +192,29 @@ class MixedNormCV(BaseMixedNorm):
         UserWarning
             If the alpha chosen is at an edge of the grid, or if no position is active.
         """
-        X, y, _ = self._check(X, y)
+        X, y, params = self._check(X, y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(X))
-        self.alphas_ = check_alphas(self.alphas, self.eps)
+        alphas = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
-        params = {name: getattr(self, name) for name in signature(BaseMixedNorm).parameters}
+        params = {name: params[name] for name in signature(BaseMixedNorm).parameters}
         splits = self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
         report = self._report(X, y, sample_weight, n_tasks=len(splits))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             results = self._make_parallel()(
-                delayed(fit_fold)(self.alphas_, params, scorer, *split) for split in splits
+                delayed(fit_fold)(alphas, params, scorer, *split) for split in splits
             )
             paths = map(np.transpose, zip(*follow(results, "fold"), strict=True))
-            self.mse_path_, scores, missed, self.n_active_path_ = paths
-            vars(self).pop("score_path_", None)
-            if scorer is None:
-                scores = -self.mse_path_
-            else:
-                self.score_path_ = scores
-            self.alpha_ = float(self.alphas_[self._choose(scores)])
+            errors, scores, missed, n_active = paths
+            alpha = float(alphas[self._choose(-errors if scorer is None else scores)])
             problem = make_problem(X, y, params, sample_weight)
-            ((solution, factors),) = solve_path(problem, [self.alpha_], params)
-            store_model(self, problem, self.alpha_, solution, factors, y.ndim)
+            ((solution, factors),) = solve_path(problem, [alpha], params)
+            store_model(self, problem, alpha, solution, factors, y.ndim)
+        self.alphas_, self.alpha_ = alphas, alpha
+        self.mse_path_, self.n_active_path_ = errors, n_active
+        vars(self).pop("score_path_", None)
+        if scorer is not None:
+            self.score_path_ = scores
         n_missed = missed.sum() + (not solution.converged)
         warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
         if self.n_active_:
@@ -263,7 +263,7 @@ class MixedNormCV(BaseMixedNorm):
         """Return the folds of a splitter."""
         metadata = {} if groups is None else {"groups": groups}
         if metadata:
-            with naming("groups"):
+            with naming("groups", groups):
                 check_consistent_length(X, groups)
             if get_config()["enable_metadata_routing"]:
                 metadata = process_routing(self, "fit", **metadata).splitter.split

@@ -53,9 +53,12 @@ class Fold(NamedTuple):
             raise TypeError(
                 f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
             ) from error
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"scoring={scorer} cannot be used: {error}") from error
         if not isinstance(score, Real):
             raise TypeError(f"scoring must return a number, got {score!r}.")
-        return score
+        with naming("scoring"):
+            return float(score)
 
 
 def check_folds(folds, n_samples):
@@ -78,12 +81,17 @@ def check_folds(folds, n_samples):
     samples = np.arange(n_samples)
     for part in itertools.chain(*folds):
         try:
-            size = samples[part].size
-        except IndexError as error:
+            picked = samples[part]
+        except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
                 f"cv must give indices or masks of the {n_samples} samples: {error}."
             ) from error
-        if size == 0:
+        if picked.ndim != 1:
+            raise ValueError(
+                f"cv must give pairs of 1-D indices or masks of the {n_samples} samples, got "
+                f"{part!r} in one."
+            )
+        if picked.size == 0:
             raise ValueError("cv gives a fold without samples to fit or to judge by.")
 
 
@@ -176,7 +184,7 @@ def check_y_folds(y_folds, fold_weights, y):
         If shapes do not fit, there are fewer than two folds, values are not finite, a weight is
         not positive, or `y` is not the weighted mean.
     """
-    with naming("y_folds"):
+    with naming("y_folds", y_folds):
         y_folds = check_array(
             y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
         )
@@ -188,7 +196,7 @@ def check_y_folds(y_folds, fold_weights, y):
         )
     shares = np.ones(n_folds)
     if fold_weights is not None:
-        with naming("fold_weights"):
+        with naming("fold_weights", fold_weights):
             shares = check_array(
                 fold_weights, dtype=np.float64, ensure_2d=False, input_name="fold_weights"
             )
@@ -197,7 +205,8 @@ def check_y_folds(y_folds, fold_weights, y):
             f"fold_weights must be one positive number for each of the {n_folds} y_folds, such as "
             "its number of trials."
         )
-    shares = shares / shares.sum()
+    shares = shares / shares.max()
+    shares /= shares.sum()
     difference = np.abs(np.tensordot(shares, y_folds, axes=1) - y).max()
     if difference > _ROUNDING * np.abs(y_folds).max():
         raise ValueError(

@@ -229,17 +229,18 @@ class MixedNormIC(BaseMixedNorm):
             would choose fewer positions by it, or if larger models explain too much.
         """
         X, y, params = self._check(X, y)
-        self.alphas_ = check_alphas(self.alphas, self.eps)
+        alphas = check_alphas(self.alphas, self.eps)
         covariance = check_target_covariance(self.target_covariance, y.size // len(y))
-        report = self._report(X, y, n_tasks=len(self.alphas_))
+        report = self._report(X, y, n_tasks=len(alphas))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = make_problem(X, y, params)
-            solutions = list(follow(self._solve(problem, pick_options(params)), "alpha"))
-            judgement = self._judge(problem, y.reshape(len(y), -1), solutions, covariance)
-            solution = solutions[judgement.best]
-            self.alpha_ = float(self.alphas_[judgement.best])
-            factors = compute_factors(problem, self.alpha_, solution, params)
-            store_model(self, problem, self.alpha_, solution, factors, y.ndim)
+            solutions = list(follow(_solve(problem, alphas, pick_options(params)), "alpha"))
+            params["target_covariance"] = covariance
+            judgement = _judge(problem, y.reshape(len(y), -1), alphas, solutions, params)
+            solution, alpha = solutions[judgement.best], float(alphas[judgement.best])
+            factors = compute_factors(problem, alpha, solution, params)
+            store_model(self, problem, alpha, solution, factors, y.ndim)
+        self.alphas_, self.alpha_ = alphas, alpha
         self.criterion_ = judgement.criterion
         self.residual_sum_of_squares_ = judgement.rss
         self.degrees_of_freedom_ = judgement.dof
@@ -248,7 +249,7 @@ class MixedNormIC(BaseMixedNorm):
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        doubts = find_doubts(judgement, self.criterion, self.noise_variance, len(y))
+        doubts = find_doubts(judgement, self.criterion, params["noise_variance"], len(y))
         for message, category in doubts if self.alpha_max_ > 0.0 else ():
             warnings.warn(message, category, stacklevel=2)
         if self.n_active_ and not doubts:
@@ -262,16 +263,19 @@ class MixedNormIC(BaseMixedNorm):
         )
         return self
 
-    def _solve(self, problem, options):
-        """Yield the solutions of the path."""
-        first = None
-        for alpha in self.alphas_:
-            solution, first = problem.solve(alpha, first, **options)
-            yield solution
 
-    def _judge(self, problem, y, solutions, target_covariance):
-        """Choose among the solutions."""
-        noise = dict(noise_variance=self.noise_variance, target_covariance=target_covariance)
-        if self.criterion == "ric":
-            return judge_positions(problem, y, solutions, model_error=self.model_error, **noise)
-        return judge_fits(problem, solutions, self.alphas_, criterion=self.criterion, **noise)
+def _solve(problem, alphas, options):
+    """Yield the solutions of the path."""
+    first = None
+    for alpha in alphas:
+        solution, first = problem.solve(alpha, first, **options)
+        yield solution
+
+
+def _judge(problem, y, alphas, solutions, params):
+    """Choose among the solutions."""
+    noise = {name: params[name] for name in ("noise_variance", "target_covariance")}
+    if params["criterion"] == "ric":
+        model_error = params["model_error"]
+        return judge_positions(problem, y, solutions, model_error=model_error, **noise)
+    return judge_fits(problem, solutions, alphas, criterion=params["criterion"], **noise)

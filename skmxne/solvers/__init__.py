@@ -47,6 +47,29 @@ SOLVERS: dict[str, Solver] = {
 __all__ = ["SOLVERS", "BlockProblem", "Solver", "solve_block_problem"]
 
 
+def check_solver(solver, n_orient):
+    """Raise a ValueError unless a solver exists, and takes blocks of a size.
+
+    Parameters
+    ----------
+    solver : object
+        A key of `SOLVERS`, or a function.
+    n_orient : int
+        Rows of a block.
+    """
+    if callable(solver):
+        return
+    if not isinstance(solver, str) or solver not in SOLVERS:
+        raise ValueError(
+            f"solver={solver!r} is unknown: use one of {sorted(SOLVERS)}, or a function."
+        )
+    if solver == "cd" and n_orient > 1:
+        raise ValueError(
+            f"solver='cd' handles n_orient=1 only, got n_orient={n_orient}: use 'auto', 'newton', "
+            "'bcd' or 'prox'."
+        )
+
+
 def solve_block_problem(
     problem: BlockProblem,
     coef: NDArray[np.float64],
@@ -83,13 +106,20 @@ def solve_block_problem(
     Raises
     ------
     ValueError
-        If a user's solver does not return finite, real coefficients of the shape of those it got,
-        and a whole number.
+        If an argument is out of its range, or a user's solver does not return finite, real
+        coefficients of the shape of those it got, and a whole number.
     """
+    check_solver(solver, problem.n_orient)
+    if maxit < 1:
+        raise ValueError(f"maxit must be a positive integer, got {maxit}.")
+    coef = np.asarray(coef, dtype=np.float64)
+    shape = problem.X.shape[1], problem.y.shape[1]
+    if coef.shape != shape:
+        raise ValueError(f"coef has shape {coef.shape}, but the problem needs {shape}.")
     options = dict(tol=tol, maxit=maxit, dgap_freq=dgap_freq)
     if not callable(solver):
         return SOLVERS[solver](problem, coef, **options)
-    result = solver(problem, coef.copy(), **options)
+    result = solver(problem.protect(), coef.copy(), **options)
     try:
         solution, n_iter = result
         solution, n_iter = np.asarray(solution), index(n_iter)

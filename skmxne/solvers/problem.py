@@ -1,6 +1,7 @@
 """The convex problem that every solver takes: a few blocks, all columns at hand."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,10 @@ class BlockProblem:
     def __init__(
         self, X: NDArray[np.float64], y: NDArray[np.float64], penalty: float, n_orient: int = 1
     ) -> None:
-        self.X = X
-        self.y = y
+        if not 0.0 < penalty < np.inf:
+            raise ValueError(f"penalty must be positive and finite, got {penalty!r}.")
+        self.X = np.asarray(X, dtype=np.float64)
+        self.y = np.asarray(y, dtype=np.float64)
         self.penalty = penalty
         self.n_orient = n_orient
         self.n_positions = X.shape[1] // n_orient
@@ -52,6 +55,12 @@ class BlockProblem:
         """Largest eigenvalue of each block's ``X_g^T X_g``, shape (n_positions,)."""
         blocks = self.X.T.reshape(self.n_positions, self.n_orient, len(self.y))
         return np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))[:, -1]
+
+    def protect(self) -> Self:
+        """Let nobody write to the data, which may be those of the user; return the problem."""
+        self.X, self.y = self.X.view(), self.y.view()
+        self.X.flags.writeable = self.y.flags.writeable = False
+        return self
 
     def extend(self, columns: NDArray[np.float64]) -> "BlockProblem":
         """Return the problem with some columns more; what is known of the others is kept."""

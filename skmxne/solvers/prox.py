@@ -36,6 +36,8 @@ def solve_prox(problem, coef, *, tol, maxit, dgap_freq=10):
     X, y = problem.X, problem.y
     n_samples, n_features = X.shape
     gram = X @ X.T if n_samples < n_features else problem.gram
+    if not gram.any():
+        return np.zeros_like(coef), 1
     # A step slightly shorter than 1 / ||X||^2, against rounding.
     lipschitz = 1.0001 * max(np.linalg.eigvalsh(gram)[-1], np.finfo(float).tiny)
     coef = coef.copy()
