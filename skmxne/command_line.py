@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 from . import __version__
-from .terminal import advise, end_by_signals, to_line, write_anything
+from .terminal import advise, end_by_signals, tell, to_line
 
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
 # Sources that are printed; the report has all.
@@ -36,19 +36,19 @@ def main(arguments=None):
         arguments.check(arguments)
     except SystemExit as stop:  # of argparse, which has said why
         return stop.code
-    write_anything()
     try:
         with end_by_signals():
-            arguments.run(arguments)
+            text = arguments.run(arguments)
     except (KeyboardInterrupt, SystemExit) as stop:
-        sys.stderr.write("skmxne: interrupted, nothing was written.\n")
+        tell(sys.stderr, "skmxne: interrupted, nothing was written.\n")
         return getattr(stop, "code", 130)
     except Exception as error:
         if arguments.debug:
             raise
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        sys.stderr.write(f"skmxne: error: {kind}{to_line(error)}\n")
+        tell(sys.stderr, f"skmxne: error: {kind}{to_line(error)}\n")
         return 1
+    tell(sys.stdout, text)
     return 0
 
 
@@ -89,7 +89,6 @@ def _add_files(group):
     group.add_argument(
         "--output",
         metavar="DIR",
-        type=Path,
         required=True,
         help="folder to write to, which appears once all is written",
     )
@@ -170,8 +169,11 @@ def _make_number_type(low, high, *words):
 def _check_localize(parser, arguments):
     """End with a message if options do not fit one another."""
     files = arguments.evoked, arguments.forward, arguments.noise_cov
+    if "" in (*files, arguments.output):
+        parser.error("the name of a file or folder is empty")
     if any(files) and not all(files):
         parser.error("--evoked, --forward and --noise-cov go together")
+    arguments.output = Path(arguments.output)
     if arguments.condition and not any(files):
         parser.error("--condition is for files, give --evoked, too")
     periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
@@ -183,19 +185,40 @@ def _check_localize(parser, arguments):
 
 
 def _tell_versions(_):
-    """Write the versions of what is installed."""
+    """Return the versions of what is installed."""
     from .versions import collect_versions
 
-    for name, version in collect_versions().items():
-        sys.stdout.write(f"{name:14} {version}\n")
+    return "".join(f"{name:14} {version}\n" for name, version in collect_versions().items())
 
 
 def _localize(arguments):
-    """Find the sources of a recording and write them."""
+    """Find the sources of a recording, write them, and return what to tell of them."""
     from .report import describe_data, make_source_table, save_figures, save_report, summarize
-    from .result_files import check_folder, save_sources, write_whole
+    from .result_files import save_sources, write_whole
 
-    check_folder(arguments.output, arguments.overwrite)
+    with write_whole(arguments.output, arguments.overwrite) as folder:
+        evoked, problem, model, notes = _fit_and_warn(arguments)
+        dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
+        residual = problem.to_residual(model)
+        is_chosen = arguments.alpha in _CRITERIA
+        alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if is_chosen else f"{model.alpha:g} %"
+        summary = summarize(problem, model, alpha)
+        title = f"Sources of {evoked.comment!r}"
+        settings = _describe(arguments) | describe_data(evoked, problem)
+        save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
+        save_figures(folder, problem, model, evoked, residual)
+        save_report(folder, title, summary, dipoles, settings, notes)
+    lines = [summary]
+    for row in make_source_table(dipoles[:_MOST_ROWS]) if dipoles else []:
+        lines.append("  ".join(f"{cell:>11}" for cell in row))
+    if len(dipoles) > _MOST_ROWS:
+        lines.append(f"... and {len(dipoles) - _MOST_ROWS} more, see the report.")
+    lines.append(f"Written to {arguments.output}, see {arguments.output / 'report.html'}")
+    return "\n".join(lines) + "\n"
+
+
+def _fit_and_warn(arguments):
+    """Fit, and tell what warnings there are in the words of this command."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -206,24 +229,8 @@ def _localize(arguments):
             notes = [*dict.fromkeys(to_line(each.message) for each in caught)]
             notes = list(map(advise, notes))
             for note in notes:
-                sys.stderr.write(f"skmxne: warning: {note}\n")
-    dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
-    residual = problem.to_residual(model)
-    is_chosen = arguments.alpha in _CRITERIA
-    alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if is_chosen else f"{arguments.alpha:g} %"
-    summary = summarize(problem, model, alpha)
-    title = f"Sources of {evoked.comment!r}"
-    settings = _describe(arguments) | describe_data(evoked, problem)
-    with write_whole(arguments.output, arguments.overwrite) as folder:
-        save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
-        save_figures(folder, problem, model, evoked, residual)
-        save_report(folder, title, summary, dipoles, settings, notes)
-    sys.stdout.write(f"{summary}\n")
-    for row in make_source_table(dipoles[:_MOST_ROWS]) if dipoles else []:
-        sys.stdout.write("  ".join(f"{cell:>11}" for cell in row) + "\n")
-    if len(dipoles) > _MOST_ROWS:
-        sys.stdout.write(f"... and {len(dipoles) - _MOST_ROWS} more, see the report.\n")
-    sys.stdout.write(f"Written to {arguments.output}, see {arguments.output / 'report.html'}\n")
+                tell(sys.stderr, f"skmxne: warning: {note}\n")
+    return evoked, problem, model, notes
 
 
 def _fit(arguments):

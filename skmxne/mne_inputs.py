@@ -17,7 +17,11 @@ _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 # below which nothing is said where it is little.
 _SHORTEST_BASELINE = 20
 _FEWEST_INDEPENDENT = 5
-_FORWARD_KEYS = ("sol", "info", "nsource", "source_rr", "source_nn")
+_FORWARD_KEYS = (
+    *("sol", "info", "nsource", "nchan", "source_rr", "source_nn", "source_ori", "surf_ori"),
+    "coord_frame",
+)
+_COVARIANCE_KEYS = {"names": list, "bads": list, "projs": list, "data": np.ndarray}
 # How far below zero rounding may push an eigenvalue of a matrix of correlations.
 _NEGATIVE = 1e-3
 
@@ -106,15 +110,17 @@ def _check_evokeds(evoked):
                 f"evoked has kind={one.kind!r}. Pass an average, as mne.read_evokeds reads with "
                 "kind='average'."
             )
-        if not (isinstance(one.nave, Real) and 0 < one.nave < np.inf):
+        is_number = isinstance(one.nave, Real) and not isinstance(one.nave, bool)
+        if not (is_number and 0 < one.nave < np.inf):
             raise ValueError(
                 f"evoked has nave={one.nave}. Set it to the number of trials averaged."
             )
         shape = len(one.ch_names), len(one.times)
-        if one.data.shape != shape or one.data.dtype.kind not in "fiu":
+        data = np.asarray(one.data)
+        if data.shape != shape or data.dtype.kind not in "fiu" or np.ma.is_masked(one.data):
             raise ValueError(
-                f"evoked has data of shape {one.data.shape} and dtype {one.data.dtype}, but should "
-                f"have real numbers of {shape[0]} channels and {shape[1]} times."
+                f"evoked has data of shape {data.shape} and dtype {data.dtype}, but should have "
+                f"real numbers, not masked, of {shape[0]} channels and {shape[1]} times."
             )
         check_same_sensors(evokeds[0], one)
     return evokeds
@@ -187,6 +193,12 @@ def check_forward(forward):
             "space (key 'src') are in use. Compute it again with that source space."
         )
     _check_gain(forward, n_used)
+    normals = [space["nn"][space["vertno"]] for space in forward["src"]]
+    if not all(np.isfinite(array).all() for array in (forward["source_rr"], *normals)):
+        raise ValueError(
+            "forward has positions or normals that are infinite or NaN. Make it again with "
+            "mne.make_forward_solution."
+        )
 
 
 def _check_gain(forward, n_positions):
@@ -210,6 +222,12 @@ def _check_noise_cov(noise_cov):
         raise TypeError(
             f"noise_cov must be an instance of mne.Covariance, got {type(noise_cov).__name__}. "
             "Read one with mne.read_cov or estimate one with mne.compute_covariance."
+        )
+    kinds = _COVARIANCE_KEYS.items()
+    lacking = [key for key, kind in kinds if not isinstance(noise_cov.get(key), kind)]
+    if lacking:
+        raise ValueError(
+            f"noise_cov has no good {lacking}. Estimate it again with mne.compute_covariance."
         )
     n_channels, data = len(noise_cov.ch_names), noise_cov.data
     if data.shape not in [(n_channels,), (n_channels, n_channels)] or data.dtype.kind not in "fiu":

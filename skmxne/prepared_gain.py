@@ -130,7 +130,7 @@ def _check_depth(depth):
         raise ValueError(f"depth must have keys among {list(_DEPTH_DEFAULTS)}, got {unknown}.")
     options = _DEPTH_DEFAULTS | options
     exp = 0 if options["exp"] is None else options["exp"]
-    if not isinstance(exp, Real) or not 0 <= exp < np.inf:
+    if not isinstance(exp, Real) or isinstance(exp, bool) or not 0 <= exp < np.inf:
         raise ValueError(
             f"depth must be None or an exponent, at least 0 and normally at most 1, got {exp!r}."
         )
@@ -155,7 +155,7 @@ def _check_rank(rank):
     if not set(rank) <= {"meg", "mag", "grad", "eeg"}:
         raise ValueError(f"rank must have types of channels as keys, as 'eeg', got {rank!r}.")
     for value in rank.values():
-        if not isinstance(value, Integral) or value < 1:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"rank must have positive integers as values, got {rank!r}.")
 
 

@@ -1,5 +1,6 @@
 """Reading recordings, with errors that name the file and tell what to do."""
 
+from html import unescape
 from pathlib import Path
 
 import mne
@@ -39,6 +40,11 @@ def read_recording(evoked, forward, noise_cov, condition=None):
         averages = _read(evoked, mne.read_evokeds, "averages (-ave.fif)")
         forward = _read(forward, mne.read_forward_solution, "a forward solution (-fwd.fif)")
         noise_cov = _read(noise_cov, mne.read_cov, "a noise covariance (-cov.fif)")
+    averages = [average for average in averages if average.kind == "average"]
+    if not averages:
+        raise ValueError(f"{evoked} has no average.")
+    for average in averages:
+        average.comment = unescape(average.comment or "")  # MNE writes what is not Latin so
     return _find_average(averages, condition, evoked), forward, noise_cov
 
 

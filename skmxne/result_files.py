@@ -1,6 +1,8 @@
 """Writing results: a folder whole or not at all."""
 
-from contextlib import contextmanager
+import os
+import re
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,10 +11,9 @@ import mne
 from .mne_inputs import hush_mne
 
 # What a folder of results may have in it.
-_PATTERNS = (
-    *("report.html", "sources.png", "residual.png", "alpha.png", "residual-ave.fif"),
-    *("sources-lh.stc", "sources-rh.stc", "sources-vl.stc", "sources-[0-9]*-vl.stc"),
-    *("dipoles", "dipoles/[0-9][0-9]*.dip"),
+_RESULTS = re.compile(
+    r"report\.html|(sources|residual|alpha)\.png|residual-ave\.fif|sources-(lh|rh|(\d+-)?vl)\.stc|"
+    r"dipoles(/\d{2,}\.dip)?"
 )
 
 
@@ -28,18 +29,23 @@ def check_folder(folder, overwrite=False):
 
     Raises
     ------
-    FileExistsError
-        If it may not be written to.
+    OSError
+        If it may not be written to, or looked into.
     """
     folder = Path(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder. Choose another --output.")
-    others = set(folder.rglob("*")).difference(*map(folder.glob, _PATTERNS))
+    if folder.samefile(".") or folder.is_mount():
+        raise FileExistsError(
+            f"{folder} is the current folder or a mount point, which cannot be replaced as a "
+            "whole. Choose a folder in it as --output."
+        )
+    others = [name for name in _list_names(folder) if not _RESULTS.fullmatch(name)]
     if others:
         raise FileExistsError(
-            f"{folder} has files in it that are no results, such as {min(others).name}, and will "
+            f"{folder} has files in it that are no results, such as {min(others)}, and will "
             "not be overwritten. Choose another --output."
         )
     if not overwrite and any(folder.iterdir()):
@@ -67,20 +73,48 @@ def write_whole(folder, overwrite=False):
     """
     check_folder(folder, overwrite)
     folder = Path(folder).resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
-        new.mkdir()
-        yield new
-        check_folder(folder, overwrite)  # it may have been written in the meantime
-        try:
-            if folder.exists():
-                folder.replace(old)
-            new.replace(folder)
-        except BaseException:  # Ctrl-C, too
-            if old.exists() and not folder.exists():
-                old.replace(folder)
-            raise
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        with _make_temporary(folder.parent) as temporary:
+            new, old = Path(temporary, "new"), Path(temporary, "old")
+            new.mkdir()
+            yield new
+            check_folder(folder, overwrite)  # it may have been written in the meantime
+            try:
+                if folder.exists():
+                    folder.replace(old)
+                new.replace(folder)
+            except BaseException:  # Ctrl-C, too
+                if old.exists() and not folder.exists():
+                    old.replace(folder)
+                raise
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # there is something in it that others have put there
+                parent.rmdir()
+        raise
+
+
+def _make_temporary(parent):
+    """Make a temporary folder in another."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=".skmxne-", dir=parent)
+    except OSError as error:
+        raise OSError(
+            f"--output cannot be in {parent}: {error.strerror}. Choose another."
+        ) from error
+
+
+def _list_names(folder):
+    """List all that is in a folder, by paths from there; raise if it cannot be seen."""
+
+    def fail(error):
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=fail):
+        for name in folders + files:
+            yield Path(root, name).relative_to(folder).as_posix()
 
 
 def save_sources(folder, stc, dipoles, residual):

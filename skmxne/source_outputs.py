@@ -164,7 +164,7 @@ def make_residual(evoked, prediction):
     predicted = mne.EvokedArray(prediction, info)
     predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
     residual = evoked.copy()
-    residual.data -= predicted.data
+    residual.data = residual.data.astype(np.float64) - predicted.data
     return residual
 
 

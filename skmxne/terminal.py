@@ -1,9 +1,10 @@
 """The terminal that the command runs in: signals that end it, and messages in its own words."""
 
+import os
 import re
 import signal
-import sys
 from contextlib import contextmanager
+from pathlib import Path
 from threading import current_thread, main_thread
 
 # What warnings advise the users of estimators, words that only these know, and what to do here.
@@ -41,10 +42,27 @@ def end_by_signals():
             signal.signal(number, signal.SIG_DFL)
 
 
-def write_anything():
-    """Let the output escape characters that the terminal does not have, instead of failing."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def tell(stream, text):
+    """Write to a terminal, which may be gone, and may not have all characters.
+
+    Parameters
+    ----------
+    stream : text file or None
+        `sys.stdout` or `sys.stderr`.
+    text : str
+        What to write.
+    """
+    if stream is None:  # closed by whoever started the process
+        return
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        # Nobody reads it. Nor what Python would try to write once more at its end.
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def to_line(message):

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -588,6 +588,117 @@ def test_terminal_need_not_know_all_characters(localize, tmp_path, monkeypatch):
     stdout.seek(0)
     assert "\\xfc, see" in stdout.read()
     assert (tmp_path / "\xfc" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["10-my-own.dip", "fit.dip", "1.dip", "10.dip.txt"])
+def test_files_like_results_are_not_overwritten(localize, name):
+    folder = localize("--alpha", "60").output
+    (folder / "dipoles" / name).touch()
+    (folder / f"sources-{name}-vl.stc").touch()
+    result = localize("--alpha", "60", "--overwrite")
+    assert result.code == 1
+    assert "has files in it that are no results" in result.err
+    assert (folder / "dipoles" / name).exists()
+
+
+def test_folder_that_cannot_be_seen_is_not_overwritten(localize, monkeypatch):
+    folder = localize("--alpha", "60").output
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "dipoles":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    result = localize("--alpha", "60", "--overwrite")
+    assert result.code == 1
+    assert "Permission denied" in result.err
+    assert (folder / "report.html").exists()
+
+
+def test_place_of_results_is_tried_first(localize, tmp_path, files, monkeypatch):
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(mne, "read_evokeds", fail)
+    result = localize(output=files.evoked / "results")
+    assert result.code == 1
+    assert f"--output cannot be in {files.evoked}" in result.err
+    monkeypatch.chdir(tmp_path)
+    for output in (".", tmp_path):
+        result = localize(output=output)
+        assert result.code == 1
+        assert "is the current folder or a mount point" in result.err
+
+
+def test_folders_made_on_the_way_do_not_stay_after_an_error(localize, tmp_path):
+    (tmp_path / "there").mkdir()
+    result = localize(condition="none", output=tmp_path / "there" / "a" / "b" / "c")
+    assert result.code == 1
+    assert list_names(tmp_path) == {"there"}
+    assert not list_names(tmp_path / "there")
+
+
+@pytest.mark.parametrize("empty", ["evoked", "forward", "noise_cov", "all", "output"])
+def test_names_that_are_empty(files, tmp_path, capsys, empty):
+    """As of variables of a shell that are not set: no file is not the simulated recording."""
+    names = files | {"output": tmp_path / "results"}
+    names |= dict.fromkeys(files if empty == "all" else [empty], "")
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in names.items()]
+    assert main(["localize", "--alpha", "60", *options]) == 2
+    assert "is empty" in capsys.readouterr().err
+
+
+class Gone:
+    """A terminal that nobody reads any more."""
+
+    def __init__(self, file):
+        self.fileno = file.fileno
+
+    def write(self, _):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("kind", ["closed", "gone"])
+def test_results_do_not_need_a_terminal(localize, tmp_path, monkeypatch, kind):
+    """A warning (alpha below 1) and results are told to nobody."""
+    with (tmp_path / "terminal").open("wb") as file:
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, None if kind == "closed" else Gone(file))
+        result = localize("--alpha", "0.9", "--n-mxne-iter", "1")
+        monkeypatch.undo()
+    assert result.code == 0
+    assert (result.output / "report.html").exists()
+
+
+def test_standard_errors_are_no_averages(localize, make_case, tmp_path):
+    evoked = make_case("surface", amplitude=20e-9).evokeds[0].copy()
+    evoked.comment = "early"
+    error = evoked.copy()
+    error.kind = "standard_error"
+    with mne.use_log_level("ERROR"):
+        mne.write_evokeds(tmp_path / "both-ave.fif", [error, evoked])
+        mne.write_evokeds(tmp_path / "error-ave.fif", [error])
+    result = localize("--alpha", "60", evoked=tmp_path / "both-ave.fif", condition=None)
+    assert result.code == 0
+    result = localize("--overwrite", evoked=tmp_path / "error-ave.fif")
+    assert result.code == 1
+    assert "error-ave.fif has no average" in result.err
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [r"$\foo$", "$5 vs 6$", "a_b^c", "\u03bb\u1f79\u03b3\u03bf\u03c2 \xd7 \xe9", "<b> & c"],
+)
+def test_any_name_of_a_condition(localize, make_case, tmp_path, comment):
+    evoked = make_case("surface", amplitude=20e-9).evokeds[0].copy()
+    evoked.comment = comment
+    with mne.use_log_level("ERROR"):
+        mne.write_evokeds(tmp_path / "my-ave.fif", [evoked, make_case("surface").evokeds[1]])
+    result = localize("--alpha", "60", evoked=tmp_path / "my-ave.fif", condition=comment)
+    assert result.code == 0, result.err
+    assert escape(comment) in (result.output / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("error", "code"), [(PermissionError, 1), (KeyboardInterrupt, 130)])

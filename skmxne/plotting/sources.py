@@ -182,7 +182,7 @@ class SourceDisplay:
         rows = fig.add_gridspec(3, 1, height_ratios=[5, 4, 3.5])
         n_labelled = min(n_labelled, len(self.amplitudes))
         styles = pick_line_styles(n_labelled)
-        fig.suptitle(self._summarize())
+        fig.suptitle(self._summarize(), parse_math=False)
         views = rows[0].subgridspec(1, 3)
         self.position_axes_ = [fig.add_subplot(view, aspect="equal") for view in views]
         colors = [style["color"] for style in styles]
