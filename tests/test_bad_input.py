@@ -53,6 +53,7 @@ def case(make_problem, recording):
     forward = mne.forward.restrict_forward_to_stc(recording.forward, stc)
     evoked = recording.evoked.copy().crop(0, 0.1)
     problem = InverseProblem.from_evoked(evoked, forward, recording.noise_cov, loose=0)
+    problem.shape = problem.y.shape[1], problem.X.shape[1]
     return Bunch(
         X=X,
         y=y,
@@ -564,6 +565,55 @@ def test_folds_of_an_average(case):
 def test_arguments_of_the_function_that_are_wrong(case, options, argument):
     objects = case.evoked, case.forward, case.noise_cov
     check(lambda: mixed_norm(*objects, **({"alpha": 50} | options)), argument)
+
+
+# What only looks like numbers
+
+
+def mask(array):
+    return np.ma.masked_equal(array, np.ravel(array)[0])
+
+
+def make_times(array):
+    return np.asarray(array).astype("m8[s]")
+
+
+@pytest.mark.parametrize("spoil", [mask, make_times, lambda a: list(make_times(a))])
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda c, f: MixedNormEstimator(weights=f(np.arange(1, 31))).fit(c.X, c.y), "weights"),
+        (lambda c, f: MixedNormEstimator().fit(c.X, c.y, f(np.arange(1, 26))), "sample_weight"),
+        (lambda c, f: mixed_norm_path(c.X, c.y, alphas=f([10, 20])), "alphas"),
+        (
+            lambda c, f: MixedNormIC(target_covariance=f(np.diag(np.arange(1, 7)))).fit(c.X, c.y),
+            "target_covariance",
+        ),
+        (lambda c, f: MixedNormCV().fit(c.X, c.y, y_folds=f(np.stack([c.y, c.y]))), "y_folds"),
+        (
+            lambda c, f: MixedNormCV().fit(
+                c.X, c.y, y_folds=np.stack([c.y, c.y]), fold_weights=f([1, 2])
+            ),
+            "fold_weights",
+        ),
+        (lambda c, f: compute_certificate(c.X, c.y, f(c.fitted.coef_), 1.0), "coef"),
+        (lambda c, f: c.problem.explained_variance(f(np.ones(c.problem.shape))), "estimator"),
+    ],
+)
+def test_numbers_that_are_masked_or_times(case, call, argument, spoil):
+    check(lambda: call(case, spoil), argument)
+
+
+def test_tables_of_dates(case):
+    table = pd.DataFrame(dict.fromkeys("ab", pd.date_range("2020", periods=25)))
+    check(lambda: MixedNormEstimator().fit(table, case.y), "X")
+    check(lambda: MixedNormEstimator().fit(case.X, table), "y")
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+@pytest.mark.parametrize("name", ["alpha", "tol", "weights_min", "reweighting_scale"])
+def test_integers_beyond_all_numbers(case, name, value):
+    check(lambda: MixedNormEstimator(**{name: value}).fit(case.X, case.y), name)
 
 
 # Displays and datasets

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import lsq_linear
+from scipy.optimize import lsq_linear, nnls
 
 from skmxne import MixedNormEstimator
 from skmxne.debiasing import compute_debiasing
@@ -127,3 +127,21 @@ def test_factors_are_optimal_for_nearly_parallel_fields(difference, n_active):
     slopes /= np.linalg.norm(fields, axis=0) * np.linalg.norm(y)
     assert slopes.max() <= 1e-10
     assert np.abs(slopes[factors > 1.0]).max() <= 1e-10
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_fields_that_are_parallel_but_for_little(seed, n_orient):
+    """A condition of 1e7, whose square is lost in rounding."""
+    rng = np.random.default_rng(seed)
+    rows = np.geomspace(1.0, 1e-7, 8)[:, None]
+    X = rows * rng.standard_normal((8, 4 * n_orient))
+    coef = rng.standard_normal((4 * n_orient, 2))
+    fields = fields_of(X, coef, n_orient)
+    expected = np.array([3.0, 1.0, 40.0, 7.0])
+    y = (fields @ expected).reshape(8, 2)
+    factors = compute_debiasing(X, y, coef, n_orient)
+    excess, _ = nnls(fields, (y - X @ coef).ravel())
+    best = np.linalg.norm(y.ravel() - fields @ (1 + excess))
+    assert np.linalg.norm(y.ravel() - fields @ factors) <= best + 1e-12 * np.linalg.norm(y)
+    assert (factors >= 1.0).all()

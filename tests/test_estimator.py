@@ -5,6 +5,7 @@ import re
 import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -771,3 +772,90 @@ def test_explained_variance_is_that_of_the_inverse_problem(make_case):
     expected = problem.explained_variance(model)
     assert 10 < expected < 100
     assert model.explained_variance_ == pytest.approx(expected)
+
+
+def test_coefficients_of_an_earlier_fit_do_not_predict_other_features(make_data):
+    X, y = make_data()
+    estimator = MixedNormEstimator().fit(X, y)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        estimator.fit(X[:, : X.shape[1] // 2], np.nan * y)
+    for part in (X, X[:, : X.shape[1] // 2]):
+        with pytest.raises(ValueError, match=r"X has \d+ features"):
+            estimator.predict(part)
+
+
+NUMBERS = [
+    (dict(alpha=np.float16(20)), dict(alpha=20.0)),
+    (dict(alpha=np.longdouble(20)), dict(alpha=20.0)),
+    (dict(tol=np.float16(0.5)), dict(tol=0.5)),
+    (dict(maxit=np.uint8(255), active_set_size=np.int8(100)), dict(maxit=255, active_set_size=100)),
+    (dict(n_orient=np.int8(3)), dict(n_orient=3)),
+    (
+        dict(reweighting_scale=Fraction(1, 3), n_mxne_iter=np.int8(5)),
+        dict(reweighting_scale=1 / 3, n_mxne_iter=5),
+    ),
+    (
+        dict(weights=np.ones(150), weights_min=np.float16(0.5)),
+        dict(weights=np.ones(150), weights_min=0.5),
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "meant"), NUMBERS)
+@pytest.mark.parametrize("solver", ["newton", "bcd", "prox"])
+def test_numbers_of_any_precision(make_problem, given, meant, solver):
+    n_orient = int(meant.get("n_orient", 1))
+    X, y = make_problem(20, 150, n_orient=n_orient, noise=1.0)
+    y *= 1e4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        expected = MixedNormEstimator(solver=solver, **meant).fit(X, y)
+        estimator = MixedNormEstimator(solver=solver, **given).fit(X, y)
+    assert_array_equal(estimator.coef_, expected.coef_)
+    assert type(estimator.penalty_) is float
+
+
+def test_least_squares_that_rounding_spoils_is_told():
+    rng = np.random.default_rng(1361)
+    X = rng.standard_normal((8, 8)) * np.geomspace(0.1, 10, 8)[:, None]
+    X *= 10.0 ** rng.uniform(-6, 6, (8, 1))
+    with pytest.warns(ConvergenceWarning, match="rounding does not allow for less"):
+        estimator = MixedNormEstimator(alpha=0).fit(X, rng.standard_normal((8, 2)))
+    assert not estimator.converged_
+    assert estimator.dual_gap_ > estimator.tol
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+@pytest.mark.parametrize("n_targets", [1, 4])
+def test_solver_of_a_user_cannot_change_the_data(make_problem, name, n_targets):
+    X, y = make_problem(20, 30, n_targets=n_targets, noise=1.0)
+    kept = X.copy(), y.copy()
+
+    def solve(problem, coef, **options):
+        data = getattr(problem, name)
+        data *= 2.0
+
+    for size in (1, None):
+        with pytest.raises(ValueError, match="read-only"):
+            MixedNormEstimator(solver=solve, active_set_size=size).fit(X, y)
+    assert_array_equal(X, kept[0])
+    assert_array_equal(y, kept[1])
+
+
+def test_columns_of_zeros_that_weights_leave(make_data):
+    X, y = make_data()
+    X = np.hstack([X, np.zeros((len(X), 2))])
+    weights = np.r_[np.zeros(X.shape[1] - 2), 1.0, 1.0]
+    with pytest.warns(UserWarning, match="No position is active"):
+        estimator = MixedNormEstimator(weights=weights).fit(X, y)
+    assert estimator.n_active_ == 0
+
+
+@pytest.mark.parametrize("solver", ["newton", "bcd", "cd", "prox"])
+def test_start_that_is_worse_than_zero_is_not_taken(make_problem, solver):
+    X, y = make_problem(30, 30, n_targets=6, n_active=3, noise=1.0)
+    estimator = MixedNormEstimator(solver=solver, warm_start=True).fit(X, y)
+    estimator.set_params(weights=np.r_[np.full(15, 1e-6), np.ones(15)]).fit(X, y)
+    assert estimator.converged_
+    estimator.fit(X, 1e-9 * y)
+    assert estimator.converged_
