@@ -264,3 +264,55 @@ def test_bad_arguments_are_refused_by_name(make_data, change, error, match):
     X, y = make_data()
     with pytest.raises(error, match=match):
         compute_certificate(**(dict(X=X, y=y, coef=np.zeros((6, 30)), penalty=1.0) | change))
+
+
+# Numbers that cannot be judged, and models that are made of others
+
+
+@pytest.mark.parametrize("n_samples", [10, 40])
+def test_gap_without_penalty_is_what_columns_explain_of_the_residual(make_data, n_samples):
+    X, y = make_data(n_samples=n_samples)
+    for coef in (np.zeros((6, 30)), np.ones((6, 30))):
+        residual = y - X @ coef.T
+        explained = X @ np.linalg.lstsq(X, residual, rcond=None)[0]
+        certificate = compute_certificate(X, y, coef, 0.0)
+        expected = 0.5 * np.sum(explained**2) / np.sum(y**2)
+        assert certificate.dual_gap == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e200])
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_squares_out_of_range_are_refused(make_data, name, unit):
+    data = dict(zip("Xy", make_data(), strict=True))
+    data[name] = unit * data[name]
+    with pytest.raises(ValueError, match=f"Input {name} contains values whose squares are too"):
+        compute_certificate(coef=np.zeros((6, 30)), penalty=unit, **data)
+
+
+def test_pipelines_of_any_depth_are_verified(make_data):
+    X, y = make_data()
+    model = MixedNormEstimator()
+    weighting = SourceWeighting()
+    for pipeline in (
+        make_pipeline(model),
+        make_pipeline(make_pipeline(weighting, model)),
+        make_pipeline("passthrough", make_pipeline(weighting), None, model),
+        GridSearchCV(make_pipeline(model), {"mixednormestimator__alpha": [20]}, cv=2),
+    ):
+        assert verify(pipeline.fit(X, y), X, y).holds()
+
+
+@pytest.mark.parametrize("n_mxne_iter", [1, 5])
+@pytest.mark.filterwarnings("ignore:No position is active")
+def test_data_of_zeros_are_verified(make_data, n_mxne_iter):
+    X, y = make_data()
+    model = MixedNormEstimator(n_mxne_iter=n_mxne_iter)
+    for data in ((X, 0 * y), (0 * X, y)):
+        assert verify(model.fit(*data), *data).holds(0.0)
+
+
+def test_other_parameters_than_those_of_the_fit_are_told(make_data):
+    X, y = make_data(n_orient=3)
+    model = MixedNormEstimator(n_orient=3).fit(X, y).set_params(n_orient=1)
+    with pytest.raises(ValueError, match="estimator has n_orient=1, with which it was not fitted"):
+        verify(model, X, y)

@@ -146,7 +146,7 @@ def table(request):
         print(f"| {name} | " + " | ".join(row.get(column, "-") for column in columns) + " |")
 
 
-@pytest.mark.filterwarnings("ignore:alpha_?=5 is the smallest of the grid")
+@pytest.mark.filterwarnings("ignore:(alpha_?=5 is the smallest of the grid|The model leaves)")
 @pytest.mark.parametrize("row", ROWS)
 def test_parity(make_case, models, table, request, row):
     columns = list(models) if request.config.getoption("--all-kinds") else USUAL

@@ -976,3 +976,61 @@ def test_rank_of_single_precision_counts_without_penalty(make_problem):
     with pytest.warns(UserWarning, match="The model leaves"):
         model.fit(X.astype(np.float32), y)
     assert model.degrees_of_freedom_ == pytest.approx([3 * 2])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8, bool])
+def test_targets_of_integers_are_not_multiplied_as_such(make_data, dtype):
+    X, y = make_data()
+    y = (np.abs(y) * 100.0 / np.abs(y).max()).astype(dtype)
+    model = MixedNormIC(noise_variance=None, alphas=6)
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        expected = clone(model).fit(X, y.astype(float))
+        n_before = len(record)
+        model.fit(X, y)
+    assert_array_equal(model.criterion_, expected.criterion_)
+    assert len(record) == 2 * n_before
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        [(0, 1)],
+        [(np.arange(5)[:, None], np.arange(5))],
+        [(None, np.arange(5))],
+        [([0, [1]], [2])],
+        [("a", [1])],
+    ],
+)
+def test_folds_that_are_no_indices(make_data, cv):
+    with pytest.raises(ValueError, match="cv must give"):
+        MixedNormCV(cv=cv).fit(*make_data())
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "roc_auc", "neg_mean_squared_log_error"])
+def test_scores_of_other_models_are_named(make_data, scoring):
+    with pytest.raises(ValueError, match=r"scoring=.* cannot be used"):
+        MixedNormCV(scoring=scoring, alphas=3).fit(*make_data())
+
+
+@pytest.mark.parametrize("kind", [MixedNormIC, MixedNormCV])
+def test_interrupted_fit_leaves_the_model_before(monkeypatch, make_data, kind):
+    """As in the last step, the model of the alpha chosen."""
+    X, y = make_data()
+    model = (
+        kind(alphas=[60, 30], noise_variance=1) if kind is MixedNormIC else kind(alphas=[60, 30])
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(X, y)
+    before = {name: value for name, value in vars(model).items() if name.endswith("_")}
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{kind.__module__}.store_model", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(alphas=[50, 20, 10]).fit(X, y)
+    after = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    assert after.keys() == before.keys()
+    assert all(after[name] is value for name, value in before.items() if name != "n_features_in_")

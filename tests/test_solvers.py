@@ -508,3 +508,33 @@ def test_solver_of_a_user_is_told_what_to_return(make_problem, spoil, message):
 
     with pytest.raises(ValueError, match=message):
         MixedNormEstimator(solver=solve, time_pca=False).fit(*make_problem(n_targets=7))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (dict(penalty=0.0), "penalty must be positive and finite, got 0.0"),
+        (dict(penalty=np.nan), "penalty must be positive and finite, got nan"),
+        (dict(solver="lars"), "solver='lars' is unknown"),
+        (dict(solver="cd", n_orient=2), "solver='cd' handles n_orient=1 only"),
+        (dict(maxit=0), "maxit must be a positive integer, got 0"),
+        (dict(coef=np.zeros((3, 2))), r"coef has shape \(3, 2\), but the problem needs \(30, 7\)"),
+    ],
+)
+def test_block_problem_that_makes_no_sense(make_problem, options, match):
+    X, y = make_problem(20, 30, n_targets=7)
+    options = dict(penalty=1.0, n_orient=1, coef=np.zeros((30, 7)), tol=1e-6) | options
+    sizes = options.pop("penalty"), options.pop("n_orient")
+    with pytest.raises(ValueError, match=match):
+        solve_block_problem(BlockProblem(X, y, *sizes), options.pop("coef"), **options)
+
+
+@pytest.mark.parametrize("solver", ["newton", "bcd", "cd", "prox"])
+def test_block_problem_takes_numbers_of_all_kinds(make_problem, solver):
+    X, y = make_problem(20, 30, n_targets=7)
+    start = np.zeros((30, 7), dtype=int)
+    problem = BlockProblem(X.astype(np.float32), y.astype(np.float32), 5.0)
+    coef, _ = solve_block_problem(problem, start, tol=1e-8, solver=solver)
+    assert problem.dual_gap(coef) <= 1e-8
+    coef, _ = solve_block_problem(BlockProblem(0 * X, y, 5.0), start, tol=1e-8, solver=solver)
+    assert not coef.any()

@@ -115,9 +115,17 @@ def check(X, y, **params):
     assert bool(record) != estimator.converged_
     if record and estimator.dual_gap_ > estimator.tol:
         assert f"gap reached is {estimator.dual_gap_:.1e}" in str(record[0].message)
-    certificate = verify(estimator, X, y)
+    return estimator, recompute(estimator, X, y)
+
+
+def recompute(model, X, y):
+    """Return the certificate of a model, whose objective has to be what the solver says it is."""
+    certificate = verify(model, X, y)
     assert not np.isnan(certificate[:3]).any()
-    return estimator, certificate
+    share = 1e-4 if X.dtype == np.float32 else 1e-7
+    power = np.sum(np.square(y, dtype=float))
+    assert abs(certificate.objective - model.objective_[-1]) <= share * power
+    return certificate
 
 
 def assert_certified(estimator, certificate, slack=1.0):
@@ -158,7 +166,10 @@ def test_weights_over_twelve_orders(kind, name):
 def test_alpha_at_both_ends(gain, y, dtype, alpha, n_mxne_iter):
     estimator, certificate = check(gain.astype(dtype), y, alpha=alpha, n_mxne_iter=n_mxne_iter)
     if n_mxne_iter == 1:  # a first step of reweighting may remove the only position
-        assert estimator.n_active_ == 1 if alpha == 99.0 else estimator.n_active_ >= (alpha < 99)
+        if alpha > 99.0:  # zero is as good as the tolerance asks for
+            assert estimator.n_active_ <= 1
+        else:
+            assert estimator.n_active_ == 1 if alpha == 99.0 else estimator.n_active_ > 1
     if n_mxne_iter == 1 or alpha == 0:
         assert_certified(estimator, certificate)
     if alpha == 0:
@@ -235,8 +246,7 @@ def check_choice(model, X, y, dtype):
     assert np.isfinite(model.objective_).all()
     assert 0.0 <= model.dual_gap_ < np.inf
     assert model.converged_ or count_missed(record)
-    certificate = verify(model, X, y)
-    assert not np.isnan(certificate[:3]).any()
+    certificate = recompute(model, X, y)
     if model.n_mxne_iter == 1 and model.converged_:
         assert certificate.holds(2 * model.tol + ROUNDING[dtype])
 
