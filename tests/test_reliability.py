@@ -20,6 +20,8 @@ def test_cases_are_as_many_as_the_page_says(request, row):
     for name in names:
         assert (Path(__file__).parent / name).exists()
     cases = [item for item in request.session.items if item.path.name in names]
+    if "scikit-learn has for estimators" not in row[0]:  # a row of their own
+        cases = [item for item in cases if "test_scikit_learn_checks" not in item.name]
     option = request.config.option
     if {item.path.name for item in cases} != names or option.keyword or option.markexpr:
         pytest.skip("not all of these tests were selected")

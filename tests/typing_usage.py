@@ -15,6 +15,7 @@ from skmxne import (
     SourceDisplay,
     SourceWeighting,
     compute_certificate,
+    mixed_norm,
     mixed_norm_path,
     verify,
 )
@@ -62,6 +63,14 @@ def use_recordings(evoked: Any, forward: Any, noise_cov: Any) -> None:
     assert_type(problem.y_folds, NDArray[np.float64] | None)
     model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
     assert_type(SourceDisplay.from_estimator(model, problem), SourceDisplay)
+    assert_type(problem.explained_variance(model), float | list[float])
+    assert_type(
+        problem.weights_from(mixed_norm(evoked, forward, noise_cov, 50)), NDArray[np.float64]
+    )
+    assert_type(InverseProblem.from_epochs(evoked, forward, noise_cov, n_folds=3), InverseProblem)
+    X, y, groups = problem.to_folds()
+    assert_type(groups, NDArray[np.intp])
+    assert_type(SourceWeighting().fit(X, y).transform(X), NDArray[Any])
 
 
 def misuse() -> None:
