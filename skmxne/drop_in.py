@@ -174,6 +174,8 @@ def mixed_norm(
     params = dict(maxit=maxit, tol=tol, active_set_size=active_set_size, dgap_freq=dgap_freq)
     params |= dict(n_mxne_iter=n_mxne_iter, solver=solver, debias=debias, time_pca=time_pca)
     params |= dict(weights=weights, weights_min=weights_min)
+    outputs = dict(return_residual=return_residual, return_as_dipoles=return_as_dipoles)
+    check_parameters(outputs | {"n_orient": 1}, 1)
     if isinstance(evoked, list) and len(evoked) == 1:
         (evoked,) = evoked  # MNE returns no list of one
     with verbosity(verbose), _warnings_of_caller():
@@ -223,7 +225,6 @@ def _read_parameters(alpha, grid, pick_ori, forward, params):
     if isinstance(params["weights_min"], Real):
         params["weights_min"] = max(params["weights_min"], 0)
     params = check_parameters(params | {"n_orient": 1}, 1)
-    del params["n_orient"]
     params["weights"] = _read_weights(params["weights"], params["weights_min"], forward)
     return params
 

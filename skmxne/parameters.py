@@ -46,6 +46,8 @@ def check_parameters(params, n_features):
     _check_bool(params, "debias")
     _check_bool(params, "warm_start")
     _check_bool(params, "one_standard_error")
+    _check_bool(params, "return_residual")
+    _check_bool(params, "return_as_dipoles")
     _check_real(params, "noise_variance", 0, math.inf, optional=True, interval="()")
     _check_real(params, "depth", 0, math.inf, optional=True)
     _check_real(params, "loose", 0, 1, interval="[]")

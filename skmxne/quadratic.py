@@ -70,4 +70,8 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
         else:
             wrong = wrong[-1:]
         free[wrong] = ~free[wrong]
-    return (np.maximum(solution, 0.0) + lower) * scale
+    with np.errstate(over="ignore"):
+        minimizer = (np.maximum(solution, 0.0) + lower) * scale
+    if not np.isfinite(minimizer).all():
+        raise LinAlgError("The Hessian is not positive definite.")
+    return minimizer

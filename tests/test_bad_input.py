@@ -442,10 +442,10 @@ def test_objects_of_mne_that_are_malformed(case, argument, kind):
     flatten(
         {
             "loose": [-1, 2, "fixed", None, True, [0.2], {"volume": 1}],
-            "depth": [-1, "deep", [1], {"exponent": 1}],
+            "depth": [-1, "deep", [1], True, {"exponent": 1}, {"exp": True}],
             "rank": [
                 *("all", 10, [3], True, {"eeg": 100}, {"eeg": 0}, {"eeg": -2}, {"eeg": 2.5}),
-                *({"eeg": "a"}, {"foo": 3}),
+                *({"eeg": "a"}, {"eeg": True}, {"foo": 3}),
             ],
         }
     ),
@@ -560,6 +560,14 @@ def test_folds_of_an_average(case):
         (dict(tol="a"), "tol"),
         (dict(solver=3), "solver"),
         (dict(verbose=[1]), "verbose"),
+        (dict(return_residual="no"), "return_residual"),
+        (dict(return_as_dipoles=None), "return_as_dipoles"),
+        (dict(debias="no"), "debias"),
+        (dict(time_pca=2.5), "time_pca"),
+        (dict(active_set_size=0), "active_set_size"),
+        (dict(dgap_freq=0), "dgap_freq"),
+        (dict(n_mxne_iter=0), "n_mxne_iter"),
+        (dict(weights_min="a"), "weights_min"),
     ],
 )
 def test_arguments_of_the_function_that_are_wrong(case, options, argument):
@@ -633,6 +641,7 @@ def draw_sources(case, **options):
         (lambda c, ic: SelectionDisplay.from_estimator(ic, ax="a"), "ax"),
         (lambda c, ic: SelectionDisplay.from_estimator(ic, ax=[]), "ax"),
         (lambda c, ic: SelectionDisplay.from_estimator(ic, line_kw=3), "line_kw"),
+        (lambda c, ic: SelectionDisplay.from_estimator(ic, folds="yes"), "folds"),
         (lambda c, ic: SelectionDisplay.from_estimator(ic, line_kw={"colour": 1}), "line_kw"),
         (lambda c, ic: PathDisplay.from_estimator(None, c.X, c.y), "estimator"),
         (lambda c, ic: PathDisplay.from_estimator(MixedNormIC, c.X, c.y), "estimator"),
@@ -640,6 +649,10 @@ def draw_sources(case, **options):
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, alphas=3, eps=7), "eps"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, position_names=["a"]), "position_"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, position_names=3), "position_na"),
+        (
+            lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, position_names=["a", ["b"]]),
+            "position_names",
+        ),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, n_labelled="a"), "n_labelled"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, n_labelled=-1), "n_labelled"),
         (lambda c, ic: PathDisplay.from_estimator(ic, c.X, c.y, ax="a"), "ax"),

@@ -44,3 +44,9 @@ def test_damping_is_relative_to_the_diagonal():
 def test_hessian_without_a_minimum_is_refused():
     with pytest.raises(LinAlgError):
         minimize_quadratic(np.array([[1.0, 2.0], [2.0, 1.0]]), np.ones(2), np.zeros(2))
+
+
+def test_minimum_beyond_all_numbers_is_refused():
+    hessian = np.diag([1e-320, 1.0])
+    with pytest.raises(LinAlgError):
+        minimize_quadratic(hessian, np.array([1e100, 1.0]), np.zeros(2))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from ..arrays import naming
 from ..base import BaseMixedNorm
 from ..path import mixed_norm_path
 from .style import GREY, check_axes, check_n_labelled, mark_alpha, pick_line_styles, set_alpha_axis
@@ -142,7 +143,9 @@ class PathDisplay:
             X, y, alphas=grid if alphas is None else alphas, eps=eps, **params
         )
         norms = np.array([_compute_norms(coef, estimator.n_orient) for coef in coefs])
-        if position_names is not None and np.shape(position_names) != norms.shape[1:]:
+        with naming("position_names"):
+            shape = np.shape(position_names)
+        if position_names is not None and shape != norms.shape[1:]:
             raise ValueError(
                 f"position_names has {np.size(position_names)} names for {norms.shape[1]} "
                 "positions: give one per position."

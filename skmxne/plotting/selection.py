@@ -178,6 +178,8 @@ class SelectionDisplay:
         """
         if not isinstance(line_kw, dict | None):
             raise TypeError(f"line_kw must be a dict or None, got {line_kw!r}.")
+        if not isinstance(folds, bool | np.bool_):
+            raise TypeError(f"folds must be True or False, got {folds!r}.")
         self.axes_ = _make_axes(ax)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
