@@ -226,8 +226,8 @@ class InverseProblem(TrialFolds, ModelOutputs):
         Warns
         -----
         RuntimeWarning
-            If channels are left out, or the whitened data before time 0 have less than half or
-            more than twice the power of the noise.
+            If channels are left out, the head was elsewhere than in `forward`, or the whitened
+            data before time 0 have less than half or more than twice the power of the noise.
         """
         with hush_mne(), single_threaded_blas():
             evokeds = prepare_evokeds(evoked, forward, noise_cov)

@@ -6,6 +6,9 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
+# How far a head may have moved, in m, before it is told: heads do so in a recording.
+_SHIFTED = 5e-3
+
 
 def select_channels(evokeds, forward, noise_cov):
     """Return the good M/EEG channels that all objects share, in the order of the first average.
@@ -80,6 +83,11 @@ def check_sensors(info, forward):
     ------
     ValueError
         If they are not.
+
+    Warns
+    -----
+    RuntimeWarning
+        In the name of the caller's caller's caller, if the head was elsewhere.
     """
     eeg = {info["ch_names"][pick] for pick in mne.pick_types(info, meg=False, eeg=True)}
     referenced = {
@@ -101,6 +109,17 @@ def check_sensors(info, forward):
             f"evoked has compensation grade {grades[0]}, forward {grades[1]}. Change that of the "
             "recording (raw.apply_gradient_compensation), or compute the forward solution again."
         )
+    positions = [one["dev_head_t"] for one in (info, forward["info"])]
+    if None not in positions and len(mne.pick_types(info, meg=True)):
+        shift = np.linalg.norm(positions[0]["trans"][:3, 3] - positions[1]["trans"][:3, 3])
+        if shift > _SHIFTED:
+            warnings.warn(
+                f"The head in evoked is {1e3 * shift:.0f} mm from where it is in forward "
+                "(dev_head_t), which the fields of MEG depend on. Compute the forward solution of "
+                "this recording, or move its head with mne.preprocessing.maxwell_filter.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
 
 
 def check_same_sensors(first, other):

@@ -138,6 +138,27 @@ def test_slow_start_is_not_taken_for_the_end(solver):
     assert len(solution.positions) == 40
 
 
+@pytest.mark.parametrize(("excess", "is_taken"), [(-1e-3, True), (1e-3, False), (0.6, False)])
+def test_start_is_taken_where_it_is_better_than_zero(make_case, excess, is_taken):
+    case = make_case()
+    direction, power = case.solve().coef, np.sum(case.y**2)
+    positions = case.solve().positions
+    fields = case.X[:, positions] @ direction
+    norms = case.penalty * np.linalg.norm(direction, axis=1).sum()
+    # Of the step s: 1/2 ||y - s f||^2 + s n = (1 + excess) / 2 ||y||^2, at its larger root.
+    slope = np.vdot(case.y, fields) - norms
+    step = (slope + np.sqrt(slope**2 + excess * power * np.sum(fields**2))) / np.sum(fields**2)
+    starts = []
+
+    def solve(problem, coef, **options):
+        starts.append(coef)
+        return SOLVERS["newton"](problem, coef, **options)
+
+    solution = case.solve(solve, Solution(positions, step * direction), tol=1e-8)
+    assert solution.converged
+    assert starts[0].any() == is_taken
+
+
 @pytest.mark.parametrize("function", [solve_mixed_norm, solve_block_problem])
 def test_defaults_are_those_of_the_estimator(function):
     defaults = {

@@ -1,5 +1,6 @@
 import logging
 import pickle
+from contextlib import nullcontext
 
 import mne
 import numpy as np
@@ -928,6 +929,21 @@ def rename(evoked):
 def test_bad_evoked(small, make_evoked, error, match):
     with pytest.raises(error, match=match):
         from_evoked(change(small, evoked=make_evoked(small.evoked)))
+
+
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
+@pytest.mark.parametrize(("shift", "is_told"), [(0.0, False), (4e-3, False), (6e-3, True)])
+def test_head_elsewhere_is_told(small, shift, is_told):
+    forward, moved = small.forward.copy(), small.evoked.copy()
+    forward["info"]["dev_head_t"] = small.evoked.info["dev_head_t"]
+    place = moved.info["dev_head_t"]["trans"].copy()
+    place[2, 3] += shift
+    moved.info["dev_head_t"] = mne.Transform("meg", "head", place)
+    told = pytest.warns(RuntimeWarning, match="is 6 mm from where") if is_told else nullcontext()
+    with told as record:
+        from_evoked(change(small, evoked=[small.evoked, moved], forward=forward))
+    if is_told:
+        assert [each.filename for each in record] == [__file__]
 
 
 @pytest.mark.filterwarnings("ignore:The whitened data before time 0")
