@@ -85,6 +85,13 @@ class BaseMixedNorm(
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predicted targets.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+        TypeError, ValueError
+            If `X` is not valid, or has another number of features than the data of the fit.
         """
         check_is_fitted(self)
         validate = partial(validate_data, self, reset=False)

@@ -41,6 +41,10 @@ class ModelOutputs:
 
         Raises
         ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+        TypeError
+            If it has no coefficients.
         ValueError
             If `pick_ori` does not suit the orientation or the source space, or the coefficients
             do not fit `X`.
@@ -67,6 +71,11 @@ class ModelOutputs:
             One dipole per active position, in head coordinates and A m. The goodness of fit, in
             percent of the power of the whitened data, is shared out where fields overlap: over
             all dipoles it adds up to that of the model.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`.
         """
         positions, sources, scale = self._find_sources(estimator)
         data = self.y / self.target_scale
@@ -92,6 +101,11 @@ class ModelOutputs:
         residual : instance of mne.Evoked, or list of such
             What is left of the data, in their units. Projectors that have been applied to the
             data are applied to the field, too.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`.
         """
         field = self._predict_field(estimator)
         return self._for_each_evoked(
@@ -110,6 +124,11 @@ class ModelOutputs:
         -------
         percent : float, or list of float
             The percentage of power, 0 where the data are zero.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`.
         """
         residual = self.y - self.whitener @ self._predict_field(estimator) * self.target_scale
         return self._for_each_evoked(
