@@ -5,7 +5,6 @@ argument.
 What modules refuse in detail is in the tests of these modules.
 """
 
-import os
 import pickle
 import re
 from pathlib import Path
@@ -724,7 +723,6 @@ def test_more_than_two_hundred_kinds_are_tried():
     assert len(kinds) + len(flatten(PARAMETERS | OF_IC | OF_CV)) > 200
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no address space limit")
 def test_nothing_of_it_loads_mne_for_arrays():
     """An object of MNE is known by its class, without MNE."""
     import subprocess

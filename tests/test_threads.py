@@ -124,7 +124,7 @@ def test_error_in_a_chunk_is_raised(n_threads):
         map_chunks(fail, 10, 3)
 
 
-def test_error_in_a_helper_is_raised(monkeypatch, n_threads):
+def test_error_in_a_helper_is_raised(n_threads):
     here = threading.get_ident()
 
     def fail_elsewhere(chunk):
