@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import warnings
 from functools import cache
 
 import numpy as np
@@ -518,6 +519,7 @@ def test_solver_of_a_user_is_told_what_to_return(make_problem, spoil, message):
         (dict(solver="lars"), "solver='lars' is unknown"),
         (dict(solver="cd", n_orient=2), "solver='cd' handles n_orient=1 only"),
         (dict(maxit=0), "maxit must be a positive integer, got 0"),
+        (dict(coef=np.zeros((40, 7))), r"coef has shape \(40, 7\), but"),
         (dict(coef=np.zeros((3, 2))), r"coef has shape \(3, 2\), but the problem needs \(30, 7\)"),
     ],
 )
@@ -538,3 +540,17 @@ def test_block_problem_takes_numbers_of_all_kinds(make_problem, solver):
     assert problem.dual_gap(coef) <= 1e-8
     coef, _ = solve_block_problem(BlockProblem(0 * X, y, 5.0), start, tol=1e-8, solver=solver)
     assert not coef.any()
+
+
+@pytest.mark.parametrize(
+    ("solver", "n_orient"), [("newton", 2), ("bcd", 2), ("prox", 2), ("cd", 1)]
+)
+def test_block_problem_may_have_one_iteration(make_problem, solver, n_orient):
+    X, y = make_problem(20, 30, n_orient=n_orient)
+    problem = BlockProblem(np.asfortranarray(X), y, 5.0, n_orient)
+    start = np.zeros((X.shape[1], y.shape[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        coef, n_iter = solve_block_problem(problem, start, tol=0.0, solver=solver, maxit=1)
+    assert n_iter == 1
+    assert coef.any()
