@@ -515,6 +515,8 @@ def test_solver_of_a_user_is_told_what_to_return(make_problem, spoil, message):
     ("options", "match"),
     [
         (dict(penalty=0.0), "penalty must be positive and finite, got 0.0"),
+        (dict(penalty=-1.0), "penalty must be positive and finite, got -1.0"),
+        (dict(penalty=np.inf), "penalty must be positive and finite, got inf"),
         (dict(penalty=np.nan), "penalty must be positive and finite, got nan"),
         (dict(solver="lars"), "solver='lars' is unknown"),
         (dict(solver="cd", n_orient=2), "solver='cd' handles n_orient=1 only"),
@@ -554,3 +556,17 @@ def test_block_problem_may_have_one_iteration(make_problem, solver, n_orient):
         coef, n_iter = solve_block_problem(problem, start, tol=0.0, solver=solver, maxit=1)
     assert n_iter == 1
     assert coef.any()
+
+
+@pytest.mark.parametrize("name", ["X", "y"])
+def test_solver_of_a_user_cannot_write_to_the_data(make_problem, name):
+    def solve(problem, coef, **options):
+        getattr(problem, name)[:] = 0.0
+
+    X, y = make_problem(20, 30)
+    with pytest.raises(ValueError, match="read-only"):
+        solve_block_problem(
+            BlockProblem(X, y, 5.0), np.zeros((30, y.shape[1])), tol=1, solver=solve
+        )
+    assert X.flags.writeable
+    assert y.flags.writeable
