@@ -540,8 +540,10 @@ def test_block_problem_takes_numbers_of_all_kinds(make_problem, solver):
     problem = BlockProblem(X.astype(np.float32), y.astype(np.float32), 5.0)
     coef, _ = solve_block_problem(problem, start, tol=1e-8, solver=solver)
     assert problem.dual_gap(coef) <= 1e-8
-    coef, _ = solve_block_problem(BlockProblem(0 * X, y, 5.0), start, tol=1e-8, solver=solver)
+    problem = BlockProblem(0 * X, y, 5.0)
+    coef, n_iter = solve_block_problem(problem, start, tol=1e-8, solver=solver)
     assert not coef.any()
+    assert n_iter == {"newton": 0, "cd": 0}.get(solver, 1)
 
 
 @pytest.mark.parametrize(
