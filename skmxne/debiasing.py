@@ -70,9 +70,19 @@ def compute_debiasing(X, y, coef, n_orient=1):
                 return 1.0 + excess / norms
     except LinAlgError:
         pass
+    return 1.0 + _fit_fields(X, y, coef, norms, excess) / norms
+
+
+def _fit_fields(X, y, coef, norms, excess):
+    """Return what of each field, of unit norm, to add to the fit; `excess` where none is found."""
+    n_active = len(norms)
+    n_orient = len(coef) // n_active
     fields = np.empty((n_active, y.size))
     for g, field in enumerate(fields):
         rows = slice(g * n_orient, (g + 1) * n_orient)
-        field[:] = (X[:, rows] @ coef[rows]).ravel()
-    factor, upper = qr((fields / norms[:, None]).T, mode="economic")
-    return 1.0 + nnls(upper, factor.T @ (y - X @ coef).ravel(), maxiter=100 * n_active)[0] / norms
+        field[:] = (X[:, rows] @ coef[rows]).ravel() / norms[g]
+    factor, upper = qr(fields.T, mode="economic")
+    try:
+        return nnls(upper, factor.T @ (y - X @ coef).ravel(), maxiter=100 * n_active)[0]
+    except RuntimeError:  # SciPy 1.14 may go round in circles
+        return excess
