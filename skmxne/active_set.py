@@ -115,8 +115,8 @@ def solve_mixed_norm(
     """
     active_set = _ActiveSet(design, y, penalty, start)
     certificate = _Certificate(design, y, penalty)
-    objective = certificate.update(active_set, start.correlation or active_set.correlate())
-    if objective > 0.5 * np.vdot(y, y):  # zero is a better start
+    at_start = certificate.update(active_set, start.correlation or active_set.correlate())
+    if at_start > 0.5 * np.vdot(y, y):  # zero is a better start
         active_set = _ActiveSet(design, y, penalty, Solution.empty(y))
         certificate.update(active_set, active_set.correlate())
     objective, n_iter, n_stalled = [], 0, 0
