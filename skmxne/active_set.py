@@ -106,7 +106,7 @@ def solve_mixed_norm(
     Returns
     -------
     solution : Solution
-        The solution, with the best gap that was certified.
+        The solution, with the gap of its coefficients.
 
     References
     ----------
@@ -212,12 +212,13 @@ class _ActiveSet:
 class _Certificate:
     """The duality gap over all positions, relative to the power of the data.
 
-    The best dual value is kept.
+    It is that of the coefficients at hand and a dual point made of their residual, which anybody
+    can compute again: a better dual point of an earlier iteration would be lost with it.
     """
 
     def __init__(self, design, y, penalty):
         self.design, self.y, self.penalty = design, y, penalty
-        self.gap, self.best_dual = np.inf, -np.inf
+        self.gap = np.inf
         self.candidates = np.ones(design.n_positions, dtype=bool)
         self.correlation = None
 
@@ -229,8 +230,7 @@ class _Certificate:
         block_norms = active_set.problem.block_norms(active_set.coef)
         primal = compute_primal(residual, block_norms, self.penalty)
         dual = compute_dual(self.y, residual, dual_norm, self.penalty)
-        self.best_dual = max(self.best_dual, dual)
-        self.gap = max(primal - self.best_dual, 0.0) / np.vdot(self.y, self.y)
+        self.gap = max(primal - dual, 0.0) / np.vdot(self.y, self.y)
         self._screen(residual, bounds, dual_norm, primal - dual)
         return primal
 

@@ -153,11 +153,11 @@ def compute_certificate(
         gap = 1/2 ||R - theta||_F^2 + sum_g (penalty ||W_g||_F - <X_g^T theta, W_g>)
 
     The best multiples of ``R``, and of the point next to it that satisfies the optimality
-    conditions of the active positions, are tried. A solver may have seen a better bound on its way:
-    its gap is then smaller than this one. The optimality conditions, whose violation is
-    `kkt_residual`, are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else
-    ``||X_g^T R||_F <= penalty``. Without penalty the gap is half the power of what of ``R`` the
-    columns explain; that the fit has the least norm is not looked at.
+    conditions of the active positions, are tried. The fits of this package converge by the first,
+    so that their certificate holds. The optimality conditions, whose violation is `kkt_residual`,
+    are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else ``||X_g^T R||_F <=
+    penalty``. Without penalty the gap is half the power of what of ``R`` the columns explain; that
+    the fit has the least norm is not looked at.
 
     The reweighted objective has ``sqrt(u ||W_g||_F)`` for the norms [3]_. It is not convex, and has
     a local minimum wherever the convex problem with the columns of each position multiplied by ``2
