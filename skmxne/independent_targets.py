@@ -7,11 +7,13 @@ from scipy.stats import chi2
 BY_CHANCE = 1e-3
 
 
-def count_independent_targets(gram, n_rows, n_targets):
+def count_independent_targets(gram, n_rows, n_targets, noise_variance=None):
     """Estimate how many targets are independent, by rows of noise with covariance ``C``.
 
     It is ``tr(C)^2 / tr(C^2)``, by which a sum of squares has the mean and the variance of a
-    chi-squared variable [1]_.
+    chi-squared variable [1]_. Rows of less power than noise of ``n_independent`` targets has by
+    chance, as the residual of data without noise, do not show ``C``: what they lack counts as
+    white noise.
 
     Parameters
     ----------
@@ -21,6 +23,8 @@ def count_independent_targets(gram, n_rows, n_targets):
         Number of rows of noise, or of its degrees of freedom where there are more rows.
     n_targets : int
         Number of targets.
+    noise_variance : float, default=None
+        Variance of the noise. None: that of the rows.
 
     Returns
     -------
@@ -35,7 +39,13 @@ def count_independent_targets(gram, n_rows, n_targets):
     trace = np.trace(gram)
     if n_rows < 3 or trace <= 0.0:
         return float(n_targets)
-    return float(1.0 / max(_estimate_square(gram / trace, n_rows), 1.0 / n_targets))
+    square = max(_estimate_square(gram / trace, n_rows), 1.0 / n_targets)
+    if noise_variance is not None:
+        least, _ = limit_by_chance(n_rows / square)
+        share = min(trace / (least * noise_variance * n_rows * n_targets), 1.0)
+        # That of share * C + (1 - share) * I, where C has the trace of I.
+        square = share**2 * square + (1.0 - share**2) / n_targets
+    return float(1.0 / square)
 
 
 def estimate_covariance(rows, n_rows):

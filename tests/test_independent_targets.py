@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import chi2
 
 from skmxne.independent_targets import (
     count_independent_targets,
@@ -49,6 +50,19 @@ def test_square_of_the_covariance_is_estimated_without_bias(
 def test_independent_targets_are_all_counted(rng):
     counts = [count(rng.standard_normal((60, 10)), 60) for _ in range(200)]
     assert np.mean(counts) > 9.5
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 2])
+def test_noise_that_rows_lack_is_independent(rng, make_covariance, share):
+    covariance = make_covariance(0.9)
+    rows = rng.standard_normal((5000, 10)) @ np.linalg.cholesky(covariance).T
+    gram, variance = share * rows.T @ rows, 3.0
+    counted = count_independent_targets(variance * gram, 5000, 10, variance)
+    least = chi2.ppf(1e-3, 5000 * summarize_covariance(covariance)[1])
+    least /= 5000 * summarize_covariance(covariance)[1]
+    share = min(share / least, 1.0)
+    expected = summarize_covariance(share * covariance + (1.0 - share) * np.eye(10))[1]
+    assert counted == pytest.approx(expected, rel=0.02)
 
 
 def test_either_gram_counts_the_same(rng):

@@ -522,6 +522,20 @@ def test_position_has_to_explain_its_share_of_the_strongest(make_problem, share,
     assert MixedNormIC(model_error=0.0, eps=0.01).fit(X, y).n_active_ == 2
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_source_without_noise_is_found(seed):
+    """What it leaves because its column is not exact has one time course, which is no noise."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((60, 300)) / np.sqrt(60)
+    field = X[:, 30:33].sum(axis=1) + 0.1 * rng.standard_normal(60) / np.sqrt(60)
+    y = 3 * np.outer(field, np.hanning(61))
+    model = MixedNormIC(n_orient=3)
+    with pytest.warns(UserWarning, match="times the noise that noise_variance=1 tells"):
+        model.fit(X, y)
+    assert list(np.flatnonzero(model.active_set_)) == [30, 31, 32]
+    assert model.n_independent_targets_ > 60
+
+
 def test_of_models_with_the_same_positions_the_sparsest_alpha_is_chosen(make_data):
     X, y = make_data()
     model = MixedNormIC().fit(X, y)

@@ -63,7 +63,7 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     n_active = np.array([len(positions) for positions in supports])
     n_candidates = np.count_nonzero(design.norms) or 1
     power, n_independent, threshold = _find_thresholds(
-        (n_candidates, design.n_orient), y.shape, fits, target_covariance
+        (n_candidates, design.n_orient), y.shape, fits, noise_variance, target_covariance
     )
     # The positions were chosen for what they explain: of noise, as much as the threshold.
     n_left = len(y) * power - n_active * threshold
@@ -104,7 +104,7 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     )
 
 
-def _find_thresholds(blocks, shape, fits, target_covariance):
+def _find_thresholds(blocks, shape, fits, noise_variance, target_covariance):
     """Return the power of the noise, its independent targets, and what positions explain of it.
 
     The last two by the noise that each of the models leaves, or by the covariance.
@@ -113,7 +113,8 @@ def _find_thresholds(blocks, shape, fits, target_covariance):
     if target_covariance is None:
         power = float(n_targets)
         counts = [
-            count_independent_targets(fit.gram, n_samples - fit.rank, n_targets) for fit in fits
+            count_independent_targets(fit.gram, n_samples - fit.rank, n_targets, noise_variance)
+            for fit in fits
         ]
     else:
         power, given = summarize_covariance(target_covariance)
