@@ -148,3 +148,17 @@ def check_magnitude(name, array, power):
             f"Input {name} contains values whose squares are too small: multiply {name} by a "
             "constant."
         )
+
+
+def cast_coef(coef, dtype):
+    """Return coefficients in the precision of the data, or raise if its range is too small."""
+    with np.errstate(over="ignore", under="ignore"):
+        cast = coef.astype(dtype, copy=False)
+    vanish = coef.any() and np.abs(cast).max() < np.finfo(dtype).tiny
+    if vanish or not np.isfinite(cast).all():
+        remedy = ", or pass X in double precision" if dtype == np.float32 else ""
+        raise ValueError(
+            f"The coefficients are too {'small' if vanish else 'large'} for {np.dtype(dtype)}: "
+            f"scale X or y{remedy}."
+        )
+    return cast

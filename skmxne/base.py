@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .arrays import check_data, check_features
+from .arrays import cast_coef, check_data, check_features
 from .parameters import check_parameters
 from .progress import ProgressMixin
 from .representation import RepresentationMixin
@@ -149,7 +149,7 @@ def store_model(model, problem, alpha, solution, factors, y_ndim):
     X = problem.design.X
     active, coef = problem.to_coef(solution, factors)
     model.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
-    model.coef_[:, active] = _cast(coef, X.dtype)
+    model.coef_[:, active] = cast_coef(coef, X.dtype)
     if y_ndim == 1:
         model.coef_ = model.coef_[0]
     model.debias_scale_ = np.ones(problem.design.n_positions)
@@ -165,18 +165,6 @@ def store_model(model, problem, alpha, solution, factors, y_ndim):
     model.objective_ = [float(value) for value in solution.objective]
     model.n_iter_ = max(solution.n_iter, 1)
     model.converged_ = solution.converged
-
-
-def _cast(coef, dtype):
-    """Return coefficients in the precision of the data."""
-    with np.errstate(over="ignore"):
-        coef = coef.astype(dtype, copy=False)
-    if not np.isfinite(coef).all():
-        raise ValueError(
-            f"The coefficients are out of the range of {dtype}: scale X or y, or pass X in double "
-            "precision."
-        )
-    return coef
 
 
 def warn_if_empty(model, remedy, stacklevel=3):

@@ -43,8 +43,13 @@ def check_alphas(alphas, eps):
         return np.geomspace(_TOP, 100.0 * float(eps), alphas)
     with naming("alphas", alphas):
         alphas = np.asarray(alphas)
-    if alphas.dtype.kind not in "fiu" or alphas.ndim != 1 or alphas.size == 0:
+    if alphas.ndim == 0 or alphas.dtype.kind not in "fiu":
         raise TypeError("alphas must be an int or a sequence of percentages.")
+    if alphas.ndim > 1 or alphas.size == 0:
+        raise ValueError(
+            "alphas must be a sequence of at least one percentage, of shape (n_alphas,), got shape "
+            f"{alphas.shape}."
+        )
     if not ((alphas >= 0) & (alphas < 100)).all():
         raise ValueError(
             "alphas must be percentages in [0, 100): at 100 and above no position is active."

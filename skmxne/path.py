@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
 
-from .arrays import check_data
+from .arrays import cast_coef, check_data
 from .grid import check_alphas
 from .messages import verbosity
 from .parameters import check_parameters, check_weights
@@ -69,7 +69,7 @@ def mixed_norm_path(
     Raises
     ------
     TypeError, ValueError
-        If a parameter or the data are not valid.
+        If a parameter or the data are not valid, or coefficients are out of the range of numbers.
 
     Warns
     -----
@@ -113,7 +113,7 @@ def mixed_norm_path(
         coefs, dual_gaps, n_missed = [], [], 0
         for solution, factors in solve_path(problem, alphas, params):
             active, coef = problem.to_coef(solution, factors)
-            coefs.append(_to_sparse(active, coef.astype(X.dtype, copy=False), X.shape[1]))
+            coefs.append(_to_sparse(active, cast_coef(coef, X.dtype), X.shape[1]))
             dual_gaps.append(solution.dual_gap)
             n_missed += not solution.converged
     warn_if_missed(n_missed, f"{len(alphas)} alphas", params)

@@ -227,6 +227,13 @@ def test_alphas_above_the_range_are_told_why(case):
     check(lambda: mixed_norm_path(case.X, case.y, alphas=[100, 50]), "alphas.*no position is act")
 
 
+@pytest.mark.parametrize("alphas", [[], [[1, 2]], np.empty((0, 3))])
+def test_alphas_of_another_shape_are_a_wrong_value(case, alphas):
+    for fit in (MixedNormCV(alphas=alphas).fit, MixedNormIC(alphas=alphas).fit):
+        with pytest.raises(ValueError, match=r"alphas must be .* shape \(n_alphas,\), got shape"):
+            fit(case.X, case.y)
+
+
 @pytest.mark.parametrize(("name", "value"), flatten(OF_IC))
 def test_parameters_of_criteria_that_are_wrong(case, name, value):
     check(lambda: MixedNormIC(**{name: value}).fit(case.X, case.y), name)

@@ -742,7 +742,7 @@ def zero(case):
         (dict(alpha=None), TypeError, "alpha must be a number"),
         (dict(alpha="sure", sure_alpha_grid="fine"), TypeError, "sure_alpha_grid must be 'auto'"),
         (dict(alpha="sure", sure_alpha_grid=[50, 101]), ValueError, "sure_alpha_grid must be"),
-        (dict(alpha="sure", sure_alpha_grid=[100]), TypeError, "sure_alpha_grid must be 'auto'"),
+        (dict(alpha="sure", sure_alpha_grid=[100]), ValueError, "sure_alpha_grid must be 'auto'"),
         (dict(alpha="sure", sure_alpha_grid=20), TypeError, "sure_alpha_grid must be 'auto' or an"),
         (dict(evoked=[]), ValueError, "evoked is an empty list. Pass at least one"),
         (dict(evoked="raw"), TypeError, "evoked must be .* got RawArray. .*average"),

@@ -193,6 +193,25 @@ def test_single_precision(kind):
             assert excess <= (estimator.tol + 1e-6) * power
 
 
+@pytest.mark.parametrize(
+    ("X_unit", "y_unit", "word"), [(1e-30, 1e12, "large"), (1e30, 1e-20, "small")]
+)
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X, y: MixedNormEstimator(n_orient=N_ORIENT).fit(X, y),
+        lambda X, y: mixed_norm_path(X, y, n_orient=N_ORIENT, alphas=3),
+        lambda X, y: MixedNormCV(n_orient=N_ORIENT, alphas=[60, 40, 20]).fit(X, y),
+        lambda X, y: MixedNormIC(n_orient=N_ORIENT, noise_variance=None).fit(X, y),
+    ],
+    ids=["estimator", "path", "cv", "ic"],
+)
+def test_coefficients_that_single_precision_cannot_hold_are_refused(fit, X_unit, y_unit, word):
+    X, y = make()
+    with pytest.raises(ValueError, match=f"coefficients are too {word} for float32: scale X or y"):
+        fit((X * X_unit).astype(np.float32), y * y_unit)
+
+
 # Paths and choices
 
 SELECTED = {kind: (*data, {}) for kind, data in (AMPLITUDES | CONDITIONS | SHAPES).items()}
