@@ -256,7 +256,8 @@ def _fit(arguments):
             evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
         )
     whole.pick(problem.ch_names)
-    warn_if_noise_differs(problem.whitener @ whole.data * problem.target_scale[0], [whole])
+    whitened = problem.whitener @ whole.data * problem.target_scale[0]
+    warn_if_noise_differs(whitened, [whole], problem.whitener)
     if arguments.alpha not in _CRITERIA and 0 < arguments.alpha < 1:
         warnings.warn(
             f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "

@@ -99,20 +99,22 @@ def summarize_covariance(covariance):
     return trace, 1.0 / float(np.vdot(shares, shares))
 
 
-def limit_by_chance(dof):
+def limit_by_chance(dof, n=1):
     """Limit the mean square of noise of variance 1 to what is no rare chance.
 
     Parameters
     ----------
     dof : float
         Its degrees of freedom: much happens by chance to few data.
+    n : int, default=1
+        How many mean squares there are, of which none is to be outside.
 
     Returns
     -------
     least, most : float
         What one of a thousand (`BY_CHANCE`) remains below, and what one exceeds.
     """
-    return chi2.ppf(BY_CHANCE, dof) / dof, chi2.isf(BY_CHANCE, dof) / dof
+    return chi2.ppf(BY_CHANCE / n, dof) / dof, chi2.isf(BY_CHANCE / n, dof) / dof
 
 
 def _estimate_square(gram, n_rows):

@@ -208,7 +208,9 @@ class InverseProblem(TrialFolds, ModelOutputs):
             "combine_xyz" "fro" (see :func:`mne.forward.compute_depth_prior`), and
             "allow_fixed_depth" True, to weight fixed orientations by their own gain alone.
         rank : None, "info", "full" or dict, default=None
-            The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it.
+            The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
+            dict has the types of channels as keys: "eeg", and "mag" or "grad", or "meg" where both
+            are used, which MNE whitens together.
 
         Returns
         -------
@@ -221,20 +223,23 @@ class InverseProblem(TrialFolds, ModelOutputs):
             If an object is not an instance of its class.
         ValueError
             If the objects do not fit one another, data are not finite, EEG has no average
-            reference, or a parameter is out of its range.
+            reference, or a parameter is out of its range or without effect.
 
         Warns
         -----
         RuntimeWarning
-            If channels are left out, the head was elsewhere than in `forward`, or the whitened
-            data before time 0 have less than half or more than twice the power of the noise.
+            If channels are left out or flat; if sensors are more than 5 mm from where `forward`
+            has them; if `noise_cov` has a higher rank than Maxwell-filtered data; if `loose` leaves
+            a kind of source space less gain; or if the whitened data before time 0 do not look
+            like noise: less than half or more than twice its power, in all or, by more than
+            chance, in few channels or components.
         """
         with hush_mne(), single_threaded_blas():
             evokeds = prepare_evokeds(evoked, forward, noise_cov)
             info = evokeds[0].info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(evokeds[0] if isinstance(evoked, mne.Evoked) else evokeds, gain)
-        warn_if_noise_differs(problem.y, problem._evokeds)
+        warn_if_noise_differs(problem.y, problem._evokeds, problem.whitener)
         logger.info("%r", problem)
         return problem
 
@@ -295,6 +300,6 @@ class InverseProblem(TrialFolds, ModelOutputs):
             info = evoked.info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
             problem = cls(evoked, gain, folds)
-        warn_if_noise_differs(problem.y, problem._evokeds)
+        warn_if_noise_differs(problem.y, problem._evokeds, problem.whitener)
         logger.info("%r", problem)
         return problem

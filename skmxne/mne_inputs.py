@@ -2,10 +2,12 @@
 
 import logging
 import warnings
+from itertools import product
 from numbers import Real
 
 import mne
 import numpy as np
+from mne.io.constants import FIFF
 
 from .independent_targets import count_independent_targets, limit_by_chance
 from .mne_sensors import check_same_sensors, check_sensors, join_names, select_channels
@@ -17,6 +19,12 @@ _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 # below which nothing is said where it is little.
 _SHORTEST_BASELINE = 20
 _FEWEST_INDEPENDENT = 5
+# A channel of which projectors leave a smaller share is not looked at, and more noisy channels than
+# this share of all are no channels' fault.
+_LEAST_OWN = 0.5
+_MOST_OUTLIERS = 0.1
+# A channel whose amplitude relative to the median of its type is smaller is flat.
+_FLAT = 1e-6
 _FORWARD_KEYS = (
     *("sol", "info", "nsource", "nchan", "source_rr", "source_nn", "source_ori", "surf_ori"),
     "coord_frame",
@@ -57,10 +65,11 @@ def prepare_evokeds(evoked, forward, noise_cov):
     for one in evokeds:
         _check_data(one)
         check_sensors(one.info, forward)
+    _warn_flat(evokeds, noise_cov)
     return evokeds
 
 
-def warn_if_noise_differs(y, evokeds):
+def warn_if_noise_differs(y, evokeds, whitener):
     """Warn, in the name of the caller's caller, where a baseline is not what noise would be.
 
     Parameters
@@ -69,28 +78,84 @@ def warn_if_noise_differs(y, evokeds):
         Whitened data, whose noise should have variance 1.
     evokeds : list of mne.Evoked
         The averages that they are of; the baseline of each is all before 0.
+    whitener : ndarray of shape (n_samples, n_channels)
+        The matrix that has whitened their data.
     """
     for one in evokeds:
         data, y = np.split(y, [len(one.times)], axis=1)
         baseline = data[:, one.times < 0]
         if baseline.shape[1] < _SHORTEST_BASELINE:
             continue
-        gram = baseline.T @ baseline
-        n_independent = count_independent_targets(gram, *baseline.shape)
-        power = np.mean(baseline**2)
-        # Correction takes one independent time from the noise, of a short baseline too much.
-        least = 0.5 if n_independent >= _FEWEST_INDEPENDENT else 0.0
-        _, most = limit_by_chance(len(baseline) * n_independent)
-        if least <= power <= max(2.0, most):
-            continue
-        whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
-        warnings.warn(
-            f"The whitened data{whose} before time 0 have {power:.2g} times the power of the noise "
-            "that noise_cov and nave (the number of trials) tell. They may be of other data, or of "
-            "another filter, or the baseline is not corrected (apply_baseline).",
-            RuntimeWarning,
-            stacklevel=3,
+        doubt = _doubt_channels(baseline, one.ch_names, whitener) or _doubt_noise(baseline)
+        if doubt:
+            whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
+            warnings.warn(
+                f"The whitened data{whose} before time 0 have {doubt}", RuntimeWarning, stacklevel=3
+            )
+
+
+def _doubt_channels(baseline, ch_names, whitener):
+    """Name the few channels that are much noisier than the others, None if there are none.
+
+    Whitened data are rotated back to the channels (ZCA): each is what neighbours do not predict.
+    """
+    rotation = whitener.T / np.linalg.norm(whitener, axis=1)
+    own = np.sum(rotation**2, axis=1)  # less than 1 where projectors take a part away
+    is_seen = own > _LEAST_OWN
+    power = _compare_rows(rotation[is_seen] @ baseline / np.sqrt(own[is_seen, np.newaxis]))
+    if power is None:
+        return None
+    far = np.flatnonzero(power > 1.0)
+    if not 0 < len(far) <= _MOST_OUTLIERS * len(power):
+        return None
+    far = far[np.argsort(-power[far])]
+    names = np.array(ch_names)[is_seen][far]
+    ratios = power[far] / np.median(power)
+    outliers = [f"{name} ({ratio:.0f} times)" for name, ratio in zip(names, ratios, strict=True)]
+    return (
+        f"far more power than that of most channels in {join_names(outliers)}. Such channels may "
+        "be flat or noisy, and make false sources: look at them, and mark them as bad "
+        "(info['bads'])."
+    )
+
+
+def _compare_rows(rows):
+    """Return the power of rows relative to the median, in units of twice what chance may make it.
+
+    None where there is no noise to compare.
+    """
+    power = np.mean(rows**2, axis=1)
+    median = np.median(power)
+    if not median > 0.0:
+        return None
+    rows = rows / np.sqrt(np.maximum(power, median * np.finfo(float).eps))[:, np.newaxis]
+    n_independent = count_independent_targets(rows.T @ rows, *rows.shape)
+    _, most = limit_by_chance(n_independent, len(rows))
+    return power / median / (2.0 * most)
+
+
+def _doubt_noise(baseline):
+    """Say how the noise is not that of the covariance and the number of trials, None if it is."""
+    gram = baseline.T @ baseline
+    n_independent = count_independent_targets(gram, *baseline.shape)
+    power = np.mean(baseline**2)
+    # Correction takes one independent time from the noise, of a short baseline too much.
+    least = 0.5 if n_independent >= _FEWEST_INDEPENDENT else 0.0
+    _, most = limit_by_chance(len(baseline) * n_independent)
+    if not least <= power <= max(2.0, most):
+        return (
+            f"{power:.2g} times the power of the noise that noise_cov and nave (the number of "
+            "trials) predict. They may be of other data, or of another filter, or the baseline is "
+            "not corrected (apply_baseline)."
         )
+    rows = _compare_rows(baseline)
+    if rows is not None and rows.max() > 1.0:
+        ratio = np.mean(baseline**2, axis=1).max() / power
+        return (
+            f"the power that noise_cov predicts on average, but {ratio:.2g} times as much in one "
+            "component. noise_cov may be of other data, of another filter, or of too few samples."
+        )
+    return None
 
 
 def _check_evokeds(evoked):
@@ -193,11 +258,37 @@ def check_forward(forward):
             "space (key 'src') are in use. Compute it again with that source space."
         )
     _check_gain(forward, n_used)
+    _check_coordinates(forward)
     normals = [space["nn"][space["vertno"]] for space in forward["src"]]
     if not all(np.isfinite(array).all() for array in (forward["source_rr"], *normals)):
         raise ValueError(
             "forward has positions or normals that are infinite or NaN. Make it again with "
             "mne.make_forward_solution."
+        )
+
+
+def _check_coordinates(forward):
+    """Raise unless positions are in head coordinates, or in those of the MRI with a transform."""
+    frame, transform = forward["coord_frame"], forward.get("mri_head_t")
+    if frame not in (FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_MRI):
+        raise ValueError(
+            f"forward has coord_frame={frame}, but should be in head (4) or MRI coordinates (5). "
+            "Make it again with mne.make_forward_solution."
+        )
+    if frame == FIFF.FIFFV_COORD_MRI and (
+        not isinstance(transform, mne.Transform)
+        or (transform["from"], transform["to"]) != (FIFF.FIFFV_COORD_MRI, FIFF.FIFFV_COORD_HEAD)
+    ):
+        raise ValueError(
+            "forward is in MRI coordinates, but lacks the transform from there to head coordinates "
+            "(mri_head_t). Read it with mne.read_forward_solution, or make it again."
+        )
+    others = {space["coord_frame"] for space in forward["src"]} - {frame}
+    if others:
+        raise ValueError(
+            f"forward has coord_frame={frame}, but its source space (key 'src') has "
+            f"{', '.join(map(str, others))}. Use the source space that it was computed with: read "
+            "it again with mne.read_forward_solution."
         )
 
 
@@ -263,4 +354,26 @@ def _check_data(evoked):
         raise ValueError(
             f"evoked has infinite or NaN data in {join_names(np.array(evoked.ch_names)[~finite])}. "
             "Mark these channels in evoked.info['bads'], or average without the trials concerned."
+        )
+
+
+def _warn_flat(evokeds, noise_cov):
+    """Warn, in the name of the caller's caller, of channels that record nothing."""
+    types, ch_names = np.array(evokeds[0].get_channel_types()), np.array(evokeds[0].ch_names)
+    variances = noise_cov.data if noise_cov.data.ndim == 1 else noise_cov.data.diagonal()
+    variances = dict(zip(noise_cov.ch_names, variances, strict=True))
+    deviations = np.sqrt(np.maximum([variances[name] for name in ch_names], 0.0))
+    amplitudes = {"evoked": [np.ptp(one.data, axis=1) for one in evokeds if len(one.times) > 1]}
+    parts = []
+    for where, sizes in (amplitudes | {"noise_cov": [deviations]}).items():
+        flat = np.zeros(len(types), dtype=bool)
+        for size, kind in product(sizes, set(types)):
+            flat |= (types == kind) & (size < _FLAT * np.median(size[types == kind]))
+        parts += [f"{join_names(ch_names[flat])} in {where}"] if flat.any() else []
+    if parts:
+        warnings.warn(
+            f"Channels are flat: {', '.join(parts)}. They make false sources: mark them as bad "
+            "(info['bads']).",
+            RuntimeWarning,
+            stacklevel=4,
         )

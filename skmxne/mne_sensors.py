@@ -6,8 +6,9 @@ import mne
 import numpy as np
 from mne.io.constants import FIFF
 
-# How far a head may have moved, in m, before it is told: heads do so in a recording.
-_SHIFTED = 5e-3
+# How far sensors may be from where they are in the forward solution, in m, before a warning: heads
+# move in a recording.
+_DISPLACED = 5e-3
 
 
 def select_channels(evokeds, forward, noise_cov):
@@ -40,6 +41,14 @@ def select_channels(evokeds, forward, noise_cov):
     picks = mne.pick_types(info, meg=True, eeg=True, ref_meg=False, exclude=list(bads))
     measured = [info["ch_names"][pick] for pick in picks]
     if not measured:
+        types = [kind for kind in info.get_channel_types() if kind not in ("mag", "grad", "eeg")]
+        if len(types) == len(info["ch_names"]):
+            counts = ", ".join(f"{types.count(kind)} {kind}" for kind in dict.fromkeys(types))
+            raise ValueError(
+                f"evoked has no MEG or EEG channel, only {counts}. The forward solutions of MNE "
+                "are for MEG and EEG: pick such channels, or correct the types of channels with "
+                "evoked.set_channel_types."
+            )
         raise ValueError(
             "evoked has no MEG or EEG channel left when the bad channels of evoked and noise_cov "
             "are excluded. Check their bads, and what was picked."
@@ -87,7 +96,7 @@ def check_sensors(info, forward):
     Warns
     -----
     RuntimeWarning
-        In the name of the caller's caller's caller, if the head was elsewhere.
+        In the name of the caller's caller's caller, if sensors are elsewhere.
     """
     eeg = {info["ch_names"][pick] for pick in mne.pick_types(info, meg=False, eeg=True)}
     referenced = {
@@ -109,17 +118,49 @@ def check_sensors(info, forward):
             f"evoked has compensation grade {grades[0]}, forward {grades[1]}. Change that of the "
             "recording (raw.apply_gradient_compensation), or compute the forward solution again."
         )
-    positions = [one["dev_head_t"] for one in (info, forward["info"])]
-    if None not in positions and len(mne.pick_types(info, meg=True)):
-        shift = np.linalg.norm(positions[0]["trans"][:3, 3] - positions[1]["trans"][:3, 3])
-        if shift > _SHIFTED:
+    _warn_if_displaced(info, forward)
+
+
+def _warn_if_displaced(info, forward):
+    """Warn of sensors that are elsewhere in the head coordinates of the forward solution."""
+    for what, remedy, picks in (
+        (
+            "MEG sensors",
+            "(dev_head_t: the head was elsewhere). Compute the forward solution with the info of "
+            "this recording, or move its head with mne.preprocessing.maxwell_filter.",
+            mne.pick_types(info, meg=True),
+        ),
+        (
+            "electrodes",
+            "(their montage). Compute the forward solution with the info of this recording.",
+            mne.pick_types(info, meg=False, eeg=True),
+        ),
+    ):
+        names = [info["ch_names"][pick] for pick in picks]
+        places = _locate_sensors(info, names) - _locate_sensors(forward["info"], names)
+        displacement = np.nan_to_num(np.linalg.norm(places, axis=1)).max(initial=0.0)
+        if displacement > _DISPLACED:
             warnings.warn(
-                f"The head in evoked is {1e3 * shift:.0f} mm from where it is in forward "
-                "(dev_head_t), which the fields of MEG depend on. Compute the forward solution of "
-                "this recording, or move its head with mne.preprocessing.maxwell_filter.",
+                f"The {what} of evoked are up to {1e3 * displacement:.0f} mm from where forward "
+                f"has them, relative to the head {remedy}",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
+
+
+def _locate_sensors(info, ch_names):
+    """Return the positions of sensors in head coordinates, NaN where they are not known."""
+    channels = {ch["ch_name"]: ch for ch in info["chs"]}
+    device = mne.Transform("meg", "head", np.full((4, 4), np.nan))
+    device = info["dev_head_t"] or device
+    places = np.full((len(ch_names), 3), np.nan)
+    for place, name in zip(places, ch_names, strict=True):
+        location, frame = channels[name]["loc"][:3], channels[name]["coord_frame"]
+        if frame == FIFF.FIFFV_COORD_DEVICE and location.any():
+            place[:] = mne.transforms.apply_trans(device, location)
+        elif frame == FIFF.FIFFV_COORD_HEAD and location.any():
+            place[:] = location
+    return places
 
 
 def check_same_sensors(first, other):

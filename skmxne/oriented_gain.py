@@ -4,6 +4,7 @@ import mne
 import numpy as np
 from mne.forward import is_fixed_orient
 from mne.io.constants import FIFF
+from mne.transforms import apply_trans
 
 
 class OrientedGain:
@@ -27,7 +28,7 @@ class OrientedGain:
     src : instance of mne.SourceSpaces
         The source space of `forward`, shared.
     locations : ndarray of shape (n_positions, 3)
-        The positions in m, in head coordinates.
+        The positions in m, in head coordinates, whatever those of `forward` are.
     orientations : ndarray of shape (n_positions, n_orient, 3)
         The orientations of every position, unit vectors in head coordinates.
     """
@@ -40,30 +41,34 @@ class OrientedGain:
         self._rows = np.array([index[name] for name in ch_names])
         self._ch_names = list(ch_names)
         self.src = forward["src"]
-        self.locations = forward["source_rr"]
+        self._to_head = np.eye(4)
+        if forward["coord_frame"] == FIFF.FIFFV_COORD_MRI:
+            self._to_head = forward["mri_head_t"]["trans"]
+        self.locations = apply_trans(self._to_head, forward["source_rr"])
         given = forward["source_nn"].reshape(forward["nsource"], -1, 3)
-        self.orientations, self._rotation = given, None
+        # In the coordinates of the forward solution.
+        self._axes, self._rotation = given, None
         self._has_normals = forward["surf_ori"]
-        if is_fixed_orient(forward) or orientation == "given":
-            return
-        if orientation == "fixed":
-            self.orientations = find_normals(self.src)[:, np.newaxis]
-        elif not forward["surf_ori"]:
-            self.orientations = _find_frames(self.src)
-        else:
-            return
-        self._has_normals = True
-        self._rotation = self.orientations @ given.swapaxes(1, 2)
+        is_fixed = orientation == "fixed"
+        if not is_fixed_orient(forward) and (
+            is_fixed or (orientation == "surface" and not forward["surf_ori"])
+        ):
+            self._axes = (
+                find_normals(self.src)[:, np.newaxis] if is_fixed else _find_frames(self.src)
+            )
+            self._has_normals = True
+            self._rotation = self._axes @ given.swapaxes(1, 2)
+        self.orientations = apply_trans(self._to_head, self._axes, move=False)
 
     @property
     def n_positions(self):
         """The number of positions."""
-        return len(self.orientations)
+        return len(self._axes)
 
     @property
     def n_orient(self):
         """The number of orientations of a position."""
-        return self.orientations.shape[1]
+        return self._axes.shape[1]
 
     def columns(self, positions=slice(None)):
         """Make the columns of some positions.
@@ -89,10 +94,10 @@ class OrientedGain:
         return fields.reshape(-1, len(self._rows)).T
 
     def normals(self, positions):
-        """Find the normals of the surface at some positions, of shape (n, 3)."""
+        """Find the normals of the surface at some positions, (n, 3) in head coordinates."""
         if self._has_normals:
             return self.orientations[positions, -1]
-        return find_normals(self.src)[positions]
+        return apply_trans(self._to_head, find_normals(self.src)[positions], move=False)
 
     def given_axes(self, positions):
         """Find the axes of the original forward solution at some positions.
@@ -127,7 +132,7 @@ class OrientedGain:
         if self._rotation is not None:
             kind = "FIXED" if self.n_orient == 1 else "FREE"
             forward.update(
-                source_nn=self.orientations.reshape(-1, 3),
+                source_nn=self._axes.reshape(-1, 3),
                 source_ori=FIFF[f"FIFFV_MNE_{kind}_ORI"],
                 surf_ori=True,
             )

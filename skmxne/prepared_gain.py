@@ -1,5 +1,6 @@
 """From a forward solution to the whitened, weighted gain that sparse solvers work on."""
 
+import warnings
 from copy import copy
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -63,23 +64,12 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
     """
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
-    _check_rank(rank)
+    _check_rank(rank, info)
     _check_orientation(forward, loose, depth)
+    if depth["exp"]:
+        _warn_if_kinds_differ(loose)
     gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
-    try:
-        # A copy, as MNE enters into a dict the ranks that it lacks.
-        whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
-    except RuntimeError as error:
-        raise ValueError(
-            f"evoked, forward and noise_cov share too few good channels ({len(info['ch_names'])}) "
-            "for the projectors of evoked. Pass objects of one recording."
-        ) from error
-    if len(whitener) == 0:
-        raise ValueError(
-            "noise_cov has rank 0 after the projectors of evoked. Use more channels or a higher "
-            "rank."
-        )
-
+    whitener = _compute_whitener(noise_cov, info, rank)
     X = _whiten(gain, whitener)
     with np.errstate(over="ignore"):
         norm = np.linalg.norm(X)
@@ -146,7 +136,62 @@ def _check_depth(depth):
     return options | {"exp": float(exp)}
 
 
-def _check_rank(rank):
+def _warn_if_kinds_differ(loose):
+    """Warn, in the name of the caller's caller's caller, where weights favour a kind of space.
+
+    Depth weights even out the power of all orientations, of which loose weights then take a part.
+    """
+    gains = {kind: np.sqrt((1 + 2 * value) / 3) for kind, value in loose.items()}
+    low, high = min(gains, key=gains.get), max(gains, key=gains.get)
+    if gains[low] < 0.9 * gains[high]:
+        warnings.warn(
+            f"loose={loose} leaves the positions of the {low} source space "
+            f"{100 * (1 - gains[low] / gains[high]):.0f} % less gain than those of the {high} one, "
+            f"after depth weighting: sources will be found in the {high} one rather than in the "
+            f"{low} one. To treat them alike, use loose={loose[high]:g} for all.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _compute_whitener(noise_cov, info, rank):
+    """Compute the matrix that whitens the channels, with as many rows as the noise has rank."""
+    if info["proc_history"] and not isinstance(rank, str):
+        rank = _estimate_rank(noise_cov, info, rank)
+    try:
+        # A copy, as MNE enters into a dict the ranks that it lacks.
+        whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+    except RuntimeError as error:
+        raise ValueError(
+            f"evoked, forward and noise_cov share too few good channels ({len(info['ch_names'])}) "
+            "for the projectors of evoked. Pass objects of one recording."
+        ) from error
+    if len(whitener) == 0:
+        raise ValueError(
+            "noise_cov has rank 0 after the projectors of evoked. Use more channels or a higher "
+            "rank."
+        )
+    return whitener
+
+
+def _estimate_rank(noise_cov, info, rank):
+    """Estimate the ranks that are not given, for Maxwell-filtered data, whose rank is known."""
+    with mne.use_log_level("ERROR"):  # its own warning advises a rank that nothing takes
+        known = mne.compute_rank(noise_cov, "info", info=info)
+        estimated = mne.compute_rank(noise_cov, copy(rank), info=info)
+    for kind in known.keys() - (rank or {}).keys():
+        if estimated[kind] > known[kind]:
+            warnings.warn(
+                f"noise_cov has rank {estimated[kind]}, but the {kind.upper()} channels of evoked "
+                f"only {known[kind]}, after a Maxwell filter. Estimate noise_cov from data that "
+                f"have been filtered in the same way, or pass rank='info'.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+    return estimated
+
+
+def _check_rank(rank, info):
     """Raise unless a rank is one that MNE takes, and takes for what it says."""
     if rank is None or (isinstance(rank, str) and rank in ("info", "full")):
         return
@@ -157,6 +202,27 @@ def _check_rank(rank):
     for value in rank.values():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"rank must have positive integers as values, got {rank!r}.")
+    # MNE whitens magnetometers and gradiometers together, as one type.
+    of_meg = {"mag", "grad"} & set(info.get_channel_types())
+    key = "meg" if len(of_meg) == 2 else "".join(of_meg)
+    ignored = sorted(set(rank) & ({"meg", *of_meg} if of_meg else set()) - {key})
+    if ignored:
+        raise IneffectiveRankError(key, ignored)
+
+
+class IneffectiveRankError(ValueError):
+    """A rank is given for MEG channels under a name that has no effect."""
+
+    def __init__(self, key, ignored):
+        self.ignored = ignored
+        why = "magnetometers and gradiometers are whitened together, with one rank"
+        if key != "meg":
+            kind = {"mag": "magnetometers", "grad": "gradiometers"}[key]
+            why = f"the MEG channels used are all {kind}"
+        super().__init__(
+            f"rank has {' and '.join(map(repr, ignored))}, without effect: {why}. Pass "
+            f"rank={{{key!r}: ...}}."
+        )
 
 
 def _check_orientation(forward, loose, depth):

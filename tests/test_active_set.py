@@ -10,11 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skmxne import MixedNormEstimator, active_set
+from skmxne import MixedNormEstimator
 from skmxne.active_set import Solution, _ActiveSet, _Certificate, solve_mixed_norm
 from skmxne.correlation import Correlation
 from skmxne.design import BlockDesign
-from skmxne.objective import compute_dual, compute_dual_step
+from skmxne.objective import compute_dual_step
 from skmxne.solvers import SOLVERS, solve_block_problem
 
 SIZES = dict(n_samples=25, n_positions=60, n_targets=5, noise=0.5)

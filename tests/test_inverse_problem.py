@@ -1,5 +1,6 @@
 import logging
 import pickle
+import re
 from contextlib import nullcontext
 
 import mne
@@ -229,6 +230,39 @@ def test_fixed_orientation_with_depth_of_free(small):
 def test_rank_is_taken(small):
     problem = from_evoked(small, rank=dict(mag=10, eeg=12))
     assert problem.X.shape[0] == problem.y.shape[0] == len(problem.whitener) == 22
+
+
+@pytest.mark.parametrize(
+    ("rank", "match"),
+    [
+        (
+            dict(meg=10),
+            r"rank has 'meg', without effect: .* all magnetometers. Pass .*\{'mag': \.\.",
+        ),
+        (dict(meg=10, mag=10), "rank has 'meg', without effect"),
+    ],
+)
+def test_rank_without_effect_is_refused(small, rank, match):
+    with pytest.raises(ValueError, match=match):
+        from_evoked(small, rank=rank)
+
+
+def test_rank_of_channels_that_are_not_there_may_be_given(small):
+    problem = from_evoked(
+        change(small, evoked=small.evoked.copy().pick("eeg")), rank=dict(meg=60, eeg=12)
+    )
+    assert len(problem.X) == 12
+
+
+def test_rank_of_all_meg_channels_counts(make_case):
+    case = make_case("surface")
+    for rank, match in [
+        (dict(mag=10, grad=20), r"'grad' and 'mag', without effect.*Pass rank=\{'meg': \.\.\.\}"),
+        (dict(meg=30, grad=20), "'grad', without effect"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            from_evoked(case, rank=rank)
+    assert len(from_evoked(case, rank=dict(meg=30, eeg=12)).X) == 42
 
 
 @pytest.mark.parametrize(("picks", "rank"), [("mag", 15), ("eeg", 15)])
@@ -887,6 +921,12 @@ def set_bads(evoked):
     return evoked
 
 
+def make_intracranial(evoked):
+    types = ["seeg"] * 30 + ["ecog"] * 20 + ["hbo"] * 4
+    info = mne.create_info([f"{kind} {k}" for k, kind in enumerate(types)], 100.0, types)
+    return mne.EvokedArray(np.ones((len(types), 5)), info)
+
+
 def set_nave(evoked, nave):
     evoked = evoked.copy()
     evoked.nave = nave
@@ -920,7 +960,12 @@ def rename(evoked):
         (lambda e: set_nave(e, None), ValueError, "evoked has nave=None. Set it to the number"),
         (set_kind, ValueError, "evoked has kind='standard_error'. Pass an average"),
         (set_bads, ValueError, "evoked has no MEG or EEG channel left"),
-        (lambda e: e.copy().pick("eog"), ValueError, "evoked has no MEG or EEG channel left"),
+        (
+            lambda e: e.copy().pick("eog"),
+            ValueError,
+            "evoked has no MEG or EEG channel, only 1 eog",
+        ),
+        (make_intracranial, ValueError, "only 30 seeg, 20 ecog, 4 hbo. .*set_channel_types"),
         (rename, ValueError, "no good MEG or EEG channel in common.*'MEG 000!', 'MEG 000' and"),
         (lambda e: [e, e.copy().pick("mag")], ValueError, "same channels.*lack.*Pick the same"),
         (lambda e: [e, rename(e)], ValueError, "same channels"),
@@ -931,19 +976,48 @@ def test_bad_evoked(small, make_evoked, error, match):
         from_evoked(change(small, evoked=make_evoked(small.evoked)))
 
 
+def turn(degrees):
+    """Turn about the z axis through the origin, which a transform has no other sign of."""
+    angle = np.deg2rad(degrees)
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return rotation
+
+
 @pytest.mark.filterwarnings("ignore:The whitened data before time 0")
-@pytest.mark.parametrize(("shift", "is_told"), [(0.0, False), (4e-3, False), (6e-3, True)])
-def test_head_elsewhere_is_told(small, shift, is_told):
+@pytest.mark.parametrize(
+    ("degrees", "shift", "millimetres"),
+    [(0, 0, 0), (0, 4e-3, 0), (0, 6e-3, 6), (1, 0, 0), (15, 0, 33), (15, -4e-3, 33), (180, 0, 246)],
+)
+def test_head_elsewhere_is_told(small, degrees, shift, millimetres):
+    """By how far sensors have moved, whether the head was shifted or turned."""
     forward, moved = small.forward.copy(), small.evoked.copy()
     forward["info"]["dev_head_t"] = small.evoked.info["dev_head_t"]
-    place = moved.info["dev_head_t"]["trans"].copy()
-    place[2, 3] += shift
+    place = turn(degrees)
+    place[2, 3] = shift
     moved.info["dev_head_t"] = mne.Transform("meg", "head", place)
-    told = pytest.warns(RuntimeWarning, match="is 6 mm from where") if is_told else nullcontext()
+    locations = np.array([ch["loc"][:3] for ch in moved.info["chs"][:N_SENSORS]])
+    distance = np.linalg.norm(locations @ place[:3, :3].T + place[:3, 3] - locations, axis=1)
+    match = rf"MEG sensors of evoked are up to {1e3 * distance.max():.0f} mm from .*dev_head_t"
+    told = pytest.warns(RuntimeWarning, match=match) if millimetres else nullcontext()
     with told as record:
         from_evoked(change(small, evoked=[small.evoked, moved], forward=forward))
-    if is_told:
+    if millimetres:
+        assert 1e3 * distance.max() == pytest.approx(millimetres, abs=1)
         assert [each.filename for each in record] == [__file__]
+
+
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
+@pytest.mark.parametrize("location", [[0, 0, 0.004], [0, 0, 0.02], None, np.nan])
+def test_electrode_elsewhere_is_told(small, location):
+    moved = small.evoked.copy()
+    place = moved.info["chs"][N_SENSORS + 3]["loc"]
+    place[:3] = 0.0 if location is None else place[:3] + location  # zero or NaN: not known
+    told = nullcontext()
+    if location == [0, 0, 0.02]:
+        told = pytest.warns(RuntimeWarning, match=r"electrodes of evoked are up to 20 mm .*montage")
+    with told:
+        from_evoked(change(small, evoked=moved))
 
 
 @pytest.mark.filterwarnings("ignore:The whitened data before time 0")
@@ -1135,3 +1209,91 @@ def test_baseline_that_contradicts_the_noise_is_told():
     quiet["data"] = 0.25 * quiet.data
     with pytest.warns(RuntimeWarning, match="data before time 0 have 3.9 times"):
         InverseProblem.from_epochs(recording.epochs, recording.forward, quiet)
+
+
+def spoil_channel(recording, name, spoil):
+    """Change the data of one channel in what has been recorded, before the reference."""
+    data = recording.evoked.data.copy()
+    k = recording.evoked.ch_names.index(name)
+    data[k] = spoil(data[k])
+    evoked = recording.evoked.copy()
+    evoked.data[:] = data - data.mean(axis=0)
+    return evoked
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: 0 * row,
+        lambda row: 3 * row,
+        lambda row: row + 2e-6 * np.random.default_rng(0).standard_normal(len(row)),
+    ],
+    ids=["flat before the reference", "wrong unit", "noisy"],
+)
+def test_channel_unlike_the_others_is_named(recording, spoil):
+    evoked = spoil_channel(recording, "F5", spoil)
+    objects = change(recording, evoked=evoked)
+    match = r"before time 0 have far more power than that of most channels in F5 \((\d+) times\)"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        from_evoked(objects, loose=0)
+    assert [warning.filename for warning in record] == [__file__]
+    assert int(re.search(match, str(record[0].message))[1]) > 8
+    evoked.info["bads"] = ["F5"]
+    from_evoked(objects, loose=0)
+
+
+@pytest.mark.parametrize("places", [["evoked"], ["noise_cov"], ["evoked", "noise_cov"]])
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0 have far more power")
+def test_flat_channel_is_named(recording, places):
+    evoked, noise_cov = recording.evoked.copy(), recording.noise_cov.copy()
+    others = np.arange(64) != 5
+    name = evoked.ch_names[5]
+    if "evoked" in places:
+        evoked.data[5] = 1e-6  # constant
+    if "noise_cov" in places:
+        noise_cov["data"] = noise_cov.data * others * others[:, np.newaxis]
+    match = f"Channels are flat: {', '.join(f'{name} in {place}' for place in places)}. They make"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        from_evoked(change(recording, evoked=evoked, noise_cov=noise_cov), loose=0)
+    assert {warning.filename for warning in record} == {__file__}
+    evoked.info["bads"] = [name]
+    from_evoked(change(recording, evoked=evoked, noise_cov=noise_cov), loose=0)
+
+
+def test_flat_channel_of_epochs_is_named(recording):
+    """Which the average reference makes look like others."""
+    data = recording.epochs.get_data(copy=True)
+    data[:, 5] = 0.0
+    epochs = mne.EpochsArray(data, recording.epochs.info, tmin=-0.2, verbose="ERROR")
+    match = f"far more power .* in {epochs.ch_names[5]} "
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        InverseProblem.from_epochs(epochs, recording.forward, recording.noise_cov, loose=0)
+    assert [warning.filename for warning in record] == [__file__]
+
+
+def test_covariance_that_is_right_on_average_only_is_told(recording):
+    """In one direction it has a thirteenth of the noise, and a little more in all others."""
+    values, vectors = np.linalg.eigh(recording.noise_cov.data)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((64, 64)))[0]
+    shares = np.full(64, 63 / 51)
+    shares[0] = 1 / 13
+    noise_cov = recording.noise_cov.copy()
+    noise_cov["data"] = root @ (basis * shares) @ basis.T @ root
+    match = r"before time 0 have the power .* on average, but 11 times as much in one component"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        from_evoked(change(recording, noise_cov=noise_cov), loose=0)
+    assert [warning.filename for warning in record] == [__file__]
+
+
+@pytest.mark.parametrize("autocorrelation", [0, 0.9, 0.98])
+def test_good_recordings_are_not_doubted(autocorrelation):
+    for seed in range(3):
+        recording = make_recording(autocorrelation=autocorrelation, random_state=seed)
+        from_evoked(recording, loose=0, depth=None)
+
+
+@pytest.mark.parametrize("condition", ["Left Auditory", "Right Auditory"])
+@pytest.mark.parametrize("picks", ["meg", "mag", "grad", "eeg"])
+def test_recorded_data_are_not_doubted(sample_problem, condition, picks):
+    from_evoked(sample_problem(condition, tmin=None, tmax=None, picks=picks))

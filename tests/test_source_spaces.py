@@ -1,13 +1,17 @@
 """Inverse problems of every kind of source space: the outputs, and known dipoles got back."""
 
+from contextlib import nullcontext
+
 import mne
 import numpy as np
 import pytest
 from mne.forward import is_fixed_orient
+from mne.io.constants import FIFF
+from mne.transforms import apply_trans
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import block_diag
 
-from skmxne import InverseProblem, mixed_norm
+from skmxne import InverseProblem, MixedNormEstimator, mixed_norm
 
 SCALAR = {
     "surface": mne.SourceEstimate,
@@ -47,6 +51,129 @@ def get_locations(forward, stc):
     """Find the locations of the vertices of a source estimate."""
     rr = [s["rr"][v] for s, v in zip(forward["src"], stc.vertices, strict=True)]
     return np.concatenate(rr)
+
+
+def turn_to_mri(forward):
+    """Express a forward solution in MRI coordinates, far from those of the head."""
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    to_head = np.eye(4)
+    to_head[:3, :3], to_head[:3, 3] = rotation, [0.01, -0.04, 0.02]
+    to_mri = np.linalg.inv(to_head)
+    src = forward["src"].copy()
+    for space in src:
+        space["rr"] = apply_trans(to_mri, space["rr"])
+        space["nn"] = apply_trans(to_mri, space["nn"], move=False)
+        space["coord_frame"] = FIFF.FIFFV_COORD_MRI
+    gain = forward["sol"]["data"].reshape(-1, 3) @ rotation
+    sol = forward["sol"] | dict(data=gain.reshape(forward["sol"]["data"].shape))
+    turned = mne.Forward(forward)
+    turned.update(
+        src=src,
+        sol=sol,
+        _orig_sol=sol["data"],
+        source_rr=apply_trans(to_mri, forward["source_rr"]),
+        mri_head_t=mne.Transform("mri", "head", to_head),
+        coord_frame=FIFF.FIFFV_COORD_MRI,
+        info=forward["info"].copy(),
+    )
+    dict.update(turned["info"], mri_head_t=turned["mri_head_t"])  # which MNE allows files only
+    return turned
+
+
+def test_forward_in_mri_coordinates(make_case, source_model, tmp_path):
+    """Results are in head coordinates all the same."""
+    kind, loose = source_model
+    case = make_case(kind)
+    turned = turn_to_mri(case.forward)
+    assert_same_results(case, turned, kind, loose)
+    if "volume" in kind:  # whose file would need an MRI
+        return
+    with mne.use_log_level("ERROR"):
+        mne.write_forward_solution(tmp_path / "mri-fwd.fif", turned)
+        turned = mne.read_forward_solution(tmp_path / "mri-fwd.fif")
+    assert_same_results(case, turned, kind, loose)
+
+
+def assert_same_results(case, forward, kind, loose):
+    """Assert that results of a forward solution in MRI coordinates are those of the original."""
+    assert forward["coord_frame"] == FIFF.FIFFV_COORD_MRI
+    assert np.abs(forward["source_rr"] - case.forward["source_rr"]).max() > 0.02
+    problems = [
+        InverseProblem.from_evoked(case.evoked, one, case.noise_cov, loose=loose)
+        for one in (forward, case.forward)
+    ]
+    n_orient = problems[0].n_orient
+    models = [MixedNormEstimator(40, n_orient=n_orient, tol=1e-10).fit(p.X, p.y) for p in problems]
+    tolerance = dict(rtol=1e-3, atol=1e-5)  # files are in single precision
+    assert_allclose(*(problem.locations for problem in problems), **tolerance)
+    # That for users is in the coordinates of what was given.
+    assert problems[0].forward["coord_frame"] == FIFF.FIFFV_COORD_MRI
+    assert_array_equal(problems[0].forward["source_rr"], forward["source_rr"])
+    dipoles = [p.to_dipoles(m) for p, m in zip(problems, models, strict=True)]
+    for dipole, expected in zip(*dipoles, strict=True):
+        assert_allclose(dipole.pos, expected.pos, **tolerance)
+        moments = [one.ori * one.amplitude[:, np.newaxis] for one in (dipole, expected)]
+        assert_allclose(*moments, rtol=1e-3, atol=1e-3 * np.abs(moments[1]).max())
+    goodness_of_fit = [sum(dipole.gof for dipole in each) for each in dipoles]
+    assert_allclose(*goodness_of_fit, atol=0.01)
+    orientations = [None] if n_orient == 1 else [None, "vector"]
+    orientations += ["normal"] if n_orient == 3 and kind == "surface" else []
+    for pick_ori in orientations:
+        stcs = [p.to_source_estimate(m, pick_ori) for p, m in zip(problems, models, strict=True)]
+        assert len(stcs[1].data) > 0
+        for vertices, expected in zip(*(stc.vertices for stc in stcs), strict=True):
+            assert_array_equal(vertices, expected)
+        data = [stc.data for stc in stcs]
+        assert_allclose(*data, rtol=1e-3, atol=1e-3 * np.abs(data[1]).max())
+
+
+def spoil(forward, **changes):
+    spoilt = mne.Forward(forward)
+    spoilt.update(changes)
+    return spoilt
+
+
+@pytest.mark.parametrize(
+    ("make_forward", "match"),
+    [
+        (lambda f: spoil(f, coord_frame=FIFF.FIFFV_COORD_DEVICE), "coord_frame=1.*in head .4. or"),
+        (lambda f: spoil(turn_to_mri(f), mri_head_t=None), "in MRI coordinates, but lacks"),
+        (
+            lambda f: spoil(turn_to_mri(f), mri_head_t=mne.Transform("head", "mri")),
+            "in MRI coordinates, but lacks",
+        ),
+        (lambda f: spoil(f, src=turn_to_mri(f)["src"]), "coord_frame=4.* source space .* has 5"),
+    ],
+)
+def test_coordinates_that_are_not_known_are_refused(make_case, make_forward, match):
+    case = make_case("surface")
+    with pytest.raises(ValueError, match=f"forward .*{match}"):
+        InverseProblem.from_evoked(case.evoked, make_forward(case.forward), case.noise_cov)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loose", "depth", "match"),
+    [
+        ("surface+volume", {"surface": 0.2, "volume": 1}, 0.8, "surface .* 32 % less .* loose=1"),
+        ("surface+volume", {"surface": 0, "volume": 1}, 0.8, "surface .* 42 % less .* loose=1"),
+        ("surface+discrete", {"surface": 0.5, "discrete": 0}, 0.8, "discrete .* 29 % .* loose=0.5"),
+        ("surface+volume", {"surface": 0.2, "volume": 1}, None, None),
+        ("surface+volume", {"surface": 0.8, "volume": 1}, 0.8, None),
+        ("surface+volume", 1, 0.8, None),
+        ("surface", 0.2, 0.8, None),
+    ],
+)
+def test_looseness_that_favours_a_kind_of_source_space_is_told(
+    make_case, kind, loose, depth, match
+):
+    case = make_case(kind)
+    with pytest.warns(RuntimeWarning, match=match) if match else nullcontext() as record:
+        InverseProblem.from_evoked(
+            case.evoked, case.forward, case.noise_cov, loose=loose, depth=depth
+        )
+    if match:
+        assert [one.filename for one in record] == [__file__]
 
 
 def test_outputs_are_those_of_the_kind(make_problem, source_model):
@@ -285,8 +412,9 @@ def test_diagonal_covariance(make_case, rank):
     assert_allclose(np.sum(problem.y**2), 4 * np.sum(evoked.data**2 / variance[:, np.newaxis]))
 
 
-@pytest.mark.parametrize("rank", [None, "info"])
-def test_rank_of_maxwell_filtered_data(sample_problem, rank):
+@pytest.fixture
+def filtered(sample_problem):
+    """Return noise of all MEG sensors, as it is and after a Maxwell filter."""
     case = sample_problem()
     # The sensors, without the projectors that have been applied.
     info = mne.create_info(case.evoked.ch_names, 600.0, case.evoked.get_channel_types())
@@ -296,14 +424,20 @@ def test_rank_of_maxwell_filtered_data(sample_problem, rank):
     data = np.random.default_rng(0).standard_normal((len(info.ch_names), 3000)) * 1e-13
     with mne.use_log_level("ERROR"):
         raw = mne.io.RawArray(data, info)
-        raw = mne.preprocessing.maxwell_filter(raw, origin=(0.0, 0.0, 0.04))
+        return case.forward, raw, mne.preprocessing.maxwell_filter(raw, origin=(0.0, 0.0, 0.04))
+
+
+@pytest.mark.parametrize("rank", [None, "info"])
+def test_rank_of_maxwell_filtered_data(filtered, rank):
+    forward, _, raw = filtered
+    with mne.use_log_level("ERROR"):
         noise_cov = mne.compute_raw_covariance(raw)
         evoked = mne.EvokedArray(raw.get_data()[:, :20], raw.info, nave=1)
         n = mne.compute_rank(noise_cov, rank=rank, info=raw.info)["meg"]
-        problem = InverseProblem.from_evoked(evoked, case.forward, noise_cov, loose=0, rank=rank)
+        problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0, rank=rank)
         stc, expected = (
             function(
-                *(evoked, case.forward, noise_cov, 80),
+                *(evoked, forward, noise_cov, 80),
                 loose=0,
                 rank=rank,
                 debias=False,
@@ -317,6 +451,23 @@ def test_rank_of_maxwell_filtered_data(sample_problem, rank):
     assert problem.X.shape[0] == problem.y.shape[0] == n
     assert_allclose(np.var(problem.y), 1, rtol=0.2)
     assert_allclose(stc.data, expected.data, atol=1e-3 * np.abs(expected.data).max())
+
+
+def test_covariance_of_data_without_the_maxwell_filter_is_told(filtered):
+    forward, raw, filtered = filtered
+    with mne.use_log_level("ERROR"):
+        noise_cov = mne.compute_raw_covariance(raw)
+        evoked = mne.EvokedArray(filtered.get_data()[:, :20], filtered.info, nave=1)
+    match = r"noise_cov has rank 306, but the MEG channels of evoked only \d\d, .*rank='info'"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0)
+    assert [one.filename for one in record] == [__file__]
+    assert len(problem.X) == 306
+    known = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0, rank="info")
+    told = InverseProblem.from_evoked(
+        evoked, forward, noise_cov, loose=0, rank=dict(meg=len(known.X))
+    )
+    assert len(told.X) == len(known.X) < 100
 
 
 def test_forward_converted_in_place_later_does_not_matter(make_case):

@@ -121,11 +121,11 @@ class MixedNormIC(BaseMixedNorm):
     position explains more of it by chance. With ``C`` the covariance across targets, there are
     ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance ``s2 tr(C) / m``, which take
     their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
-    fit, and white noise for what this has less than `noise_variance`: a residual far below the
-    noise level, as of simulated data without noise, does not show the noise. The others need to be told: with `target_covariance`, dof is the covariance of fit and
-    noise in units of ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
-    ``n_samples * m``. The trials of an average tell ``C``: see `target_covariance` of
-    `InverseProblem.from_epochs`.
+    fit. A residual that is weaker than noise of `noise_variance` can be by chance, as of simulated
+    data without noise, does not show the noise: what it lacks counts as white. The others need to
+    be told: with `target_covariance`, dof is the covariance of fit and noise in units of ``s2``,
+    ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of ``n_samples * m``. The
+    trials of an average tell ``C``: see `target_covariance` of `InverseProblem.from_epochs`.
 
     References
     ----------
