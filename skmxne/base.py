@@ -167,6 +167,10 @@ def store_model(model, problem, alpha, solution, factors, y_ndim):
     model.converged_ = solution.converged
 
 
+class EmptyModelWarning(UserWarning, RuntimeWarning):
+    """No position is active. MNE's category and that of scikit-learn, for filters of either."""
+
+
 def warn_if_empty(model, remedy, stacklevel=3):
     """Warn where no position is active.
 
@@ -183,6 +187,6 @@ def warn_if_empty(model, remedy, stacklevel=3):
         warnings.warn(
             "No position is active, the model is all zero: "
             + ("X and y do not correlate." if model.alpha_max_ == 0.0 else remedy),
-            UserWarning,
+            EmptyModelWarning,
             stacklevel=stacklevel,
         )

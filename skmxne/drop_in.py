@@ -10,6 +10,7 @@ from typing import Any
 import mne
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
 
 from .arrays import naming
 from .estimator import MixedNormEstimator
@@ -20,6 +21,7 @@ from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
 from .parameters import check_parameters, check_weights
 from .path import make_problem
+from .prepared_gain import IneffectiveRankError
 from .solvers import Solver
 from .source_outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .threads import single_threaded_blas
@@ -57,9 +59,9 @@ def mixed_norm(
     dgap_freq: float = 10,
     rank: str | dict[str, int] | None = None,
     pick_ori: str | None = None,
+    sure_alpha_grid: str | ArrayLike = "auto",
     verbose: bool | str | int | None = None,
     *,
-    sure_alpha_grid: str | ArrayLike = "auto",
     rng: object = None,
     random_state: object = None,
 ) -> Any:
@@ -68,7 +70,8 @@ def mixed_norm(
     In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
     results, and the same numbers but for what the Notes name. For several alphas, cross-validation
     or certificates use :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`,
-    which this function is made of; reweighting has MNE's `reweighting_scale` here, not their own.
+    which this function is made of. For a given `alpha` reweighting has MNE's `reweighting_scale`;
+    where a criterion chooses, the model is that of :class:`~skmxne.MixedNormIC`.
 
     Parameters
     ----------
@@ -115,14 +118,17 @@ def mixed_norm(
     dgap_freq : int or inf, default=10
         Iterations of "bcd" and "prox" from one look at the duality gap to the next.
     rank : None, "info", "full" or dict, default=None
-        The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it.
+        The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
+        warning names the keys of a dict that have no effect.
     pick_ori : {None, "normal", "vector"}, default=None
         The orientations, as for :meth:`skmxne.InverseProblem.to_source_estimate`.
-    verbose : bool, str or int, default=None
-        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`.
     sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
         The percentages that a criterion chooses from, "auto" for those of
         :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
+    verbose : bool, str or int, default=None
+        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`. As in MNE, there
+        are no warnings above "WARNING". None: the level of MNE (:func:`mne.set_log_level`) decides
+        about these.
     rng, random_state : object, default=None
         Ignored: nothing is random here.
 
@@ -142,9 +148,9 @@ def mixed_norm(
     Warns
     -----
     ConvergenceWarning
-        If the duality gap does not reach `tol`.
+        If the duality gap does not reach `tol`. It is a RuntimeWarning, too, as in MNE.
     UserWarning
-        If no position is active.
+        If no position is active. It is a RuntimeWarning, too, as in MNE.
 
     See Also
     --------
@@ -178,28 +184,51 @@ def mixed_norm(
     check_parameters(outputs | {"n_orient": 1}, 1)
     if isinstance(evoked, list) and len(evoked) == 1:
         (evoked,) = evoked  # MNE returns no list of one
-    with verbosity(verbose), _warnings_of_caller():
+    with verbosity(verbose), _warnings_of_caller(verbose):
         params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
-        problem = InverseProblem.from_evoked(
-            evoked, forward, noise_cov, loose=loose, depth=depth, rank=rank
-        )
+        problem = _make_problem(evoked, forward, noise_cov, loose, depth, rank)
         check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
         coef = _fit(problem, params)
         return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
 
 
+class _NotConvergedWarning(ConvergenceWarning, RuntimeWarning):
+    """MNE's category and that of scikit-learn, for filters of either."""
+
+
 @contextmanager
-def _warnings_of_caller():
-    """Give out warnings in the name of the caller's caller, in terms of its arguments."""
+def _warnings_of_caller(verbose):
+    """Give out warnings in the name of the caller's caller, in terms of its arguments.
+
+    As in MNE, a level above that of warnings leaves them out.
+    """
     record = []
     try:
         with record_warnings(record):
             yield
     finally:
-        for text, category in record:
+        level = logging.getLogger(__package__).level
+        if verbose is None:
+            level = max(level, logging.getLogger("mne").level)
+        if level > logging.WARNING:
+            record.clear()
+        for text, category in dict.fromkeys(record):
             for words, ours in _WORDS.items():
                 text = re.sub(words, ours, text)
+            if category is ConvergenceWarning:
+                category = _NotConvergedWarning
             warnings.warn(text, category, stacklevel=4)
+
+
+def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
+    """Make the inverse problem, with what MNE takes of the ranks."""
+    options = dict(loose=loose, depth=depth)
+    try:
+        return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
+    except IneffectiveRankError as error:
+        warnings.warn(f"{error} As in MNE, it is ignored.", RuntimeWarning, stacklevel=2)
+        rank = {key: value for key, value in rank.items() if key not in error.ignored}
+    return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
 
 
 def _read_parameters(alpha, grid, pick_ori, forward, params):
@@ -208,6 +237,11 @@ def _read_parameters(alpha, grid, pick_ori, forward, params):
     check_pick_ori(pick_ori, 3, "surface")  # the name only: the rest when orientations are known
     params = dict(params)
     if not isinstance(alpha, str):
+        if not isinstance(alpha, Real) or isinstance(alpha, bool):
+            raise TypeError(
+                f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}. 'ric' chooses "
+                "it for finding sources."
+            )
         params["alpha"] = alpha
     elif alpha in ("sure", "bic", "ric"):
         params["criterion"] = alpha
@@ -270,8 +304,7 @@ def _fit(problem, params):
     roots = problem.target_scale
     if "criterion" in params:
         # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
-        scale = _find_reweighting_scale(problem.X, problem.y, params, np.mean(roots**2))
-        model = MixedNormIC(reweighting_scale=scale, **params).fit(problem.X, problem.y)
+        model = MixedNormIC(**params).fit(problem.X, problem.y)
         logger.info("Alpha chosen by %s: %.3g", params["criterion"], model.alpha_)
         return model.coef_
     y = problem.y / roots  # MNE leaves the number of trials out
@@ -280,16 +313,13 @@ def _fit(problem, params):
     return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
 
 
-def _find_reweighting_scale(X, y, params, n_trials=1.0):
-    """Return the amplitude of MNE's reweighted penalty, for data that are averages.
-
-    MNE's ``alpha_max`` is 100. `y` may have been multiplied by the root of `n_trials`.
-    """
+def _find_reweighting_scale(X, y, params):
+    """Return the amplitude of MNE's reweighted penalty: its ``alpha_max`` is 100."""
     if params["n_mxne_iter"] == 1:
         return 1.0  # without reweighting it does not matter
     with single_threaded_blas():
         alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
-    return 100 * n_trials / alpha_max if alpha_max > 0 else 1.0
+    return 100 / alpha_max if alpha_max > 0 else 1.0
 
 
 def _make_outputs(problem, coef, pick_ori, with_residual, as_dipoles):

@@ -90,7 +90,8 @@ ROWS = {
     "rank=None": dict(rank=None),
     "rank='info'": dict(rank="info"),
     "rank='full'": dict(rank="full", evoked="unprojected"),
-    "rank: dict": dict(rank=dict(mag=10, grad=20, eeg=12)),
+    "rank: dict": dict(rank=dict(meg=40, eeg=12)),
+    "rank: dict without effect": dict(rank=dict(mag=10, grad=20)),
     "pick_ori=None": dict(pick_ori=None),
     "pick_ori='normal'": dict(pick_ori="normal"),
     "pick_ori='vector'": dict(pick_ori="vector"),
@@ -243,7 +244,7 @@ def measure_difference(case, options):
     """Measure how far `mixed_norm` is from what it should give."""
     if options.get("solver") == "cd" and options["loose"] != 0:
         with pytest.warns(RuntimeWarning, match="solver='cd' is for fixed orientation"):
-            ours = call(mixed_norm, case, options)
+            ours = call(mixed_norm, case, options | dict(verbose="WARNING"))
         options = options | dict(solver="bcd")  # what MNE takes instead
     else:
         ours = call(mixed_norm, case, options)
@@ -293,24 +294,19 @@ def measure_debiasing(case, options):
 
 
 def follow_definition(case, options):
-    """Make the least-squares fit of least norm, or the model that a criterion chooses.
-
-    Amplitudes are reweighted on MNE's scale, on which alpha_max is 100 for the average itself.
-    """
+    """Make the least-squares fit of least norm, or the model that a criterion chooses."""
     problem = InverseProblem.from_evoked(
         case.evoked, case.forward, case.noise_cov, loose=options["loose"]
     )
     if options["alpha"] == 0:
         return problem.to_source_estimate(np.linalg.lstsq(problem.X, problem.y)[0].T)
-    params = dict(n_orient=problem.n_orient, debias=False, tol=1e-10)
-    nave = case.evoked.nave
-    alpha_max = MixedNormEstimator(90, **params).fit(problem.X, problem.y).alpha_max_
     model = MixedNormIC(
         criterion=options["alpha"],
         n_mxne_iter=options.get("n_mxne_iter", 1),
-        reweighting_scale=100 * nave / alpha_max,
         alphas=options.get("sure_alpha_grid", 20),
-        **params,
+        n_orient=problem.n_orient,
+        debias=False,
+        tol=1e-10,
     )
     return problem.to_source_estimate(model.fit(problem.X, problem.y))
 
@@ -371,13 +367,12 @@ def set_nave(case, nave):
 
 
 def choose(case, criterion="sure", **params):
-    """Return the alpha that a criterion chooses."""
+    """Return the alpha that a criterion chooses, and the sources of the model there."""
     problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov, loose=0)
-    params = dict(n_mxne_iter=1) | params
-    if params["n_mxne_iter"] > 1:
-        alpha_max = MixedNormEstimator(90).fit(problem.X, problem.y).alpha_max_
-        params["reweighting_scale"] = 100 * case.evoked.nave / alpha_max
-    return MixedNormIC(criterion=criterion, **params).fit(problem.X, problem.y).alpha_
+    params = dict(n_mxne_iter=1, debias=False) | params
+    alpha = MixedNormIC(criterion=criterion, **params).fit(problem.X, problem.y).alpha_
+    model = MixedNormEstimator(alpha, **params).fit(problem.X, problem.y)
+    return alpha, problem.to_source_estimate(model)
 
 
 @pytest.mark.filterwarnings("ignore:The model leaves 2.* times the noise")
@@ -388,23 +383,20 @@ def test_averages_of_more_trials_have_less_noise(weak, criterion):
     assert len(many.data) > len(few.data) > 0
 
 
-def test_criterion_belongs_to_the_reweighted_model(weak):
-    """MNE's SURE returns the model of one iteration when asked for two."""
-    for n_mxne_iter in (2, 5):
-        alpha = choose(weak, n_mxne_iter=n_mxne_iter)
-        options = dict(n_mxne_iter=n_mxne_iter, tol=1e-12)
-        stc = run(weak, "sure", **options)
-        assert compare(stc, run(weak, alpha, **options)) < 1e-6
-        plain = run(weak, alpha)
-        assert len(plain.data) > len(stc.data)
-
-
-@pytest.mark.parametrize("n_mxne_iter", [1, 5])
-def test_criterion_does_not_depend_on_debiasing(weak, n_mxne_iter):
-    """MNE's SURE reweights by debiased amplitudes, which no model does."""
-    alpha = choose(weak, n_mxne_iter=n_mxne_iter)
-    options = dict(n_mxne_iter=n_mxne_iter, debias=True, tol=1e-12)
-    assert compare(run(weak, "sure", **options), run(weak, alpha, **options)) < 1e-6
+@pytest.mark.parametrize("criterion", ["ric", "sure", "bic"])
+@pytest.mark.parametrize("n_mxne_iter", [1, 2, 5])
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.filterwarnings("ignore:alpha=99 is", "ignore:No position", "ignore:No model of")
+def test_model_chosen_is_that_of_the_estimator(weak, criterion, n_mxne_iter, debias):
+    """Its scale of reweighting included. MNE's SURE returns the model of one iteration for two."""
+    options = dict(n_mxne_iter=n_mxne_iter, debias=debias, tol=1e-12)
+    alpha, expected = choose(weak, criterion, **options)
+    stc = run(weak, criterion, **options)
+    assert_allclose(stc.data, expected.data, atol=1e-6 * np.abs(expected.data).max(initial=0))
+    for vertices, others in zip(stc.vertices, expected.vertices, strict=True):
+        assert_array_equal(vertices, others)
+    if n_mxne_iter > 1 and criterion != "ric":
+        assert len(run(weak, alpha).data) > len(expected.data)
 
 
 def test_criterion_costs_one_warm_path(weak, monkeypatch):
@@ -449,7 +441,7 @@ def test_edge_of_the_grid_is_warned_of(surface):
 def test_alpha_chosen_is_logged(weak, caplog):
     with caplog.at_level("INFO", logger="skmxne.drop_in"):
         run(weak, "sure")
-    assert f"Alpha chosen by sure: {choose(weak):.3g}" in caplog.messages
+    assert f"Alpha chosen by sure: {choose(weak)[0]:.3g}" in caplog.messages
 
 
 def test_reweighting_goes_on_until_nothing_changes(surface):
@@ -478,27 +470,38 @@ def test_solvers_of_others_need_nothing_private(surface):
 # ------------------------------------------------------------------------------- the rest of it
 
 
-def test_signature_is_the_documented_one():
+def test_signature_is_that_of_mne():
     ours = inspect.signature(mixed_norm).parameters
     theirs = inspect.signature(mne_mixed_norm).parameters
     # What MNE takes where no alpha is given keeps too many positions.
     assert ours["alpha"].default is inspect.Parameter.empty
     assert all(ours[name].default == theirs[name].default for name in theirs if name != "alpha")
-    # Their place is not the same in all versions of MNE.
-    by_name = {"sure_alpha_grid", "rng", "random_state"}
-    assert [name for name in ours if name not in by_name] == [
-        name for name in theirs if name not in by_name
-    ]
-    assert {n for n, one in ours.items() if one.kind == one.KEYWORD_ONLY} == by_name
+    # MNE before 1.13 has random_state before verbose.
+    shared = list(ours)[: list(ours).index("verbose")]
+    assert list(theirs)[: len(shared)] == shared
+    if "rng" in theirs:
+        assert list(ours) == list(theirs)
+        assert [one.kind for one in ours.values()] == [one.kind for one in theirs.values()]
     assert skmxne.mixed_norm is mixed_norm
 
 
+def test_arguments_by_their_place_are_those_of_mne(surface):
+    defaults = [p.default for p in inspect.signature(mne_mixed_norm).parameters.values()]
+    places = ["auto", 0.8, *defaults[6:20], "auto"]
+    assert len(places) == 17  # with three objects and alpha, 21 arguments
+    options = dict(debias=True, loose="auto")
+    objects = surface.evoked, surface.forward, surface.noise_cov
+    stc = mixed_norm(*objects, 50, *places)
+    assert compare(stc, run(surface, 50, **options)) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore:loose=.* less gain")
 def test_objects_are_not_modified(make_case, models):
     for kind, loose in models.values():
         case = make_case(kind)
         objects = (case.evokeds, case.forward, case.noise_cov)
         before = pickle.dumps(objects)
-        options = dict(loose=loose, rank=dict(mag=15), depth=dict(limit=2.0))
+        options = dict(loose=loose, rank=dict(meg=40), depth=dict(limit=2.0))
         given = pickle.dumps(options)
         mixed_norm(*objects, 30, n_mxne_iter=2, return_residual=True, **options)
         assert pickle.dumps(options) == given
@@ -633,8 +636,8 @@ def test_every_parameter_is_handed_on(surface, monkeypatch, name, options):
         expected |= dict(criterion="sure", alphas=[90, 40])
     else:
         expected |= dict(alpha=70)
-    assert params.pop("reweighting_scale") > 0
-    del expected["reweighting_scale"]
+        assert params.pop("reweighting_scale") > 0
+        del expected["reweighting_scale"]
     assert params.keys() == expected.keys()
     for key, value in expected.items():
         assert_array_equal(params[key], value, err_msg=key)
@@ -652,9 +655,7 @@ def test_criterion_of_data_of_different_nave(make_case, criterion, n_mxne_iter):
         n_mxne_iter=n_mxne_iter,
     )
     problem = InverseProblem.from_evoked(case.evokeds, case.forward, case.noise_cov, loose=0)
-    alpha_max = np.linalg.norm(problem.X.T @ problem.y, axis=1).max()
-    scale = 100 / alpha_max * np.mean([4] * 12 + [9] * 8)
-    model = MixedNormIC(criterion=criterion, n_mxne_iter=n_mxne_iter, reweighting_scale=scale)
+    model = MixedNormIC(criterion=criterion, n_mxne_iter=n_mxne_iter)
     expected = problem.to_source_estimate(model.fit(problem.X, problem.y))
     assert compare(stcs, expected) < 1e-10
 
@@ -670,7 +671,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
         assert [one.filename for one in record] == [__file__]
         assert [re.search(r"\balpha_|\beps\b", str(one.message)) for one in record] == [None]
 
-    low = [0.9 * choose(weak), 0.8 * choose(weak)]
+    low = [0.9 * choose(weak)[0], 0.8 * choose(weak)[0]]
     match = r"alpha=\S+ is the largest .* change sure_alpha_grid"
     check(match, weak, "sure", sure_alpha_grid=low)
     check("ends too early: change sure_alpha_grid", set_nave(surface, 10_000), "sure")
@@ -686,12 +687,42 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
     check("see the other warning", change(surface, evoked=noise), "bic", **options)
 
 
-def test_warnings_may_be_errors_or_ignored(surface):
-    with pytest.raises(UserWarning, match="No position is active"):
-        run(zero(surface), 50)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "No position is active")
-        run(zero(surface), 50)
+@pytest.mark.parametrize("category", [UserWarning, RuntimeWarning])
+def test_warnings_may_be_errors_or_ignored(surface, category):
+    """By the categories of scikit-learn, and by those of MNE."""
+    for case, options, match in [
+        (zero(surface), {}, "No position is active"),
+        (surface, dict(maxit=2, tol=1e-10, solver="bcd"), "maxit=2"),
+    ]:
+        with pytest.raises(category, match=match):
+            run(case, 10, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", category)
+            run(case, 10, **options)
+
+
+@pytest.mark.parametrize("verbose", ["ERROR", "error", logging.CRITICAL, 35, None])
+def test_level_above_warnings_leaves_them_out(surface, verbose):
+    """As in MNE, whose own level counts where none is given."""
+    with mne.use_log_level("ERROR" if verbose is None else "INFO"):
+        run(zero(surface), 50, verbose=verbose)
+        run(surface, 10, maxit=2, tol=1e-10, solver="bcd", verbose=verbose)
+        for quiet_enough in ("WARNING", False, True):
+            with pytest.warns(RuntimeWarning, match="No position is active"):
+                run(zero(surface), 50, verbose=quiet_enough)
+
+
+def test_ranks_that_mne_ignores_are_told(surface):
+    expected = run(surface, 50)
+    for rank, match in [
+        (
+            dict(mag=10, grad=20),
+            r"'grad' and 'mag', without effect: .* Pass rank=\{'meg': \.\.\.\}",
+        ),
+        (dict(mag=10, eeg=15), "'mag', without effect"),
+    ]:
+        with pytest.warns(RuntimeWarning, match=f"rank has {match}.*As in MNE, it is ignored"):
+            assert compare(run(surface, 50, rank=rank), expected) < 1e-10
 
 
 def test_maxit_is_taken(surface):
@@ -739,7 +770,9 @@ def zero(case):
         ),
         (dict(alpha=100), ValueError, r"alpha must be in \[0, 100\)"),
         (dict(alpha=-1), ValueError, r"alpha must be in \[0, 100\)"),
-        (dict(alpha=None), TypeError, "alpha must be a number"),
+        (dict(alpha=None), TypeError, "alpha must be a percentage, 'sure', 'bic' or 'ric', got No"),
+        (dict(alpha=True), TypeError, "alpha must be a percentage, 'sure', 'bic' or 'ric', got Tr"),
+        (dict(alpha=[20]), TypeError, r"alpha must be a percentage, .* got \[20\]"),
         (dict(alpha="sure", sure_alpha_grid="fine"), TypeError, "sure_alpha_grid must be 'auto'"),
         (dict(alpha="sure", sure_alpha_grid=[50, 101]), ValueError, "sure_alpha_grid must be"),
         (dict(alpha="sure", sure_alpha_grid=[100]), ValueError, "sure_alpha_grid must be 'auto'"),
