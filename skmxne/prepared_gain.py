@@ -148,7 +148,8 @@ def _warn_if_kinds_differ(loose):
             f"loose={loose} leaves the positions of the {low} source space "
             f"{100 * (1 - gains[low] / gains[high]):.0f} % less gain than those of the {high} one, "
             f"after depth weighting: sources will be found in the {high} one rather than in the "
-            f"{low} one. To treat them alike, use loose={loose[high]:g} for all.",
+            f"{low} one. To treat them alike, use loose={loose[high]:g} for all, or weights that "
+            f"are {gains[high] / gains[low]:.2f} times as large in the {low} one.",
             RuntimeWarning,
             stacklevel=4,
         )
