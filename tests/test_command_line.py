@@ -94,6 +94,16 @@ def read_report(folder):
     return unescape((folder / "report.html").read_text("utf-8")).replace(' class="px-3"', "")
 
 
+@pytest.fixture
+def default_signals():
+    """Let signals end processes, as whoever runs the tests (nohup) may ignore them."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
+
+
 # Results
 
 
@@ -531,6 +541,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
+@pytest.mark.usefixtures("default_signals")
 def test_what_is_not_complete_does_not_appear(localize, tmp_path, monkeypatch, failure, options):
     error, code = FAILURES[failure]
     if error is None and not hasattr(signal, failure):
@@ -557,23 +568,25 @@ def test_what_is_not_complete_does_not_appear(localize, tmp_path, monkeypatch, f
         }
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals of Unix")
-def test_signals_are_as_before(localize, monkeypatch):
-    """Those that are ignored (nohup) stay so."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    save_report = report.save_report
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.usefixtures("default_signals")
+def test_signals_are_as_before(localize, monkeypatch, name):
+    """Those that are ignored (nohup) stay so, within the run and after it."""
+    if not hasattr(signal, name):
+        pytest.skip("needs this signal")
+    number, save_report = getattr(signal, name), report.save_report
 
-    def hang_up(*args):
-        signal.raise_signal(signal.SIGHUP)
+    def send(*args):
+        signal.raise_signal(number)
         save_report(*args)
 
-    try:
-        monkeypatch.setattr(report, "save_report", hang_up)
-        assert localize("--alpha", "60").code == 0
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(number, signal.SIG_IGN)
+    monkeypatch.setattr(report, "save_report", send)
+    assert localize("--alpha", "60").code == 0
+    assert signal.getsignal(number) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is (
+        signal.SIG_IGN if name == "SIGTERM" else signal.SIG_DFL
+    )
 
 
 def test_signals_are_left_to_the_main_thread(localize):
