@@ -1,18 +1,33 @@
 """The command `skmxne`: the sources of a recording, without a line of Python.
 
-Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, 2 the arguments are
-not valid in themselves, 130 interrupted, 128 plus its number after another signal.
+Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, or standard output
+cannot be written to, 2 the arguments are not valid in themselves, 130 interrupted, 128 plus its
+number after another signal.
 """
 
 import argparse
+import math
+import re
 import sys
 import warnings
 from pathlib import Path
 
 from . import __version__
-from .terminal import advise, end_by_signals, tell, to_line
+from .terminal import (
+    advise,
+    check_current_folder,
+    end_by_signals,
+    explain,
+    tell,
+    to_line,
+    to_readable,
+)
 
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
+# Types of channels that a rank can be of.
+_TYPES = "meg", "mag", "grad", "eeg"
+# What is a negative number, or meant as one. No option looks so.
+_NEGATIVE = re.compile(r"\s*-(\.?\d|inf|nan)", re.IGNORECASE)
 # Sources that are printed; the report has all.
 _MOST_ROWS = 20
 
@@ -31,8 +46,9 @@ def main(arguments=None):
         The exit code.
     """
     parser = _make_parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        arguments = parser.parse_args(arguments)
+        arguments = parser.parse_args(_protect_numbers(arguments))
         arguments.check(arguments)
     except SystemExit as stop:  # of argparse, which has said why
         return stop.code
@@ -45,25 +61,77 @@ def main(arguments=None):
     except Exception as error:
         if arguments.debug:
             raise
-        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-        tell(sys.stderr, f"skmxne: error: {kind}{to_line(error)}\n")
+        tell(sys.stderr, f"skmxne: error: {explain(error)}\n")
         return 1
-    tell(sys.stdout, text)
-    return 0
+    output = getattr(arguments, "output", None)
+    return _print(text, f"The results are complete, in {output}." if output else "")
+
+
+def _print(text, note=""):
+    """Write to standard output, and return the exit code; say why, and a note, if it fails."""
+    error = tell(sys.stdout, text)
+    if error is None:
+        return 0
+    reason = error.strerror or error
+    line = to_line(f"standard output cannot be written to: {reason}. {note}")
+    tell(sys.stderr, f"skmxne: error: {line}\n")
+    return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that notices if what it says cannot be written."""
+
+    def print_help(self, file=None):
+        """Print what the options are."""
+        self.exit(_print(self.format_help()))
+
+    def print_usage(self, file=None):
+        """Print the usage, which comes before what is wrong with the arguments."""
+        tell(file or sys.stderr, self.format_usage())
+
+    def exit(self, status=0, message=None):
+        """End with an exit code, and say why."""
+        tell(sys.stderr, message or "")
+        raise SystemExit(status)
+
+
+class _Version(argparse.Action):
+    """The option that prints the version."""
+
+    def __call__(self, parser, *_):
+        parser.exit(_print(f"skmxne {__version__}\n"))
+
+
+def _protect_numbers(arguments):
+    """Put a space before negative numbers, which argparse then takes for values in any notation.
+
+    Whatever looks so gets one, so that what is read can be without it again.
+    """
+    return [f" {each}" if _NEGATIVE.match(each) else each for each in arguments]
+
+
+def _read_text(text):
+    """Read an argument as it was given, without the space of `_protect_numbers`."""
+    return text[1:] if text[:1] == " " and _NEGATIVE.match(text) else text
+
+
+def _read_name(text):
+    """Read an argument that is compared with names in files."""
+    return to_readable(_read_text(text))
 
 
 def _make_parser():
     """Make the parser of all commands."""
-    parser = argparse.ArgumentParser("skmxne", description="Sparse M/EEG source imaging.")
-    parser.add_argument("--version", action="version", version=f"skmxne {__version__}")
+    parser = _Parser("skmxne", description="Sparse M/EEG source imaging.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     localize = commands.add_parser(
         "localize",
         help="find the sources of an average",
         description="Find the sources of an average and write source estimate (.stc), dipoles, "
         "residual, figures and a report to a folder. Without files, of a simulated recording.",
-        epilog="Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, "
-        "2 the arguments are not valid in themselves.",
+        epilog="Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, or "
+        "standard output cannot be written to, 2 the arguments are not valid in themselves.",
     )
     _add_files(localize.add_argument_group("files, in the formats of MNE"))
     _add_data_options(localize.add_argument_group("data"))
@@ -81,14 +149,20 @@ def _add_debug(parser):
 
 
 def _add_files(group):
-    group.add_argument("--evoked", metavar="FILE", help="averaged data (-ave.fif)")
-    group.add_argument("--forward", metavar="FILE", help="forward solution (-fwd.fif)")
+    group.add_argument("--evoked", metavar="FILE", type=_read_text, help="averages (-ave.fif)")
     group.add_argument(
-        "--noise-cov", metavar="FILE", help="noise covariance of single trials (-cov.fif)"
+        "--forward", metavar="FILE", type=_read_text, help="forward solution (-fwd.fif)"
+    )
+    group.add_argument(
+        "--noise-cov",
+        metavar="FILE",
+        type=_read_text,
+        help="noise covariance of single trials (-cov.fif)",
     )
     group.add_argument(
         "--output",
         metavar="DIR",
+        type=_read_text,
         required=True,
         help="folder to write to, which appears once all is written",
     )
@@ -98,45 +172,68 @@ def _add_files(group):
 
 
 def _add_data_options(group):
-    group.add_argument("--condition", help="which average of the file, if it has several")
+    group.add_argument(
+        "--condition",
+        type=_read_name,
+        metavar="NAME|NUMBER",
+        help="which average of the file, if it has several: its name, or its number counted from 0",
+    )
     group.add_argument(
         "--picks",
         nargs="+",
+        type=_read_name,
         metavar="PICK",
         help="types of channels: meg, mag, grad or eeg (default: all)",
     )
     group.add_argument(
-        "--tmin", type=float, help="start in s (default: 0, or the first time if it is later)"
+        "--tmin",
+        type=_make_number_type("auto", "none"),
+        default="auto",
+        help="start in s, none for the first time (default: auto, 0 or the first time if it is "
+        "later)",
     )
-    group.add_argument("--tmax", type=float, help="end in s (default: the last time)")
+    group.add_argument(
+        "--tmax",
+        type=_make_number_type("none"),
+        default="none",
+        help="end in s (default: %(default)s, the last time)",
+    )
     baseline = group.add_mutually_exclusive_group()
     baseline.add_argument(
         "--baseline",
         nargs=2,
-        type=float,
+        type=_make_number_type("none"),
         metavar=("START", "END"),
-        help="period in s whose mean is subtracted (default: up to 0, or none if the file says "
-        "that this has been done)",
+        help="period in s whose mean is subtracted; none for START is the first time, for END the "
+        "last (default: none 0, or no baseline if the file says that this has been done)",
     )
     baseline.add_argument("--no-baseline", action="store_true", help="subtract none")
+    group.add_argument(
+        "--rank",
+        nargs="+",
+        type=_read_name,
+        metavar="RANK",
+        help="rank of the noise covariance: info, as the recording says (after Maxwell filtering), "
+        "full, or types with numbers, such as meg=70 eeg=59 (default: estimated)",
+    )
 
 
 def _add_model_options(group):
     group.add_argument(
         "--loose",
-        type=_make_number_type(0, 1, "auto"),
+        type=_make_number_type("auto", low=0, high=1),
         default="auto",
         help="0 fixed to 1 free orientation (default: auto, 0.2 on surfaces and 1 in volumes)",
     )
     group.add_argument(
         "--depth",
-        type=_make_number_type(0, 10),
+        type=_make_number_type("none", low=0, high=10),
         default=0.8,
-        help="exponent of depth weighting, 0 for none (default: %(default)s)",
+        help="exponent of depth weighting, 0 or none for none (default: %(default)s)",
     )
     group.add_argument(
         "--alpha",
-        type=_make_number_type(0, 99.999, *_CRITERIA),
+        type=_make_number_type(*_CRITERIA, low=0, high=99.999),
         default="ric",
         metavar="|".join([*_CRITERIA, "NUMBER"]),
         help="how sparse: what chooses it, or a percentage, at 100 of which nothing would be "
@@ -144,26 +241,54 @@ def _add_model_options(group):
     )
     group.add_argument(
         "--n-mxne-iter",
-        type=int,
+        type=_make_number_type(number=int),
         default=10,
         metavar="N",
         help="iterations of reweighting, 1 for none (default: %(default)s)",
     )
 
 
-def _make_number_type(low, high, *words):
-    """Make a function that reads a number between two others, or one of some words."""
+def _make_number_type(*words, low=-math.inf, high=math.inf, number=float):
+    """Make a function that reads a number between two others, or one of some words in any case."""
 
     def read(text):
-        if text in words:
-            return text
-        value = float(text)
+        text = _read_text(text)
+        if text.lower() in words:
+            return text.lower()
+        try:
+            value = number(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            kind = "a whole number" if number is int else "a number"
+            expected = " or ".join([", ".join([kind, *words[:-1]]), *words[-1:]])
+            raise argparse.ArgumentTypeError(f"{to_line(text)} is not {expected}")
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return value
 
-    read.__name__ = " or ".join(["number", *words])  # what argparse calls it
     return read
+
+
+def _read_rank(words):
+    """Return a rank as `from_evoked` takes it."""
+    if words is None:
+        return None
+    words = [word.lower() for word in words]
+    if len(words) == 1 and words[0] in ("info", "full"):
+        return words[0]
+    ranks = {}
+    for word in words:
+        kind, _, number = word.partition("=")
+        if kind not in _TYPES or not re.fullmatch("0*[1-9][0-9]*", number):
+            raise ValueError(
+                f"{word} is not a rank: give info, full, or types ({', '.join(_TYPES)}) with "
+                "numbers, such as meg=70 eeg=59"
+            )
+        if kind in ranks:
+            raise ValueError(f"{kind} has two ranks: give one")
+        ranks[kind] = int(number)
+    return ranks
 
 
 def _check_localize(parser, arguments):
@@ -174,14 +299,18 @@ def _check_localize(parser, arguments):
     if any(files) and not all(files):
         parser.error("--evoked, --forward and --noise-cov go together")
     arguments.output = Path(arguments.output)
-    if arguments.condition and not any(files):
+    if arguments.condition is not None and not any(files):
         parser.error("--condition is for files, give --evoked, too")
     periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
     for name, (start, stop) in {name: each for name, each in periods.items() if each}.items():
-        if None not in (start, stop) and not start <= stop:
-            parser.error(f"{name}: {start:g} is not before {stop:g}")
+        if not isinstance(start, str) and not isinstance(stop, str) and not start <= stop:
+            parser.error(f"{name}: {start:zg} is not before {stop:zg}")
     if arguments.n_mxne_iter < 1:
         parser.error("--n-mxne-iter must be at least 1")
+    try:
+        arguments.rank_to_use = _read_rank(arguments.rank)
+    except ValueError as error:
+        parser.error(f"--rank: {error}")
 
 
 def _tell_versions(_):
@@ -196,6 +325,7 @@ def _localize(arguments):
     from .report import describe_data, make_source_table, save_figures, save_report, summarize
     from .result_files import save_sources, write_whole
 
+    check_current_folder()
     with write_whole(arguments.output, arguments.overwrite) as folder:
         evoked, problem, model, notes = _fit_and_warn(arguments)
         dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
@@ -247,13 +377,20 @@ def _fit(arguments):
 
         recording = make_recording()
         evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
-    baseline = None if arguments.no_baseline else arguments.baseline or "auto"
+    baseline = "auto"
+    if arguments.no_baseline:
+        baseline = None
+    elif arguments.baseline:
+        baseline = [_find_number(each) for each in arguments.baseline]
     whole = prepare_evoked(evoked, baseline=baseline, picks=arguments.picks)
-    evoked = crop_evoked(whole, arguments.tmin, arguments.tmax)
+    evoked = crop_evoked(whole, _find_number(arguments.tmin), _find_number(arguments.tmax))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The whitened data before")  # that were kept
         problem = InverseProblem.from_evoked(
-            evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
+            *(evoked, forward, noise_cov),
+            loose=arguments.loose,
+            depth=_find_number(arguments.depth),
+            rank=arguments.rank_to_use,
         )
     whole.pick(problem.ch_names)
     whitened = problem.whitener @ whole.data * problem.target_scale[0]
@@ -271,6 +408,11 @@ def _fit(arguments):
     return evoked.pick(problem.ch_names), problem, model.fit(problem.X, problem.y)
 
 
+def _find_number(value):
+    """Return what `value` means in Python, where "none" is None."""
+    return None if value == "none" else value
+
+
 def _make_model(alpha):
     """Make the model that `--alpha` asks for."""
     from .estimator import MixedNormEstimator
@@ -283,8 +425,12 @@ def _make_model(alpha):
 
 def _describe(arguments):
     """Return what was asked for and the problem does not tell, in words."""
-    settings = {"picks": " ".join(arguments.picks or ["all"])}
+    settings = {
+        "picks": " ".join(arguments.picks or ["all"]),
+        "rank": " ".join(arguments.rank or ["estimated"]),
+    }
     for name in ("evoked", "forward", "noise_cov", "depth", "alpha", "n_mxne_iter"):
         value = getattr(arguments, name)
-        settings[name.replace("_", "-")] = "simulated recording" if value is None else str(value)
+        value = "simulated recording" if value is None else to_readable(str(value))
+        settings[name.replace("_", "-")] = value
     return settings

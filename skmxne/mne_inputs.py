@@ -206,7 +206,7 @@ def describe_evokeds(evokeds):
     """
     types = evokeds[0].get_channel_types()
     counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
-    times = [f"{1e3 * one.times[0]:.0f} to {1e3 * one.times[-1]:.0f} ms" for one in evokeds]
+    times = [f"{1e3 * one.times[0]:z.0f} to {1e3 * one.times[-1]:z.0f} ms" for one in evokeds]
     n_times = sum(len(one.times) for one in evokeds)
     return {
         "Condition": ", ".join(one.comment or "unnamed" for one in evokeds),

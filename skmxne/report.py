@@ -38,8 +38,8 @@ def summarize(problem, model, alpha):
     return (
         f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {alpha}: "
         f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
-        f"{problem.explained_variance(model):.0f} % of the whitened data explained (all but noise: "
-        f"{100 * (1 - noise):.0f} %)."
+        f"{problem.explained_variance(model):z.0f} % of the whitened data explained "
+        f"(all but noise: {100 * (1 - noise):.0f} %)."
     )
 
 
@@ -58,17 +58,24 @@ def describe_data(evoked, problem):
     description : dict of str
         Names and values.
     """
-    baseline, loose = evoked.baseline, np.zeros(1)
+    loose = np.zeros(1)
     if problem.n_orient == 3:
         tangent, _, normal = problem.source_scale.reshape(-1, 3).T
         loose = np.unique(((tangent / normal) ** 2).round(6))  # of surfaces, and of volumes
     return describe_evokeds([evoked]) | {
-        "Baseline subtracted": f"{baseline[0]:g} to {baseline[1]:g} s" if baseline else "none",
+        "Baseline subtracted": _describe_baseline(evoked.baseline),
         "Rank of the noise": str(len(problem.X)),
         "Positions": str(len(problem.locations)),
         "Orientations": f"{problem.n_orient} per position",
         "Loose": " and ".join(f"{value:g}" for value in loose),
     }
+
+
+def _describe_baseline(baseline):
+    """Write a baseline, whose times files hold in single precision."""
+    if baseline is None:
+        return "none"
+    return " to ".join(f"{round(time, 3):zg}" for time in baseline) + " s"
 
 
 def make_source_table(dipoles):

@@ -33,7 +33,9 @@ def check_folder(folder, overwrite=False):
         If it may not be written to, or looked into.
     """
     folder = Path(folder)
-    if not folder.exists():
+    try:
+        folder.stat()  # which does not take what cannot be reached for what is not there
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder. Choose another --output.")

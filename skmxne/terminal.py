@@ -1,5 +1,6 @@
 """The terminal that the command runs in: signals that end it, and messages in its own words."""
 
+import errno
 import os
 import re
 import signal
@@ -14,6 +15,20 @@ _WORDS = (
     "Check --noise-cov, and the number of trials in the file of --evoked; --alpha cv needs no "
     "level of the noise, --alpha NUMBER no grid."
 )
+# Whoever reads the output is no longer there: the reader of a pipe, or the terminal.
+_GONE = errno.EPIPE, errno.EIO
+# Bytes that the encoding of the system does not have, as Python holds them.
+_BYTES = re.compile("[\udc80-\udcff]+")
+# What to do about errors of the system.
+_REMEDIES = {
+    errno.ENOSPC: "Make room, or choose another --output.",
+    errno.EDQUOT: "Make room, or choose another --output.",
+    errno.EROFS: "Choose another --output.",
+    errno.EACCES: "Ask for permission, or choose another file or folder.",
+    errno.EPERM: "Ask for permission, or choose another file or folder.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "Links point to one another there: choose another file or folder.",
+}
 # How a scheduler, or the end of a session, ends a process.
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
@@ -51,18 +66,45 @@ def tell(stream, text):
         `sys.stdout` or `sys.stderr`.
     text : str
         What to write.
+
+    Returns
+    -------
+    error : OSError or None
+        Why it could not be written, as of a disk that is full. None if it was, or nobody reads it.
     """
     if stream is None:  # closed by whoever started the process
-        return
+        return None
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
     try:
-        stream.write(text)
+        stream.write(to_readable(text))
         stream.flush()
-    except OSError:
-        # Nobody reads it. Nor what Python would try to write once more at its end.
+    except OSError as error:
+        # What Python would try to write once more at its end goes nowhere.
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
+        return None if error.errno in _GONE or isinstance(error, BrokenPipeError) else error
+    return None
+
+
+def to_readable(text):
+    """Make text of what is none, such as the name of a file in another encoding.
+
+    Parameters
+    ----------
+    text : str
+        A text with bytes in it that the encoding of the system does not have.
+
+    Returns
+    -------
+    text : str
+        The same with the characters of UTF-8 for these bytes, and ``\\xff`` for what is none.
+    """
+
+    def decode(match):
+        return match[0].encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace")
+
+    return _BYTES.sub(decode, text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def to_line(message):
@@ -78,7 +120,48 @@ def to_line(message):
     line : str
         Its text.
     """
-    return " ".join(str(message).split())
+    return to_readable(" ".join(str(message).split()))
+
+
+def explain(error):
+    """Say in a line what an error is, and what to do.
+
+    Parameters
+    ----------
+    error : Exception
+        The error.
+
+    Returns
+    -------
+    line : str
+        Its text.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return to_line(f"{where}{error.strerror}. {_REMEDIES.get(error.errno, '')}")
+    kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    return to_line(f"{kind}{error}")
+
+
+def check_current_folder():
+    """Raise an error if the current folder has been deleted, or cannot be reached.
+
+    Raises
+    ------
+    OSError
+        If it is so.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            "The current folder no longer exists. Change to another (cd) and try again."
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"The current folder cannot be reached: {error.strerror}. Change to another (cd) and "
+            "try again."
+        ) from error
 
 
 def advise(note):

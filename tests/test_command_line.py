@@ -1,10 +1,14 @@
 """The command: what it writes, its exit codes, and that it never harms what is there."""
 
+import contextlib
+import errno
+import gzip
 import io
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -21,7 +25,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import Bunch
 
 import skmxne
-from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC, report
+from skmxne import (
+    InverseProblem,
+    MixedNormCV,
+    MixedNormEstimator,
+    MixedNormIC,
+    recording_files,
+    report,
+)
 from skmxne.command_line import main
 from skmxne.datasets import make_recording
 from skmxne.result_files import check_folder, save_sources
@@ -92,6 +103,16 @@ def read_objects(files, condition="early"):
 def read_report(folder):
     """Return the report, with its tables as bare as can be."""
     return unescape((folder / "report.html").read_text("utf-8")).replace(' class="px-3"', "")
+
+
+@pytest.fixture
+def default_signals():
+    """Let signals end processes, as whoever runs the tests (nohup) may ignore them."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, action in before.items():
+        signal.signal(number, action)
 
 
 # Results
@@ -230,6 +251,10 @@ def test_warnings_are_told_and_reported(localize, write_files, make_case):
         ([], (None, 0)),
         (["--baseline", "-0.1", "-0.05"], (None, -0.05)),
         (["--baseline", "-0.105", "-0.05"], (None, -0.05)),
+        (["--baseline", "-1e-1", "-5.e-2"], (None, -0.05)),
+        (["--baseline", "none", "-0.05"], (None, -0.05)),
+        (["--baseline", "-0.05", "None"], (-0.052, None)),
+        (["--baseline", "none", "none"], (None, None)),
         (["--no-baseline"], None),
     ],
 )
@@ -302,7 +327,13 @@ def start_late(evoked):
             ["--picks", "seeg", "meg"],
             "--picks seeg: no such channels, there are eeg, grad, m",
         ),
-        (None, ["--condition", "none"], "has no average 'none'. Choose one with --condition: 'ear"),
+        (
+            None,
+            ["--condition", "none"],
+            "has no average 'none'. Choose one with --condition, by name or number: 0 'early'.",
+        ),
+        (None, ["--condition", "1"], "has no average '1'. Choose one with --condition, by name"),
+        (None, ["--condition", "-1"], "has no average '-1'. Choose one with --condition, by na"),
     ],
 )
 def test_data_that_do_not_fit(localize, write_files, make_case, change, options, message):
@@ -326,7 +357,8 @@ def assert_failed(result, message, code=1):
 
 def test_one_of_several_conditions_has_to_be_chosen(localize, files):
     result = localize(condition=None)
-    assert_failed(result, f"{files.evoked} has 2 averages. Choose one with --condition: 'early', ")
+    choose = "Choose one with --condition, by name or number: 0 'early', 1 'late'."
+    assert_failed(result, f"{files.evoked} has 2 averages. {choose}")
 
 
 def test_condition_and_types_of_channels_in_any_case(localize, write_files, make_case, tmp_path):
@@ -341,6 +373,29 @@ def test_condition_and_types_of_channels_in_any_case(localize, write_files, make
     other = tmp_path / "other" / "results"
     result = localize(**files, condition="Late", output=other)
     assert_failed(result, "has 2 averages 'Late'. Choose one with")
+
+
+def test_condition_by_number(localize, write_files, make_case, tmp_path):
+    """As MNE counts, standard errors, too; a name that is equal wins."""
+    evokeds = [make_case("surface", amplitude=20e-9).evoked.copy() for _ in range(4)]
+    for evoked, evoked.comment in zip(evokeds, ["error", "same", "same", "1"], strict=True):
+        evoked.data *= 1 + evokeds.index(evoked)
+    evokeds[0].kind = "standard_error"
+    files = write_files(evoked=evokeds)
+    for condition, index in [("2", 2), ("1", 3), ("3", 3)]:
+        result = localize("--alpha", "40", "--overwrite", **files, condition=condition)
+        assert result.code == 0, result.err
+        evoked, *others = read_objects(files, index)
+        problem = InverseProblem.from_evoked(evoked.crop(0, None), *others)
+        model = MixedNormEstimator(40, n_orient=3, n_mxne_iter=10).fit(problem.X, problem.y)
+        residual = mne.read_evokeds(result.output / "residual-ave.fif", 0, verbose="ERROR")
+        assert_allclose(residual.data, problem.to_residual(model).data, rtol=1e-4, atol=1e-18)
+    shutil.rmtree(result.output)
+    result = localize(**files, condition="same")
+    assert_failed(
+        result, "has 2 averages 'same'. Choose one with --condition, by name or number: 1"
+    )
+    assert_failed(localize(**files, condition="0"), "has no average '0'. Choose one with")
 
 
 def test_all_files_that_are_missing_are_named(localize, tmp_path):
@@ -382,6 +437,105 @@ def test_baseline_is_looked_at_before_it_is_left_out(localize, write_files):
     assert len(re.findall("before time 0", result.err)) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "rank", "n_samples"),
+    [
+        ([], None, 62),
+        (["--rank", "meg=30", "eeg=14"], {"meg": 30, "eeg": 14}, 44),
+        (["--rank", "EEG=7", "--picks", "eeg"], {"eeg": 7}, 7),
+        (["--rank", "info"], "info", 62),
+        (["--rank", "full"], "full", 62),
+    ],
+)
+def test_rank(localize, monkeypatch, options, rank, n_samples):
+    from_evoked, given = InverseProblem.from_evoked, []
+
+    def notice(*args, **kwargs):
+        given.append(kwargs["rank"])
+        return from_evoked(*args, **kwargs)
+
+    monkeypatch.setattr(InverseProblem, "from_evoked", notice)
+    result = localize("--alpha", "60", *options)
+    assert result.code == 0, result.err
+    assert given == [rank]
+    report = read_report(result.output)
+    asked = " ".join(options[1:]).partition(" --")[0]
+    assert f"<td>rank</td><td>{asked or 'estimated'}</td>" in report
+    assert f"<td>Rank of the noise</td><td>{n_samples}</td>" in report
+
+
+def test_message_of_a_rank_is_that_of_the_package(localize, monkeypatch):
+    def refuse(*_, **kwargs):
+        raise ValueError(f"rank={kwargs['rank']} is not for these data.")
+
+    monkeypatch.setattr(InverseProblem, "from_evoked", refuse)
+    assert_failed(localize("--rank", "mag=5"), "error: rank={'mag': 5} is not for these data.")
+
+
+@pytest.mark.parametrize("notation", ["-5e-2", "-5.e-2", "-.05", "-0.5E-1", "-00.05", "-5_0e-3"])
+def test_negative_numbers_in_any_notation(localize, notation):
+    result = localize("--alpha", "60", "--tmin", notation, "--tmax", "-1e-2")
+    assert result.code == 0, result.err
+    assert "<td>Times</td><td>-50 to -10 ms (5 samples)</td>" in read_report(result.output)
+
+
+@pytest.mark.parametrize("name", ["-5", "-5e-1", " -5", "-5 Hz", "-.5", "-inf"])
+def test_names_that_look_like_negative_numbers(localize, write_files, make_case, tmp_path, name):
+    """Of conditions, files and folders."""
+    evoked = make_case("surface", amplitude=20e-9).evokeds[0].copy()
+    evoked.comment = name
+    files = write_files(evoked=[evoked])
+    (tmp_path / f"{name}.fif").symlink_to(files.evoked)
+    with contextlib.chdir(tmp_path):
+        result = localize(
+            "--alpha", "60", **files | {"evoked": f"{name}.fif"}, condition=name, output=name
+        )
+    assert result.code == 0, result.err
+    assert (tmp_path / name / "report.html").exists()
+    assert f"<td>evoked</td><td>{name}.fif</td>" in read_report(tmp_path / name)
+
+
+def test_times_none(localize, make_case):
+    whole = make_case("surface").evoked
+    assert localize("--alpha", "60", "--tmin", "none", "--tmax", "None").code == 0
+    assert localize("--alpha", "60", "--tmin", "auto", "--overwrite", "--depth", "none").code == 0
+    crop = recording_files.crop_evoked
+    assert_array_equal(crop(whole, None).times, whole.times)
+    assert crop(whole).times[0] == 0
+
+
+def test_times_without_noise(localize, write_files, make_case):
+    """Files have them in single precision, and 0 may be a little less."""
+    evoked = make_case("surface", amplitude=20e-9).evokeds[0].copy()
+    evoked.comment = "early"
+    evoked.shift_time(-3.16356e-09, relative=False)
+    evoked.apply_baseline((None, 0.01), verbose="ERROR")
+    case = make_case("surface", amplitude=20e-9)
+    problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
+    description = report.describe_data(evoked, problem)
+    assert description["Baseline subtracted"] == "0 to 0.01 s"
+    assert description["Times"] == "0 to 110 ms (12 samples)"
+    for tmin in (None, -0.0, "auto"):
+        with pytest.raises(ValueError, match=r": 0 to 3 s is no period .* from 0 to 0\.11 s"):
+            recording_files.crop_evoked(evoked, tmin, 3.0)
+    late = case.evokeds[0].copy().shift_time(0.1 + 3.16356e-09, relative=False)
+    with pytest.raises(ValueError, match=r"The average begins at 0\.1 s: there is no"):
+        recording_files.prepare_evoked(late)
+    with pytest.raises(ValueError, match=r": 0\.123456 to 9 s is no period"):
+        recording_files.crop_evoked(evoked, 0.123456, 9)
+
+
+def test_times_between_samples_are_told(make_case):
+    """To a millisecond, or as precisely as samples are apart."""
+    evoked = make_case("surface").evoked
+    for sfreq, text in [(600.614990234375, "-0.2 to -0.181"), (20000.0, "-0.2 to -0.19945")]:
+        first = np.round(-0.2 * sfreq) / sfreq
+        info = mne.create_info(evoked.ch_names, sfreq, evoked.get_channel_types())
+        changed = mne.EvokedArray(evoked.data, info, tmin=first)
+        with pytest.raises(ValueError, match=f"which is from {text} s"):
+            recording_files.crop_evoked(changed, -3, None)
+
+
 def test_report_tells_what_was_used(localize):
     result = localize("--alpha", "50")
     report = read_report(result.output)
@@ -415,18 +569,177 @@ def test_looseness_is_that_of_the_gain(make_case, kind, options, loose):
     assert description["Baseline subtracted"] == "-0.1 to -0.05 s"
 
 
-@pytest.mark.parametrize("name", ["evoked", "forward", "noise_cov"])
-def test_files_that_cannot_be_read(localize, files, tmp_path, name):
-    missing, other, text = tmp_path / "no.fif", tmp_path / "other-ave.fif", tmp_path / "text.fif"
-    assert_failed(localize(**{name: missing}), f"No file {missing}.")
-    assert_failed(localize(**{name: tmp_path}), f"{tmp_path} is a folder.")
-    shutil.copy(files["noise_cov" if name == "evoked" else "evoked"], other)
-    text.write_text("no numbers")
-    for path in (other, text):
-        assert_failed(localize(**{name: path}), f"{path} cannot be read as ")
-    empty = tmp_path / "empty.fif"
-    empty.touch()
-    assert_failed(localize(**{name: empty}), f"{empty} cannot be read as ")
+NEEDS = {
+    "evoked": "--evoked needs averages (-ave.fif), such as mne.write_evokeds writes.",
+    "forward": "--forward needs a forward solution (-fwd.fif), such as mne.write_forward_so",
+    "noise_cov": "--noise-cov needs a noise covariance (-cov.fif), such as mne.write_cov writes.",
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_that_are_not_there(localize, tmp_path, name):
+    missing = tmp_path / "no.fif"
+    option = f"--{name.replace('_', '-')}"
+    assert_failed(localize(**{name: missing}), f"No file {missing}. Check {option}.")
+    assert_failed(localize(**{name: tmp_path}), f"{tmp_path} is a folder. {NEEDS[name]}")
+    assert_failed(localize(**{name: os.devnull}), f"{os.devnull} is no regular file. {NEEDS[name]}")
+
+
+def compress(content):
+    return gzip.compress(content, compresslevel=1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "change", "message"),
+    [
+        (".fif", lambda _: b"", " is empty. "),
+        (".fif.gz", lambda _: b"", " is empty. "),
+        (".fif.gz", lambda _: compress(b""), " is empty. "),
+        (".fif", lambda _: b"no numbers", " is no FIF file. "),
+        (".fif", lambda _: np.random.default_rng(0).bytes(999), " is no FIF file. "),
+        (".fif.gz", lambda _: compress(b"no numbers"), " is no FIF file. "),
+        (".fif.gz", lambda content: content, " is not compressed, as .gz says. Rename it, or "),
+        (".fif", compress, ".gz, or decompress it."),
+        ("", lambda content: content, " has no ending, which MNE needs. Rename it, to "),
+        (".fif.gz", lambda content: compress(content)[:-9], " is not complete or damaged. Copy or"),
+        (".fif.gz", lambda content: compress(content)[:5], " is not complete or damaged. Copy or"),
+        (".fif.gz", lambda content: compress(content[:-99]), " is not complete or damaged. Copy "),
+    ],
+)
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_with_something_else_in_them(
+    localize, files, tmp_path, name, ending, change, message
+):
+    path = tmp_path / f"my{ending}"
+    path.write_bytes(change(files[name].read_bytes()))
+    result = localize(**{name: path})
+    assert_failed(result, f"{path}{message}" if message[0] == " " else message)
+    if "complete" in message or message[-2:] == ". ":
+        assert NEEDS[name] in result.err
+
+
+@pytest.mark.parametrize("other", ["evoked", "forward", "noise_cov", "source_space", "transform"])
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_of_another_kind(localize, files, make_case, tmp_path, name, other):
+    if name == other:
+        return
+    path = files.get(other, tmp_path / "other.fif")
+    case = make_case("surface")
+    with mne.use_log_level("ERROR"):
+        if other == "source_space":
+            mne.write_source_spaces(path, case.forward["src"])
+        elif other == "transform":
+            mne.write_trans(path, mne.Transform("head", "mri"))
+    kind = {
+        "evoked": "averages",
+        "forward": "a forward solution",
+        "noise_cov": "a covariance",
+        "source_space": "source spaces",
+        "transform": "something else",
+    }[other]
+    assert_failed(localize(**{name: path}), f"{path} has {kind} in it. {NEEDS[name]}")
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_that_end_too_early(localize, files, tmp_path, name):
+    """Wherever they do. What MNE can read of them is not all."""
+    content = files[name].read_bytes()
+    rng = np.random.default_rng(0)
+    lengths = [1, 2, 15, 16, 30, 36, 40, 60, 99, *rng.integers(100, len(content) - 16, 20)]
+    for length in lengths:
+        path = tmp_path / "my.fif"
+        path.write_bytes(content[:length])
+        result = localize(**{name: path})
+        assert_failed(
+            result, f"{path} is not complete or damaged. Copy or write it again. {NEEDS[name]}"
+        )
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_that_are_damaged(localize, files, tmp_path, name):
+    """Any errors of MNE become a sentence, its own sentences a part of it."""
+    content, path = files[name].read_bytes(), tmp_path / "my.fif"
+    # The size of a tag makes it go on within another; the number of channels is no number.
+    for position in (8, 44):
+        damaged = bytearray(content)
+        damaged[position : position + 4] = b"\xff\xff\xff\xf0"
+        path.write_bytes(damaged)
+        assert_failed(localize(**{name: path}), NEEDS[name])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AttributeError("'NoneType' object has no attribute 'kind'"), ""),
+        (KeyError("sol"), ""),
+        (struct.error("unpack requires a buffer of 16 bytes"), ""),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "invalid"), ""),
+        (ValueError("buffer is smaller than requested size"), ""),
+        (ValueError("Covariance matrix dimension not found."), ": Covariance matrix dimension not"),
+    ],
+)
+def test_errors_of_mne_are_no_riddle(localize, files, monkeypatch, error, reason):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(mne, "read_cov", fail)
+    result = localize()
+    message = f"{files.noise_cov} cannot be read as a noise covariance (-cov.fif){reason}"
+    assert_failed(result, message)
+    assert "found. It may be" in result.err or "(-cov.fif). It may be damaged: copy" in result.err
+    assert NEEDS["noise_cov"] in result.err
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_files_that_may_not_be_read(localize, files, monkeypatch, name):
+    """Root may read all: an error is made."""
+    read_bytes = Path.read_bytes
+
+    def refuse(self):
+        if self == files[name]:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert_failed(localize(), f"{files[name]} cannot be opened: Permission denied. {NEEDS[name]}")
+
+
+def test_compressed_files(localize, files, tmp_path):
+    paths = {name: tmp_path / f"{path.name}.gz" for name, path in files.items()}
+    for name, path in paths.items():
+        path.write_bytes(compress(files[name].read_bytes()))
+    assert localize("--alpha", "60", **paths).code == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "a.png"), "a.png: No space left. Make room, or"),
+        (OSError(errno.ENOSPC, "No space left"), "error: No space left. Make room, or choose"),
+        (OSError("a file is odd"), "error: a file is odd"),
+        (ZeroDivisionError("division"), "error: ZeroDivisionError: division"),
+    ],
+)
+def test_errors_of_the_system(localize, monkeypatch, error, message):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(report, "save_report", fail)
+    result = localize("--alpha", "60")
+    assert_failed(result, message)
+    assert "[Errno" not in result.err
+
+
+def test_names_that_no_file_can_have(localize, tmp_path):
+    name = "x" * 300
+    for options in ({"evoked": tmp_path / name}, {"output": tmp_path / name}):
+        result = localize(**options)
+        assert result.code == 1
+        assert "File name too long. Choose a shorter name." in result.err
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = localize(output=tmp_path / "loop")
+    assert result.code == 1
+    assert "Links point to one another there: choose another" in result.err
 
 
 @pytest.mark.parametrize(
@@ -452,18 +765,37 @@ def test_noise_covariance_that_does_not_fit(
         (["localize"], "the following arguments are required: --output"),
         (["localize", "--output", "x", "--evoked", "y"], "--evoked, --forward and --noise-cov go"),
         (["localize", "--output", "x", "--condition", "y"], "--condition is for files"),
-        (["localize", "--output", "x", "--tmin", "soon"], "argument --tmin: invalid float"),
+        (["localize", "--output", "x", "--condition", ""], "--condition is for files"),
+        (["localize", "--output", "x", "--tmin", "soon"], "argument --tmin: soon is not a number"),
+        (["localize", "--output", "x", "--tmin", "-0,2"], "argument --tmin: -0,2 is not a number"),
+        (["localize", "--output", "x", "--tmax", "-inf"], "argument --tmax: -inf is not a number"),
+        (["localize", "--output", "x", "--tmax", "nan"], "nan is not a number or none"),
+        (["localize", "--output", "x", "--baseline", "0", "now"], "now is not a number or none"),
+        (["localize", "--output", "x", "--tmin", "-1e-2", "--tmax", "-.1"], "-0.01 is not before"),
         (["localize", "--output", "x", "--tmin", "1", "--tmax", "0"], "1 is not before 0"),
         (["localize", "--output", "x", "--baseline", "1", "0"], "--baseline: 1 is not before 0"),
         (["localize", "--output", "x", "--baseline", "1", "2", "--no-baseline"], "not allowed"),
         (["localize", "--output", "x", "--loose", "2"], "argument --loose: 2 is not between 0 and"),
         (["localize", "--output", "x", "--depth", "-1"], "argument --depth: -1 is not between 0"),
         (["localize", "--output", "x", "--alpha", "100"], "argument --alpha: 100 is not between 0"),
+        (["localize", "--output", "x", "--depth", "-1e-2"], "-1e-2 is not between 0 and 10"),
+        (["localize", "--output", "x", "--loose", "-1e-2"], "-1e-2 is not between 0 and 1"),
+        (["localize", "--output", "x", "--alpha", "-1e-2"], "-1e-2 is not between 0 and 99.999"),
         (
             ["localize", "--output", "x", "--alpha", "aic"],
-            "argument --alpha: invalid number or ric",
+            "argument --alpha: aic is not a number, ric, bic, sure, gcv, discrepancy or cv",
         ),
         (["localize", "--output", "x", "--n-mxne-iter", "0"], "--n-mxne-iter must be at least 1"),
+        (["localize", "--output", "x", "--n-mxne-iter", "-1e2"], "-1e2 is not a whole number"),
+        (
+            ["localize", "--output", "x", "--rank", "70"],
+            "--rank: 70 is not a rank: give info, full",
+        ),
+        (["localize", "--output", "x", "--rank", "info", "eeg=1"], "--rank: info is not a rank"),
+        (["localize", "--output", "x", "--rank", "meg=70.5"], "--rank: meg=70.5 is not a rank"),
+        (["localize", "--output", "x", "--rank", "eeg=-1"], "--rank: eeg=-1 is not a rank"),
+        (["localize", "--output", "x", "--rank", "ecg=5"], "--rank: ecg=5 is not a rank"),
+        (["localize", "--output", "x", "--rank", "eeg=5", "EEG=6"], "--rank: eeg has two ranks"),
     ],
 )
 def test_arguments_that_are_not_valid(tmp_path, monkeypatch, capsys, arguments, message):
@@ -531,6 +863,7 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
+@pytest.mark.usefixtures("default_signals")
 def test_what_is_not_complete_does_not_appear(localize, tmp_path, monkeypatch, failure, options):
     error, code = FAILURES[failure]
     if error is None and not hasattr(signal, failure):
@@ -557,23 +890,25 @@ def test_what_is_not_complete_does_not_appear(localize, tmp_path, monkeypatch, f
         }
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals of Unix")
-def test_signals_are_as_before(localize, monkeypatch):
-    """Those that are ignored (nohup) stay so."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    save_report = report.save_report
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.usefixtures("default_signals")
+def test_signals_are_as_before(localize, monkeypatch, name):
+    """Those that are ignored (nohup) stay so, within the run and after it."""
+    if not hasattr(signal, name):
+        pytest.skip("needs this signal")
+    number, save_report = getattr(signal, name), report.save_report
 
-    def hang_up(*args):
-        signal.raise_signal(signal.SIGHUP)
+    def send(*args):
+        signal.raise_signal(number)
         save_report(*args)
 
-    try:
-        monkeypatch.setattr(report, "save_report", hang_up)
-        assert localize("--alpha", "60").code == 0
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(number, signal.SIG_IGN)
+    monkeypatch.setattr(report, "save_report", send)
+    assert localize("--alpha", "60").code == 0
+    assert signal.getsignal(number) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is (
+        signal.SIG_IGN if name == "SIGTERM" else signal.SIG_DFL
+    )
 
 
 def test_signals_are_left_to_the_main_thread(localize):
@@ -653,23 +988,145 @@ def test_names_that_are_empty(files, tmp_path, capsys, empty):
 class Gone:
     """A terminal that nobody reads any more."""
 
+    error = BrokenPipeError()
+
     def __init__(self, file):
         self.fileno = file.fileno
 
     def write(self, _):
-        raise BrokenPipeError
+        raise self.error
 
 
-@pytest.mark.parametrize("kind", ["closed", "gone"])
+class GoneTerminal(Gone):
+    error = OSError(errno.EIO, "Input/output error")
+
+
+class Full(Gone):
+    """A file that there is no room for."""
+
+    error = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [None, Gone, GoneTerminal])
 def test_results_do_not_need_a_terminal(localize, tmp_path, monkeypatch, kind):
     """A warning (alpha below 1) and results are told to nobody."""
     with (tmp_path / "terminal").open("wb") as file:
         for name in ("stdout", "stderr"):
-            monkeypatch.setattr(sys, name, None if kind == "closed" else Gone(file))
+            monkeypatch.setattr(sys, name, kind and kind(file))
         result = localize("--alpha", "0.9", "--n-mxne-iter", "1")
         monkeypatch.undo()
     assert result.code == 0
     assert (result.output / "report.html").exists()
+
+
+def test_output_that_cannot_be_written(localize, tmp_path, monkeypatch):
+    """Results are complete by then."""
+    with (tmp_path / "full").open("wb") as file:
+        monkeypatch.setattr(sys, "stdout", Full(file))
+        result = localize("--alpha", "60")
+        monkeypatch.undo()
+    assert result.code == 1
+    assert result.err == (
+        "skmxne: error: standard output cannot be written to: No space left on device. "
+        f"The results are complete, in {result.output}.\n"
+    )
+    assert list_names(result.output) == RESULTS | SURFACE
+
+
+COMMANDS = [["sys-info"], ["--help"], ["localize", "--help"], ["--version"]]
+
+
+def run_command(arguments, **options):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    options["env"] = os.environ | options.get("env", {})
+    return subprocess.run([sys.executable, "-m", "skmxne", *arguments], **options)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk(arguments, unbuffered):
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    with Path("/dev/full").open("wb") as full:
+        result = run_command(arguments, stdout=full, env=env)
+        assert result.returncode == 1
+        assert result.stderr.decode() == (
+            "skmxne: error: standard output cannot be written to: No space left on device.\n"
+        )
+        # What is wrong with arguments is told, or not, with the same exit code.
+        assert run_command(["localize"], stderr=full, env=env).returncode == 2
+        assert run_command(arguments, stderr=full, stdout=full).returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes of Unix")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_pipe_that_nobody_reads(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = run_command(arguments, stdout=writer)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names of files in any encoding")
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"LC_ALL": "C.UTF-8"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0"},
+        {"LC_ALL": "POSIX"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+    ],
+    ids=lambda env: " ".join(env.values()),
+)
+def test_names_in_any_encoding(make_case, files, tmp_path, env):
+    """Of files and folders, not known to the encoding, or no text at all; of conditions, too."""
+    evokeds = [make_case("surface", amplitude=20e-9).evokeds[0].copy() for _ in range(2)]
+    evokeds[0].comment = "\xe9 \u03bb links"
+    with mne.use_log_level("ERROR"):
+        mne.write_evokeds(tmp_path / "both-ave.fif", evokeds)
+    arguments = ["localize", "--alpha", "60", "--condition", "\xe9 \u03bb links".encode()]
+    for name, path in (files | {"evoked": tmp_path / "both-ave.fif"}).items():
+        link = os.fsencode(tmp_path) + b"/" + f"\xfc \u03bb {name}".encode() + b"\xe9-x.fif"
+        Path(os.fsdecode(link)).symlink_to(path)
+        arguments += [f"--{name.replace('_', '-')}", link]
+    output = os.fsencode(tmp_path) + b"/" + "\u03bb".encode() + b"\xe9"
+    result = run_command([*arguments, "--output", output], env=env)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"xe9/report.html" in result.stdout
+    html = read_report(Path(os.fsdecode(output)))
+    for name in files:
+        assert f"/\xfc \u03bb {name}\\xe9-x.fif</td>" in html
+    assert "Sources of '\xe9 \u03bb links'" in html
+    arguments[-1] = b"\xe9.fif"
+    result = run_command([*arguments, "--output", b"x"], env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == b"skmxne: error: No file \\xe9.fif. Check --noise-cov.\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a folder that can be deleted while in use")
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_current_folder_that_has_been_deleted(localize, tmp_path, monkeypatch, is_absolute):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    output = tmp_path / "results" if is_absolute else "results"
+    result = localize("--alpha", "60", output=output)
+    assert result.code == 1
+    assert result.err == (
+        "skmxne: error: The current folder no longer exists. Change to another (cd) and try "
+        "again.\n"
+    )
+    assert main(["sys-info"]) == 0
+
+
+def test_current_folder_that_cannot_be_reached(localize, monkeypatch):
+    def refuse():
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "cwd", refuse)
+    result = localize()
+    assert_failed(result, "The current folder cannot be reached: Permission denied. Change to")
 
 
 def test_standard_errors_are_no_averages(localize, make_case, tmp_path):

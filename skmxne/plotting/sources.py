@@ -200,7 +200,7 @@ class SourceDisplay:
         number = {0: "no source", 1: "1 source"}.get(n_sources, f"{n_sources} sources")
         name = f"{self.name!r}: " if self.name else ""
         return (
-            f"{name}{number}, {percent:.0f} % of the whitened data explained "
+            f"{name}{number}, {percent:z.0f} % of the whitened data explained "
             f"(all but noise: {most:.0f} %)"
         )
 
