@@ -78,30 +78,6 @@ def _print(text, note=""):
     return 1
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that notices if what it says cannot be written."""
-
-    def print_help(self, file=None):
-        """Print what the options are."""
-        self.exit(_print(self.format_help()))
-
-    def print_usage(self, file=None):
-        """Print the usage, which comes before what is wrong with the arguments."""
-        tell(file or sys.stderr, self.format_usage())
-
-    def exit(self, status=0, message=None):
-        """End with an exit code, and say why."""
-        tell(sys.stderr, message or "")
-        raise SystemExit(status)
-
-
-class _Version(argparse.Action):
-    """The option that prints the version."""
-
-    def __call__(self, parser, *_):
-        parser.exit(_print(f"skmxne {__version__}\n"))
-
-
 def _protect_numbers(arguments):
     """Put a space before negative numbers, which argparse then takes for values in any notation.
 
@@ -122,8 +98,8 @@ def _read_name(text):
 
 def _make_parser():
     """Make the parser of all commands."""
-    parser = _Parser("skmxne", description="Sparse M/EEG source imaging.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="tell the version")
+    parser = argparse.ArgumentParser("skmxne", description="Sparse M/EEG source imaging.")
+    parser.add_argument("--version", action="version", version=f"skmxne {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     localize = commands.add_parser(
         "localize",

@@ -1,43 +1,20 @@
 """Reading recordings, with errors that name the file and tell what to do."""
 
-import gzip
-import struct
-import zlib
 from html import unescape
 from math import ceil, log10
 from pathlib import Path
 
 import mne
 import numpy as np
-from mne.io.constants import FIFF
 
 from .mne_inputs import hush_mne
 
-# What the files of the options have in them: in words, the block of FIF that holds it, and the end
-# of the names of the functions of MNE for it.
+# What the files of the options are, and the end of the names of the functions of MNE for them.
 _KINDS = {
-    "--evoked": ("averages (-ave.fif)", FIFF.FIFFB_EVOKED, "evokeds"),
-    "--forward": (
-        *("a forward solution (-fwd.fif)", FIFF.FIFFB_MNE_FORWARD_SOLUTION),
-        "forward_solution",
-    ),
-    "--noise-cov": ("a noise covariance (-cov.fif)", FIFF.FIFFB_MNE_COV, "cov"),
+    "--evoked": ("averages (-ave.fif)", "evokeds"),
+    "--forward": ("a forward solution (-fwd.fif)", "forward_solution"),
+    "--noise-cov": ("a noise covariance (-cov.fif)", "cov"),
 }
-# What else there may be in a file. Of several, the first is what the file is called.
-_BLOCKS = {
-    FIFF.FIFFB_MNE_EPOCHS: "epochs",
-    FIFF.FIFFB_EVOKED: "averages",
-    FIFF.FIFFB_MNE_INVERSE_SOLUTION: "an inverse operator",
-    FIFF.FIFFB_MNE_FORWARD_SOLUTION: "a forward solution",
-    FIFF.FIFFB_MNE_COV: "a covariance",
-    FIFF.FIFFB_MNE_SOURCE_SPACE: "source spaces",
-    FIFF.FIFFB_BEM: "a head model",
-    FIFF.FIFFB_RAW_DATA: "raw data",
-    FIFF.FIFFB_CONTINUOUS_DATA: "raw data",
-}
-# The first bytes of a FIF file, and of one that is compressed.
-_FIF_START = struct.pack(">iIi", FIFF.FIFF_FILE_ID, FIFF.FIFFT_ID_STRUCT, 20)
-_GZIP_START = b"\x1f\x8b"
 
 
 def read_recording(evoked, forward, noise_cov, condition=None):
@@ -69,9 +46,7 @@ def read_recording(evoked, forward, noise_cov, condition=None):
     """
     paths = dict(zip(_KINDS, map(Path, (evoked, forward, noise_cov)), strict=True))
     _check_files(paths)
-    for option, path in paths.items():
-        _check_content(option, path)
-    with mne.use_log_level("ERROR"):  # it warns of names of files
+    with mne.use_log_level("CRITICAL"):  # it warns of names of files, and logs its errors
         averages, forward, noise_cov = [_read(option, path) for option, path in paths.items()]
     numbered = {k: one for k, one in enumerate(averages) if one.kind == "average"}
     if not numbered:
@@ -171,7 +146,7 @@ def _write_time(evoked, index):
 
 
 def _check_files(paths):
-    """Raise an error that names all files that are not there."""
+    """Raise an error for files that are not there, of which it names all, or empty."""
     for option, path in paths.items():
         if path.exists() and not path.is_file():
             is_what = "a folder" if path.is_dir() else "no regular file"
@@ -181,86 +156,29 @@ def _check_files(paths):
         raise FileNotFoundError(
             f"No file {', '.join(map(str, missing.values()))}. Check {' and '.join(missing)}."
         )
+    for option, path in paths.items():
+        if path.stat().st_size == 0:
+            raise ValueError(f"{path} is empty. {_say_need(option)}.")
 
 
 def _say_need(option):
     """Say what the file of an option has to be."""
-    kind, _, name = _KINDS[option]
+    kind, name = _KINDS[option]
     return f"{option} needs {kind}, such as mne.write_{name} writes"
-
-
-def _check_content(option, path):
-    """Raise an error if a file is not whole, or obviously something else."""
-    need, block = _say_need(option), _KINDS[option][1]
-    if not path.suffix:
-        raise ValueError(f"{path} has no ending, which MNE needs. Rename it, to {path}.fif.")
-    content = _read_bytes(path, need)
-    if content.startswith(_GZIP_START):
-        raise ValueError(f"{path} is compressed. Rename it, to {path}.gz, or decompress it.")
-    if not content:
-        raise ValueError(f"{path} is empty. {need}.")
-    if path.suffix == ".h5" and option == "--forward":  # another format of MNE
-        return
-    if not _FIF_START.startswith(content[: len(_FIF_START)]):
-        raise ValueError(f"{path} is no FIF file. {need}.")
-    blocks = _find_blocks(content)
-    if blocks is None:
-        raise ValueError(f"{path} is not complete or damaged. Copy or write it again. {need}.")
-    if block not in blocks:
-        kind = next((name for each, name in _BLOCKS.items() if each in blocks), "something else")
-        raise ValueError(f"{path} has {kind} in it. {need}.")
-
-
-def _read_bytes(path, need):
-    """Read all bytes of a file, which may be compressed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise OSError(f"{path} cannot be opened: {error.strerror}. {need}.") from error
-    if path.suffix != ".gz" or not content:
-        return content
-    if not content.startswith(_GZIP_START[: len(content)]):
-        raise ValueError(f"{path} is not compressed, as .gz says. Rename it, or write it again.")
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise ValueError(
-            f"{path} is not complete or damaged. Copy or write it again. {need}."
-        ) from error
-
-
-def _find_blocks(content):
-    """Return the kinds of the blocks of a FIF file, or None if its end is missing."""
-    position, depth, blocks, seen = 0, 0, set(), set()
-    while position + 16 <= len(content):
-        seen.add(position)
-        kind, _, size, following = struct.unpack_from(">iIii", content, position)
-        position += 16
-        if size < 0 or position + size > len(content):
-            return None
-        if kind in (FIFF.FIFF_BLOCK_START, FIFF.FIFF_BLOCK_END):
-            depth += 1 if kind == FIFF.FIFF_BLOCK_START else -1
-            blocks.add(int.from_bytes(content[position : position + size], "big"))
-        if following == FIFF.FIFFV_NEXT_NONE:
-            return blocks
-        position = following or position + size
-        if position in seen or position < 0:
-            return None
-    return blocks if blocks and not depth else None  # some have no last tag, but are whole
 
 
 def _read(option, path):
     """Read a file."""
-    kind, _, name = _KINDS[option]
+    kind, name = _KINDS[option]
     try:
         return getattr(mne, f"read_{name}")(path)
-    except Exception as error:  # of many classes, for what is damaged
-        # Sentences of MNE, not what is wrong with a number deep in it.
+    except Exception as error:  # of many classes, for what is damaged or of another kind
+        # Sentences of MNE and of the system, not what is wrong with a number deep in it.
         is_sentence = type(error) in (ValueError, RuntimeError) and str(error)[:1].isupper()
-        reason = f": {error}".rstrip(".") if is_sentence else ""
+        reason = getattr(error, "strerror", None) or (str(error) if is_sentence else "")
         raise ValueError(
-            f"{path} cannot be read as {kind}{reason}. It may be damaged: copy or write it again. "
-            f"{_say_need(option)}."
+            f"{path} cannot be read as {kind}{': ' * bool(reason)}{reason.rstrip('.')}. It may be "
+            f"damaged or something else. {_say_need(option)}."
         ) from error
 
 

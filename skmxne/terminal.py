@@ -19,16 +19,6 @@ _WORDS = (
 _GONE = errno.EPIPE, errno.EIO
 # Bytes that the encoding of the system does not have, as Python holds them.
 _BYTES = re.compile("[\udc80-\udcff]+")
-# What to do about errors of the system.
-_REMEDIES = {
-    errno.ENOSPC: "Make room, or choose another --output.",
-    errno.EDQUOT: "Make room, or choose another --output.",
-    errno.EROFS: "Choose another --output.",
-    errno.EACCES: "Ask for permission, or choose another file or folder.",
-    errno.EPERM: "Ask for permission, or choose another file or folder.",
-    errno.ENAMETOOLONG: "Choose a shorter name.",
-    errno.ELOOP: "Links point to one another there: choose another file or folder.",
-}
 # How a scheduler, or the end of a session, ends a process.
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
@@ -138,7 +128,7 @@ def explain(error):
     """
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return to_line(f"{where}{error.strerror}. {_REMEDIES.get(error.errno, '')}")
+        return to_line(f"{where}{error.strerror}.")
     kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
     return to_line(f"{kind}{error}")
 
