@@ -119,7 +119,7 @@ def solve_mixed_norm(
     if at_start > 0.5 * np.vdot(y, y):  # zero is a better start
         active_set = _ActiveSet(design, y, penalty, Solution.empty(y))
         certificate.update(active_set, active_set.correlate())
-    objective, n_iter, n_stalled = [], 0, 0
+    objective, n_iter, n_stalled, best_gap = [], 0, 0, certificate.gap
     while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
         # Zero is not an answer, however good it is, where a position violates optimality.
         least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
@@ -130,10 +130,10 @@ def solve_mixed_norm(
             maxit=maxit - n_iter,
             dgap_freq=dgap_freq,
         )
-        previous_gap = certificate.gap
         correlation = active_set.correlate(certificate.correlation, certificate.candidates)
         objective.append(certificate.update(active_set, correlation))
-        n_stalled = n_stalled + 1 if certificate.gap > 0.9 * previous_gap else 0
+        n_stalled = n_stalled + 1 if certificate.gap > 0.9 * best_gap else 0
+        best_gap = min(best_gap, certificate.gap)
         logger.info(
             "outer iteration %d: objective %g, relative duality gap %.1e, active positions %d",
             *(len(objective), objective[-1], certificate.gap, len(active_set.positions)),

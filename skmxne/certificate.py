@@ -54,7 +54,8 @@ def verify(
     -----
     For a reweighted model, which is a local minimum at best, see `compute_certificate`: the
     reweighting may have ended at ``n_mxne_iter``, before its fixed point. Then the gap tells how
-    far the next convex problem would still lead.
+    far the next convex problem would still lead. If ``X`` is in single precision, so are the
+    coefficients, whose rounding a `tol` below about 1e-8 sees.
 
     Examples
     --------

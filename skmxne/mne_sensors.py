@@ -5,6 +5,7 @@ import warnings
 import mne
 import numpy as np
 from mne.io.constants import FIFF
+from mne.transforms import apply_trans
 
 # How far sensors may be from where they are in the forward solution, in m, before a warning: heads
 # move in a recording.
@@ -123,26 +124,19 @@ def check_sensors(info, forward):
 
 def _warn_if_displaced(info, forward):
     """Warn of sensors that are elsewhere in the head coordinates of the forward solution."""
-    for what, remedy, picks in (
-        (
-            "MEG sensors",
-            "(dev_head_t: the head was elsewhere). Compute the forward solution with the info of "
-            "this recording, or move its head with mne.preprocessing.maxwell_filter.",
-            mne.pick_types(info, meg=True),
-        ),
-        (
-            "electrodes",
-            "(their montage). Compute the forward solution with the info of this recording.",
-            mne.pick_types(info, meg=False, eeg=True),
-        ),
+    types, ch_names = np.array(info.get_channel_types()), np.array(info["ch_names"])
+    for what, names, why in (
+        ("MEG sensors", ch_names[types != "eeg"], "dev_head_t: the head was elsewhere"),
+        ("electrodes", ch_names[types == "eeg"], "their montage"),
     ):
-        names = [info["ch_names"][pick] for pick in picks]
-        places = _locate_sensors(info, names) - _locate_sensors(forward["info"], names)
-        displacement = np.nan_to_num(np.linalg.norm(places, axis=1)).max(initial=0.0)
-        if displacement > _DISPLACED:
+        places = [_locate_sensors(one, names) for one in (info, forward["info"])]
+        displacement = np.linalg.norm(places[0] - places[1], axis=1)
+        largest = np.nan_to_num(displacement).max(initial=0.0)
+        if largest > _DISPLACED:
             warnings.warn(
-                f"The {what} of evoked are up to {1e3 * displacement:.0f} mm from where forward "
-                f"has them, relative to the head {remedy}",
+                f"The {what} of evoked are up to {1e3 * largest:.0f} mm from where forward has "
+                f"them, relative to the head ({why}). Compute the forward solution with the info "
+                "of this recording.",
                 RuntimeWarning,
                 stacklevel=5,
             )
@@ -150,17 +144,16 @@ def _warn_if_displaced(info, forward):
 
 def _locate_sensors(info, ch_names):
     """Return the positions of sensors in head coordinates, NaN where they are not known."""
-    channels = {ch["ch_name"]: ch for ch in info["chs"]}
-    device = mne.Transform("meg", "head", np.full((4, 4), np.nan))
-    device = info["dev_head_t"] or device
-    places = np.full((len(ch_names), 3), np.nan)
-    for place, name in zip(places, ch_names, strict=True):
-        location, frame = channels[name]["loc"][:3], channels[name]["coord_frame"]
-        if frame == FIFF.FIFFV_COORD_DEVICE and location.any():
-            place[:] = mne.transforms.apply_trans(device, location)
-        elif frame == FIFF.FIFFV_COORD_HEAD and location.any():
-            place[:] = location
-    return places
+    unknown = np.full((4, 4), np.nan)
+    transforms = {FIFF.FIFFV_COORD_HEAD: np.eye(4)}
+    if info["dev_head_t"] is not None:
+        transforms[FIFF.FIFFV_COORD_DEVICE] = info["dev_head_t"]["trans"]
+    places = dict.fromkeys(ch_names, np.full(3, np.nan))
+    for ch in info["chs"]:
+        if ch["ch_name"] in places and ch["loc"][:3].any():  # all zero where it is not known
+            to_head = transforms.get(ch["coord_frame"], unknown)
+            places[ch["ch_name"]] = apply_trans(to_head, ch["loc"][:3])
+    return np.reshape([*places.values()], (-1, 3))
 
 
 def check_same_sensors(first, other):

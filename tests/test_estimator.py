@@ -728,7 +728,7 @@ def test_single_precision_of_any_magnitude(make_data, unit):
 
 def test_coefficients_out_of_the_range_of_single_precision(make_data):
     X, y = make_data()
-    with pytest.raises(ValueError, match="range of float32: scale X or y, or pass X in double"):
+    with pytest.raises(ValueError, match="too large for float32: scale X or y, or pass X in double"):
         MixedNormEstimator(10).fit((1e-18 * X).astype(np.float32), 1e24 * y)
 
 

@@ -103,10 +103,10 @@ def test_unreached_tolerance_is_told_once(make_problem):
     ("params", "error", "match"),
     [
         (dict(alphas=0), ValueError, "alphas must be at least one"),
-        (dict(alphas=[]), TypeError, "alphas must be"),
+        (dict(alphas=[]), ValueError, "alphas must be"),
         (dict(alphas=True), TypeError, "alphas must be"),
         (dict(alphas="many"), TypeError, "alphas must be"),
-        (dict(alphas=[[10, 20]]), TypeError, "alphas must be"),
+        (dict(alphas=[[10, 20]]), ValueError, "alphas must be"),
         (dict(alphas=[100, 10]), ValueError, r"\[0, 100\)"),
         (dict(alphas=[-1]), ValueError, r"\[0, 100\)"),
         (dict(alphas=[np.nan]), ValueError, r"\[0, 100\)"),
