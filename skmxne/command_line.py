@@ -190,7 +190,7 @@ def _add_data_options(group):
         type=_read_name,
         metavar="RANK",
         help="rank of the noise covariance: info, as the recording says (after Maxwell filtering), "
-        "full, or types with numbers, such as meg=70 eeg=59 (default: estimated)",
+        "full, or types with numbers, such as meg=70 eeg=58 (default: estimated)",
     )
 
 
@@ -259,7 +259,7 @@ def _read_rank(words):
         if kind not in _TYPES or not re.fullmatch("0*[1-9][0-9]*", number):
             raise ValueError(
                 f"{word} is not a rank: give info, full, or types ({', '.join(_TYPES)}) with "
-                "numbers, such as meg=70 eeg=59"
+                "numbers, such as meg=70 eeg=58"
             )
         if kind in ranks:
             raise ValueError(f"{kind} has two ranks: give one")

@@ -10,13 +10,13 @@ from typing import Any
 import mne
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
+from sklearn import exceptions
 
 from .arrays import naming
 from .estimator import MixedNormEstimator
 from .grid import check_alphas
 from .inverse_problem import InverseProblem
-from .messages import record_warnings, verbosity
+from .messages import read_level, record_warnings, verbosity
 from .mne_inputs import check_forward
 from .model_selection import MixedNormIC
 from .parameters import check_parameters, check_weights
@@ -160,6 +160,8 @@ def mixed_norm(
     -----
     For a given `alpha` numbers are those of MNE but for what `tol` leaves open. Unlike there,
 
+    - positions and orientations of dipoles, and vectors of source estimates, are in head
+      coordinates also if the forward solution is in MRI coordinates,
     - debiasing finds the minimum, where MNE's stops short of it,
     - reweighting goes on, up to `n_mxne_iter`, until nothing changes,
     - ``alpha=0`` gives the least-squares fit of least norm,
@@ -192,8 +194,8 @@ def mixed_norm(
         return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
 
 
-class _NotConvergedWarning(ConvergenceWarning, RuntimeWarning):
-    """MNE's category and that of scikit-learn, for filters of either."""
+class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
+    """Scikit-learn's category and that of MNE, for filters of either."""
 
 
 @contextmanager
@@ -207,16 +209,14 @@ def _warnings_of_caller(verbose):
         with record_warnings(record):
             yield
     finally:
-        level = logging.getLogger(__package__).level
-        if verbose is None:
-            level = max(level, logging.getLogger("mne").level)
+        level = logging.getLogger("mne").level if verbose is None else read_level(verbose)
         if level > logging.WARNING:
             record.clear()
         for text, category in dict.fromkeys(record):
             for words, ours in _WORDS.items():
                 text = re.sub(words, ours, text)
-            if category is ConvergenceWarning:
-                category = _NotConvergedWarning
+            if category is exceptions.ConvergenceWarning:
+                category = ConvergenceWarning
             warnings.warn(text, category, stacklevel=4)
 
 
@@ -226,7 +226,8 @@ def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
     try:
         return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
     except IneffectiveRankError as error:
-        warnings.warn(f"{error} As in MNE, it is ignored.", RuntimeWarning, stacklevel=2)
+        ignored = " and ".join(map(repr, error.ignored))
+        warnings.warn(f"{error} As in MNE, {ignored} is ignored.", RuntimeWarning, stacklevel=2)
         rank = {key: value for key, value in rank.items() if key not in error.ignored}
     return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
 

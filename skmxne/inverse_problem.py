@@ -188,6 +188,9 @@ class InverseProblem(TrialFolds, ModelOutputs):
         objects lacks, unless `evoked` lacks all of that type. Projectors, applied or not, are
         taken into account by the whitener. No object is modified.
 
+        The times before 0 tell whether `noise_cov` and `nave` are right, and which channels are
+        bad. To have that checked, crop `evoked` after a first call with all times.
+
         Parameters
         ----------
         evoked : instance of mne.Evoked, or list of such
@@ -210,7 +213,7 @@ class InverseProblem(TrialFolds, ModelOutputs):
         rank : None, "info", "full" or dict, default=None
             The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
             dict has the types of channels as keys: "eeg", and "mag" or "grad", or "meg" where both
-            are used, which MNE whitens together.
+            are used, which MNE whitens together. Types that are not used do not matter.
 
         Returns
         -------
@@ -296,7 +299,8 @@ class InverseProblem(TrialFolds, ModelOutputs):
         """
         with hush_mne(), naming_epochs(), single_threaded_blas():
             average, folds = average_folds(epochs, n_folds)
-            evoked, *folds = prepare_evokeds([average, *folds], forward, noise_cov)
+            (evoked,) = prepare_evokeds(average, forward, noise_cov)
+            folds = [fold.pick(evoked.ch_names) for fold in folds]
             info = evoked.info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
             problem = cls(evoked, gain, folds)

@@ -56,7 +56,7 @@ def verbosity(verbose):
     if verbose is None:
         yield
         return
-    wish = _Wish(_read_level(verbose))
+    wish = _Wish(read_level(verbose))
     try:
         _set_level(wish)
         yield
@@ -65,7 +65,8 @@ def verbosity(verbose):
         _set_level()
 
 
-def _read_level(verbose):
+def read_level(verbose):
+    """Return the level that `verbose`, which is not None, stands for."""
     level = verbose.upper() if isinstance(verbose, str) else verbose
     if isinstance(verbose, bool | np.bool_):
         level = logging.INFO if verbose else logging.WARNING

@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from itertools import product
 from numbers import Real
 
 import mne
@@ -23,8 +22,13 @@ _FEWEST_INDEPENDENT = 5
 # this share of all are no channels' fault.
 _LEAST_OWN = 0.5
 _MOST_OUTLIERS = 0.1
-# A channel whose amplitude relative to the median of its type is smaller is flat.
-_FLAT = 1e-6
+# A channel whose deviation, relative to that of its noise and to the median of its type, is smaller
+# is flat, unless it is not apart from the others: data without noise have weak fields in some.
+_FLAT = 0.05
+_APART = 0.2
+_ENOUGH_CHANNELS = 50
+# The same for the noise itself.
+_NO_NOISE = 1e-6
 _FORWARD_KEYS = (
     *("sol", "info", "nsource", "nchan", "source_rr", "source_nn", "source_ori", "surf_ori"),
     "coord_frame",
@@ -102,8 +106,10 @@ def _doubt_channels(baseline, ch_names, whitener):
     rotation = whitener.T / np.linalg.norm(whitener, axis=1)
     own = np.sum(rotation**2, axis=1)  # less than 1 where projectors take a part away
     is_seen = own > _LEAST_OWN
-    power = _compare_rows(rotation[is_seen] @ baseline / np.sqrt(own[is_seen, np.newaxis]))
-    if power is None:
+    rows = rotation[is_seen] @ (baseline - baseline.mean(axis=1, keepdims=True))
+    rows /= np.sqrt(own[is_seen, np.newaxis])
+    power = _compare_rows(rows)
+    if power is None or not 0.5 <= np.median(np.mean(rows**2, axis=1)) <= 2.0:  # all are wrong
         return None
     far = np.flatnonzero(power > 1.0)
     if not 0 < len(far) <= _MOST_OUTLIERS * len(power):
@@ -113,16 +119,16 @@ def _doubt_channels(baseline, ch_names, whitener):
     ratios = power[far] / np.median(power)
     outliers = [f"{name} ({ratio:.0f} times)" for name, ratio in zip(names, ratios, strict=True)]
     return (
-        f"far more power than that of most channels in {join_names(outliers)}. Such channels may "
-        "be flat or noisy, and make false sources: look at them, and mark them as bad "
-        "(info['bads'])."
+        f"far more power than that of most channels in {join_names(outliers)}. The first may be "
+        "flat or noisy, which makes false sources and shows in its neighbours, too: look at it, "
+        "mark it as bad, and try again."
     )
 
 
 def _compare_rows(rows):
-    """Return the power of rows relative to the median, in units of twice what chance may make it.
+    """Return the power of rows relative to the median, divided by a limit: above 1 it is too large.
 
-    None where there is no noise to compare.
+    The limit is twice the largest of as many rows of noise. None where there is no noise.
     """
     power = np.mean(rows**2, axis=1)
     median = np.median(power)
@@ -145,8 +151,8 @@ def _doubt_noise(baseline):
     if not least <= power <= max(2.0, most):
         return (
             f"{power:.2g} times the power of the noise that noise_cov and nave (the number of "
-            "trials) predict. They may be of other data, or of another filter, or the baseline is "
-            "not corrected (apply_baseline)."
+            "trials) predict. noise_cov has to be that of single trials, in the same units, with "
+            "the same filter; and the baseline has to be corrected (apply_baseline)."
         )
     rows = _compare_rows(baseline)
     if rows is not None and rows.max() > 1.0:
@@ -283,7 +289,7 @@ def _check_coordinates(forward):
             "forward is in MRI coordinates, but lacks the transform from there to head coordinates "
             "(mri_head_t). Read it with mne.read_forward_solution, or make it again."
         )
-    others = {space["coord_frame"] for space in forward["src"]} - {frame}
+    others = {space.get("coord_frame", frame) for space in forward["src"]} - {frame}
     if others:
         raise ValueError(
             f"forward has coord_frame={frame}, but its source space (key 'src') has "
@@ -362,18 +368,42 @@ def _warn_flat(evokeds, noise_cov):
     types, ch_names = np.array(evokeds[0].get_channel_types()), np.array(evokeds[0].ch_names)
     variances = noise_cov.data if noise_cov.data.ndim == 1 else noise_cov.data.diagonal()
     variances = dict(zip(noise_cov.ch_names, variances, strict=True))
-    deviations = np.sqrt(np.maximum([variances[name] for name in ch_names], 0.0))
-    amplitudes = {"evoked": [np.ptp(one.data, axis=1) for one in evokeds if len(one.times) > 1]}
-    parts = []
-    for where, sizes in (amplitudes | {"noise_cov": [deviations]}).items():
-        flat = np.zeros(len(types), dtype=bool)
-        for size, kind in product(sizes, set(types)):
-            flat |= (types == kind) & (size < _FLAT * np.median(size[types == kind]))
-        parts += [f"{join_names(ch_names[flat])} in {where}"] if flat.any() else []
-    if parts:
+    noise = np.sqrt(np.maximum([variances[name] for name in ch_names], 0.0))
+    flat = {"evoked": np.zeros(len(types), dtype=bool), "noise_cov": np.zeros_like(noise, bool)}
+    for kind in set(types):
+        of_kind = types == kind
+        if noise[of_kind].any():
+            flat["noise_cov"][of_kind] = noise[of_kind] <= _NO_NOISE * _find_median(noise[of_kind])
+        for one in evokeds:
+            flat["evoked"][of_kind] |= _find_flat(one.data[of_kind], noise[of_kind])
+    parts = [
+        f"{join_names(ch_names[is_flat])} in {where}"
+        for where, is_flat in flat.items()
+        if any(is_flat)
+    ]
+    if parts and not flat["evoked"].all():
         warnings.warn(
-            f"Channels are flat: {', '.join(parts)}. They make false sources: mark them as bad "
-            "(info['bads']).",
+            f"Channels are flat: {', '.join(parts)}. They make false sources: mark them as bad.",
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+def _find_flat(data, noise):
+    """Return which channels of a type are constant, or nearly so while no other channel is."""
+    if data.shape[1] == 1:
+        return np.zeros(len(data), dtype=bool)
+    constant = np.ptp(data, axis=1) == 0.0
+    if len(data) < _ENOUGH_CHANNELS or data.shape[1] < _SHORTEST_BASELINE:
+        return constant
+    size = data.std(axis=1) / np.where(noise > 0.0, noise, np.inf)
+    size[noise <= 0.0] = np.inf
+    size /= _find_median(size[~constant & (noise > 0.0)])
+    weak = size < _FLAT
+    return constant | (weak if not np.any(~weak & (size < _APART)) else False)
+
+
+def _find_median(values):
+    """Return the median of what is positive, one where nothing is."""
+    positive = values[values > 0.0]
+    return np.median(positive) if len(positive) else 1.0

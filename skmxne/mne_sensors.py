@@ -146,7 +146,7 @@ def _locate_sensors(info, ch_names):
     """Return the positions of sensors in head coordinates, NaN where they are not known."""
     unknown = np.full((4, 4), np.nan)
     transforms = {FIFF.FIFFV_COORD_HEAD: np.eye(4)}
-    if info["dev_head_t"] is not None:
+    if info.get("dev_head_t") is not None:
         transforms[FIFF.FIFFV_COORD_DEVICE] = info["dev_head_t"]["trans"]
     places = dict.fromkeys(ch_names, np.full(3, np.nan))
     for ch in info["chs"]:

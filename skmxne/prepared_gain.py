@@ -1,7 +1,6 @@
 """From a forward solution to the whitened, weighted gain that sparse solvers work on."""
 
 import warnings
-from copy import copy
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -157,11 +156,13 @@ def _warn_if_kinds_differ(loose):
 
 def _compute_whitener(noise_cov, info, rank):
     """Compute the matrix that whitens the channels, with as many rows as the noise has rank."""
-    if info["proc_history"] and not isinstance(rank, str):
-        rank = _estimate_rank(noise_cov, info, rank)
+    on_mismatch = "warn"
+    if isinstance(rank, dict) or (rank is None and info["proc_history"]):
+        rank, on_mismatch = _estimate_rank(noise_cov, info, rank or {}), "ignore"
     try:
-        # A copy, as MNE enters into a dict the ranks that it lacks.
-        whitener, _ = mne.cov.compute_whitener(noise_cov, info, rank=copy(rank), pca=True)
+        whitener, _ = mne.cov.compute_whitener(
+            noise_cov, info, rank=rank, pca=True, on_rank_mismatch=on_mismatch
+        )
     except RuntimeError as error:
         raise ValueError(
             f"evoked, forward and noise_cov share too few good channels ({len(info['ch_names'])}) "
@@ -175,21 +176,27 @@ def _compute_whitener(noise_cov, info, rank):
     return whitener
 
 
-def _estimate_rank(noise_cov, info, rank):
-    """Estimate the ranks that are not given, for Maxwell-filtered data, whose rank is known."""
+def _estimate_rank(noise_cov, info, given):
+    """Return the ranks, estimated where they are not given; warn where one is too high."""
     with mne.use_log_level("ERROR"):  # its own warning advises a rank that nothing takes
-        known = mne.compute_rank(noise_cov, "info", info=info)
-        estimated = mne.compute_rank(noise_cov, copy(rank), info=info)
-    for kind in known.keys() - (rank or {}).keys():
-        if estimated[kind] > known[kind]:
-            warnings.warn(
-                f"noise_cov has rank {estimated[kind]}, but the {kind.upper()} channels of evoked "
-                f"only {known[kind]}, after a Maxwell filter. Estimate noise_cov from data that "
-                f"have been filtered in the same way, or pass rank='info'.",
-                RuntimeWarning,
-                stacklevel=5,
+        known = mne.compute_rank(noise_cov, "info", info=info)  # by Maxwell filter and projectors
+        estimated = mne.compute_rank(noise_cov, None, info=info)
+    for kind, rank in estimated.items():
+        problem = None
+        if kind in given and given[kind] > rank:
+            problem = (
+                f"rank={given} is more than the rank of noise_cov, which is {rank} for {kind!r}: "
+                "what is above is rounding, which whitening makes large. Pass a lower rank."
             )
-    return estimated
+        elif kind not in given and rank > known[kind]:
+            problem = (
+                f"noise_cov has rank {rank} for {kind!r}, but evoked only {known[kind]}, after a "
+                "Maxwell filter. Estimate noise_cov from data that have been filtered in the same "
+                "way, or set rank to 'info'."
+            )
+        if problem:
+            warnings.warn(problem, RuntimeWarning, stacklevel=5)
+    return estimated | {kind: given[kind] for kind in estimated.keys() & given.keys()}
 
 
 def _check_rank(rank, info):
@@ -221,8 +228,8 @@ class IneffectiveRankError(ValueError):
             kind = {"mag": "magnetometers", "grad": "gradiometers"}[key]
             why = f"the MEG channels used are all {kind}"
         super().__init__(
-            f"rank has {' and '.join(map(repr, ignored))}, without effect: {why}. Pass "
-            f"rank={{{key!r}: ...}}."
+            f"rank has {' and '.join(map(repr, ignored))}, without effect: {why}. Give it as "
+            f"{key!r}."
         )
 
 

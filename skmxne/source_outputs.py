@@ -162,7 +162,8 @@ def make_residual(evoked, prediction):
     """
     info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
     predicted = mne.EvokedArray(prediction, info)
-    predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
+    with mne.use_log_level("ERROR"):  # what it says of projectors it has said of the data
+        predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
     residual = evoked.copy()
     residual.data = residual.data.astype(np.float64) - predicted.data
     return residual

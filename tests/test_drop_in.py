@@ -9,6 +9,7 @@ import logging
 import pickle
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import mne
 import numpy as np
@@ -712,16 +713,27 @@ def test_level_above_warnings_leaves_them_out(surface, verbose):
                 run(zero(surface), 50, verbose=quiet_enough)
 
 
+def test_level_is_that_of_the_call_and_not_of_other_threads(surface):
+    def be_quiet(_):
+        run(zero(surface), 50, verbose="ERROR")
+
+    def be_loud(_):
+        run(surface, 10, maxit=2, tol=1e-10, solver="bcd", verbose=True)
+
+    with warnings.catch_warnings(record=True) as record, ThreadPoolExecutor(2) as executor:
+        warnings.simplefilter("always")
+        list(executor.map(lambda task: task(0), [be_quiet, be_loud] * 10))
+    assert len(record) == 10
+    assert all("maxit=2" in str(warning.message) for warning in record)
+
+
 def test_ranks_that_mne_ignores_are_told(surface):
     expected = run(surface, 50)
     for rank, match in [
-        (
-            dict(mag=10, grad=20),
-            r"'grad' and 'mag', without effect: .* Pass rank=\{'meg': \.\.\.\}",
-        ),
+        (dict(mag=10, grad=20), "'grad' and 'mag', without effect: .*Give it as 'meg'"),
         (dict(mag=10, eeg=15), "'mag', without effect"),
     ]:
-        with pytest.warns(RuntimeWarning, match=f"rank has {match}.*As in MNE, it is ignored"):
+        with pytest.warns(RuntimeWarning, match=f"rank has {match}.*As in MNE, .* is ignored"):
             assert compare(run(surface, 50, rank=rank), expected) < 1e-10
 
 

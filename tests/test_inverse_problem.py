@@ -1,6 +1,7 @@
 import logging
 import pickle
 import re
+import warnings
 from contextlib import nullcontext
 
 import mne
@@ -235,10 +236,7 @@ def test_rank_is_taken(small):
 @pytest.mark.parametrize(
     ("rank", "match"),
     [
-        (
-            dict(meg=10),
-            r"rank has 'meg', without effect: .* all magnetometers. Pass .*\{'mag': \.\.",
-        ),
+        (dict(meg=10), "rank has 'meg', without effect: .* all magnetometers. Give it as 'mag'"),
         (dict(meg=10, mag=10), "rank has 'meg', without effect"),
     ],
 )
@@ -254,10 +252,18 @@ def test_rank_of_channels_that_are_not_there_may_be_given(small):
     assert len(problem.X) == 12
 
 
+@pytest.mark.filterwarnings("ignore:The largest eigenvalue")
+def test_rank_above_that_of_the_noise_is_told(small):
+    match = r"rank=\{'eeg': 16\} is more than the rank of noise_cov, which is 15 for 'eeg'"
+    with pytest.warns(RuntimeWarning, match=match) as record:
+        from_evoked(small, rank=dict(eeg=16))
+    assert record[0].filename == __file__
+
+
 def test_rank_of_all_meg_channels_counts(make_case):
     case = make_case("surface")
     for rank, match in [
-        (dict(mag=10, grad=20), r"'grad' and 'mag', without effect.*Pass rank=\{'meg': \.\.\.\}"),
+        (dict(mag=10, grad=20), r"'grad' and 'mag', without effect.*Give it as 'meg'"),
         (dict(meg=30, grad=20), "'grad', without effect"),
     ]:
         with pytest.raises(ValueError, match=match):
@@ -1224,11 +1230,10 @@ def spoil_channel(recording, name, spoil):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda row: 0 * row,
         lambda row: 3 * row,
         lambda row: row + 2e-6 * np.random.default_rng(0).standard_normal(len(row)),
     ],
-    ids=["flat before the reference", "wrong unit", "noisy"],
+    ids=["wrong unit", "noisy"],
 )
 def test_channel_unlike_the_others_is_named(recording, spoil):
     evoked = spoil_channel(recording, "F5", spoil)
@@ -1243,7 +1248,7 @@ def test_channel_unlike_the_others_is_named(recording, spoil):
 
 
 @pytest.mark.parametrize("places", [["evoked"], ["noise_cov"], ["evoked", "noise_cov"]])
-@pytest.mark.filterwarnings("ignore:The whitened data before time 0 have far more power")
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
 def test_flat_channel_is_named(recording, places):
     evoked, noise_cov = recording.evoked.copy(), recording.noise_cov.copy()
     others = np.arange(64) != 5
@@ -1260,15 +1265,62 @@ def test_flat_channel_is_named(recording, places):
     from_evoked(change(recording, evoked=evoked, noise_cov=noise_cov), loose=0)
 
 
-def test_flat_channel_of_epochs_is_named(recording):
-    """Which the average reference makes look like others."""
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0 have far more power")
+@pytest.mark.parametrize("tmin", [-0.2, 0.05])
+def test_channel_flat_before_the_reference_is_named(recording, tmin):
+    """The average reference leaves it the mean of the others, with and without a baseline."""
     data = recording.epochs.get_data(copy=True)
     data[:, 5] = 0.0
-    epochs = mne.EpochsArray(data, recording.epochs.info, tmin=-0.2, verbose="ERROR")
-    match = f"far more power .* in {epochs.ch_names[5]} "
+    epochs = mne.EpochsArray(data, recording.epochs.info, tmin=-0.2, verbose="ERROR").crop(tmin)
+    match = f"Channels are flat: {epochs.ch_names[5]} in evoked"
     with pytest.warns(RuntimeWarning, match=match) as record:
         InverseProblem.from_epochs(epochs, recording.forward, recording.noise_cov, loose=0)
-    assert [warning.filename for warning in record] == [__file__]
+    assert {warning.filename for warning in record} == {__file__}
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0, True), (0.01, True), (0.3, False), (1, False)])
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0 have far more power")
+def test_nearly_flat_channel_is_named(recording, share, is_told):
+    evoked = recording.evoked.copy().crop(0.05, 0.35)
+    evoked.data[5] *= share
+    told = pytest.warns(RuntimeWarning, match=f"flat: {evoked.ch_names[5]} in evoked. They make")
+    with told if is_told else nullcontext():
+        from_evoked(change(recording, evoked=evoked), loose=0)
+
+
+@pytest.mark.filterwarnings("ignore:The whitened data before time 0")
+def test_more_than_half_of_all_channels_are_flat(recording):
+    evoked = recording.evoked.copy()
+    evoked.data[:40] = 0.0
+    names = ", ".join(evoked.ch_names[:8])
+    with pytest.warns(RuntimeWarning, match=f"Channels are flat: {names}, ... in evoked"):
+        from_evoked(change(recording, evoked=evoked), loose=0)
+
+
+@pytest.mark.parametrize("condition", ["Left Auditory", "Right Auditory"])
+@pytest.mark.parametrize("name", ["MEG 0241", "MEG 1321", "MEG 0131"])
+def test_recorded_channel_flat_before_the_projectors_is_named(sample_problem, condition, name):
+    case = sample_problem(condition)
+    evoked = case.evoked
+    evoked.data[evoked.ch_names.index(name)] = 0.0
+    for projector in evoked.info["projs"]:
+        projector["active"] = False
+    evoked.apply_proj(verbose="ERROR")
+    with pytest.warns(RuntimeWarning, match=f"Channels are flat: {name} in evoked. They make"):
+        from_evoked(case)
+
+
+@pytest.mark.parametrize("picks", ["meg", "grad", "eeg"])
+def test_baseline_that_is_not_corrected_is_no_bad_channel(sample_dir, sample_problem, picks):
+    case = sample_problem(picks=picks)
+    (case.evoked, _) = mne.read_evokeds(sample_dir / "sample-auditory-ave.fif", verbose="ERROR")
+    case.evoked.pick(picks)
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        from_evoked(case)
+    assert [str(one.message) for one in record if "channels" in str(one.message)] == []
+    if picks != "eeg":
+        assert "baseline has to be corrected" in str(record[0].message)
 
 
 def test_covariance_that_is_right_on_average_only_is_told(recording):

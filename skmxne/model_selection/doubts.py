@@ -14,6 +14,13 @@ _OF_OTHER_NOISE = (
 )
 
 
+_WITHOUT_NOISE = (
+    "There is next to no noise, as in simulations: pass its variance, or None to estimate it."
+)
+# Times the noise level, below which data have none.
+_NO_NOISE = 1e-3
+
+
 def find_doubts(judgement, criterion, noise_variance, n_samples):
     """Find what speaks against a choice.
 
@@ -101,7 +108,8 @@ class _Noise:
         if not min(0.5, least) <= ratio <= max(2.0, most):
             too_early = best == len(judgement.rss) - 1
             return (
-                f"The model leaves {ratio:.2g} times the noise that {told}. {_OF_OTHER_NOISE}"
+                f"The model leaves {ratio:.2g} times the noise that {told}. "
+                f"{_WITHOUT_NOISE if ratio < _NO_NOISE else _OF_OTHER_NOISE}"
                 f"{' Or the grid ends too early: add smaller alphas.' if too_early else ''}"
             )
         if other is not None and judgement.n_active[other] < judgement.n_active[best]:
