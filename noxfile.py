@@ -15,9 +15,9 @@ LOWEST = [f"{one.replace('>=', '==')}.*" for one in REQUIREMENTS if ">=" in one]
 INSTALLED_TESTS = [
     "conftest.py",
     "test_typing.py",
-    "test_solvers.py",
-    "test_certificate.py",
-    "test_trial_folds.py",
+    "solvers/test_solvers.py",
+    "inspection/test_certificate.py",
+    "inverse/test_trial_folds.py",
 ]
 
 

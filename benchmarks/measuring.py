@@ -180,7 +180,7 @@ class Tuner:
 
 def count_products(problem, alphas, tol):
     """Count the products with all of ``X`` that a warm-started path of ours makes."""
-    from skmxne.problem import MixedNormProblem
+    from skmxne.linear_model.fit_problem import MixedNormProblem
 
     mixed_norm_problem = MixedNormProblem(problem.X, problem.y, n_orient=problem.n_orient)
     start = None

@@ -29,16 +29,20 @@ from cosmic_ray.mutating import mutate_code
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
-    "objective": ["test_objective.py"],
-    "degrees_of_freedom": ["test_degrees_of_freedom.py", "-k", "not 100 and not covariance_of_fit"],
-    "solvers.__init__": ["test_solvers.py"],
-    "solvers.bcd": ["test_solvers.py"],
-    "solvers.cd": ["test_solvers.py"],
-    "solvers.newton": ["test_newton.py", "test_solvers.py", "test_active_set.py"],
-    "solvers.problem": ["test_solvers.py"],
-    "solvers.prox": ["test_solvers.py"],
-    "active_set": ["test_active_set.py", "test_reweighting.py"],
-    "inverse_problem": ["test_inverse_problem.py", "test_trial_folds.py", "test_representation.py"],
+    "solvers.objective": ["solvers/test_objective.py"],
+    "solvers.dispatch": ["solvers/test_solvers.py"],
+    "solvers.bcd": ["solvers/test_solvers.py"],
+    "solvers.cd": ["solvers/test_solvers.py"],
+    "solvers.newton": [
+        *("solvers/test_newton.py", "solvers/test_solvers.py", "solvers/test_active_set.py"),
+    ],
+    "solvers.block_problem": ["solvers/test_solvers.py"],
+    "solvers.fista": ["solvers/test_solvers.py"],
+    "solvers.active_set": ["solvers/test_active_set.py", "solvers/test_reweighting.py"],
+    "model_selection.degrees_of_freedom": [
+        *("model_selection/test_degrees_of_freedom.py", "-k", "not 100 and not covariance_of_fit"),
+    ],
+    "inverse.problem": ["inverse/test_problem.py", "inverse/test_trial_folds.py", "test_html.py"],
 }
 OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow and not sample"]
 # Imported once for all processes, which pytest would tell.

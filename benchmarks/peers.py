@@ -167,7 +167,7 @@ class Contender:
 
 
 _CONTENDERS = (
-    Contender(OURS, "skmxne", "skmxne.estimator", solve_skmxne, True, True),
+    Contender(OURS, "skmxne", "skmxne.linear_model", solve_skmxne, True, True),
     Contender("mne", "MNE", "mne.inverse_sparse.mxne_optim", solve_mne, True, True),
     Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, False, True),
     Contender("skglm", "skglm", "skglm", solve_skglm, False, False),

@@ -8,35 +8,35 @@ __version__ = "0.1.0.dev0"
 # Public name -> the module that defines it, imported when the name is first used: `import skmxne`
 # takes no time, and who works on arrays never waits for MNE.
 _MODULES = {
-    "InverseProblem": "inverse_problem",
+    "InverseProblem": "inverse.problem",
     "MixedNormCV": "model_selection",
-    "MixedNormEstimator": "estimator",
+    "MixedNormEstimator": "linear_model",
     "MixedNormIC": "model_selection",
     "PathDisplay": "plotting",
     "SelectionDisplay": "plotting",
     "SourceDisplay": "plotting",
-    "SourceWeighting": "source_weighting",
-    "compute_certificate": "certificate",
-    "mixed_norm": "drop_in",
-    "mixed_norm_path": "path",
-    "verify": "certificate",
+    "SourceWeighting": "inverse.weighting",
+    "compute_certificate": "inspection",
+    "mixed_norm": "inverse.drop_in",
+    "mixed_norm_path": "linear_model",
+    "verify": "inspection",
 }
 
 __all__ = list(_MODULES)
 
 if TYPE_CHECKING:
-    from .certificate import compute_certificate as compute_certificate
-    from .certificate import verify as verify
-    from .drop_in import mixed_norm as mixed_norm
-    from .estimator import MixedNormEstimator as MixedNormEstimator
-    from .inverse_problem import InverseProblem as InverseProblem
+    from .inspection import compute_certificate as compute_certificate
+    from .inspection import verify as verify
+    from .inverse.drop_in import mixed_norm as mixed_norm
+    from .inverse.problem import InverseProblem as InverseProblem
+    from .inverse.weighting import SourceWeighting as SourceWeighting
+    from .linear_model import MixedNormEstimator as MixedNormEstimator
+    from .linear_model import mixed_norm_path as mixed_norm_path
     from .model_selection import MixedNormCV as MixedNormCV
     from .model_selection import MixedNormIC as MixedNormIC
-    from .path import mixed_norm_path as mixed_norm_path
     from .plotting import PathDisplay as PathDisplay
     from .plotting import SelectionDisplay as SelectionDisplay
     from .plotting import SourceDisplay as SourceDisplay
-    from .source_weighting import SourceWeighting as SourceWeighting
 
 
 def __getattr__(name: str) -> object:

@@ -206,7 +206,7 @@ def test_blas_of_a_worker_has_one_thread_while_it_solves(run_on, backend, n_thre
         import scipy.linalg  # noqa: F401  (so that its BLAS is there)
         from threadpoolctl import threadpool_info, threadpool_limits
 
-        from skmxne.threads import single_threaded_blas
+        from skmxne.solvers.threads import single_threaded_blas
 
         def count():
             return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}

@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 
-from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC, SourceWeighting, progress
+from skmxne import MixedNormCV, MixedNormEstimator, MixedNormIC, SourceWeighting
+from skmxne import _progress as progress
 
 ALPHAS = [80.0, 60.0, 40.0]
 SELECTORS = {

@@ -9,7 +9,7 @@ import pytest
 
 import skmxne
 from skmxne import datasets, solvers
-from skmxne.optimality import Certificate
+from skmxne.inspection.certificate import Certificate
 
 PUBLIC = [
     *(getattr(skmxne, name) for name in skmxne.__all__),

@@ -13,14 +13,17 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..arrays import naming
-from ..base import BaseMixedNorm, store_model, warn_if_empty
-from ..grid import check_alphas, warn_if_at_edge
-from ..messages import verbosity
-from ..parameters import check_sample_weight
-from ..path import make_problem, solve_path, warn_if_missed
-from ..solvers import Solver
-from ..threads import single_threaded_blas
+from .._logging import verbosity
+from ..linear_model.base import BaseMixedNorm, store_model, warn_if_empty
+from ..linear_model.path import make_problem, solve_path, warn_if_missed
+from ..linear_model.validation import (
+    check_alphas,
+    check_sample_weight,
+    prefix_errors,
+    warn_if_at_edge,
+)
+from ..solvers.dispatch import Solver
+from ..solvers.threads import single_threaded_blas
 from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples
 
 _AT_THE_TOP = (
@@ -263,11 +266,11 @@ class MixedNormCV(BaseMixedNorm):
         """Return the folds of a splitter."""
         metadata = {} if groups is None else {"groups": groups}
         if metadata:
-            with naming("groups", groups):
+            with prefix_errors("groups", groups):
                 check_consistent_length(X, groups)
             if get_config()["enable_metadata_routing"]:
                 metadata = process_routing(self, "fit", **metadata).splitter.split
-        with naming("cv"):
+        with prefix_errors("cv"):
             folds = [(one, rest) for one, rest in self._make_splitter().split(X, y, **metadata)]
         check_folds(folds, len(X))
         return folds

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.metrics import mean_squared_error
 from sklearn.utils import check_array
 
-from ..arrays import naming
-from ..base import store_model
-from ..estimator import MixedNormEstimator
-from ..path import make_problem, solve_path
-from ..threads import single_threaded_blas
+from ..linear_model.base import store_model
+from ..linear_model.mixed_norm import MixedNormEstimator
+from ..linear_model.path import make_problem, solve_path
+from ..linear_model.validation import prefix_errors
+from ..solvers.threads import single_threaded_blas
 
 # How far from `y` the mean of the folds may be, for its largest value: files hold single precision.
 _ROUNDING = 1e-5
@@ -57,7 +57,7 @@ class Fold(NamedTuple):
             raise ValueError(f"scoring={scorer} cannot be used: {error}") from error
         if not isinstance(score, Real):
             raise TypeError(f"scoring must return a number, got {score!r}.")
-        with naming("scoring"):
+        with prefix_errors("scoring"):
             return float(score)
 
 
@@ -184,7 +184,7 @@ def check_y_folds(y_folds, fold_weights, y):
         If shapes do not fit, there are fewer than two folds, values are not finite, a weight is
         not positive, or `y` is not the weighted mean.
     """
-    with naming("y_folds", y_folds):
+    with prefix_errors("y_folds", y_folds):
         y_folds = check_array(
             y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
         )
@@ -196,7 +196,7 @@ def check_y_folds(y_folds, fold_weights, y):
         )
     shares = np.ones(n_folds)
     if fold_weights is not None:
-        with naming("fold_weights", fold_weights):
+        with prefix_errors("fold_weights", fold_weights):
             shares = check_array(
                 fold_weights, dtype=np.float64, ensure_2d=False, input_name="fold_weights"
             )

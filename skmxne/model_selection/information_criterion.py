@@ -5,20 +5,15 @@ from typing import Self
 
 from numpy.typing import ArrayLike
 
-from ..base import BaseMixedNorm, store_model, warn_if_empty
-from ..grid import check_alphas, warn_if_at_edge
-from ..messages import verbosity
-from ..parameters import check_target_covariance
-from ..path import (
-    compute_factors,
-    make_problem,
-    pick_options,
-    warn_if_missed,
-)
-from ..solvers import Solver
-from ..threads import single_threaded_blas
-from .doubts import find_doubts
-from .judging import judge_fits, judge_positions
+from .._logging import verbosity
+from ..linear_model.base import BaseMixedNorm, store_model, warn_if_empty
+from ..linear_model.path import compute_factors, make_problem, pick_options, warn_if_missed
+from ..linear_model.validation import check_alphas, check_target_covariance, warn_if_at_edge
+from ..solvers.dispatch import Solver
+from ..solvers.threads import single_threaded_blas
+from .criteria import judge_fits, judge_positions
+from .degrees_of_freedom import CRITERIA
+from .diagnostics import diagnose
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -230,6 +225,7 @@ class MixedNormIC(BaseMixedNorm):
             would choose fewer positions by it, or if larger models explain too much.
         """
         X, y, params = self._check(X, y)
+        _check_criterion(self.criterion)
         alphas = check_alphas(self.alphas, self.eps)
         covariance = check_target_covariance(self.target_covariance, y.size // len(y))
         report = self._report(X, y, n_tasks=len(alphas))
@@ -250,7 +246,7 @@ class MixedNormIC(BaseMixedNorm):
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
         n_missed = sum(not solution.converged for solution in solutions)
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        doubts = find_doubts(judgement, self.criterion, params["noise_variance"], len(y))
+        doubts = diagnose(judgement, self.criterion, params["noise_variance"], len(y))
         for message, category in doubts if self.alpha_max_ > 0.0 else ():
             warnings.warn(message, category, stacklevel=2)
         if self.n_active_ and not doubts:
@@ -263,6 +259,13 @@ class MixedNormIC(BaseMixedNorm):
             "InverseProblem noise_cov and nave.",
         )
         return self
+
+
+def _check_criterion(criterion):
+    """Raise unless a criterion is known."""
+    criteria = ["ric", *CRITERIA]
+    if not isinstance(criterion, str) or criterion not in criteria:
+        raise ValueError(f"criterion={criterion!r} is unknown: use one of {criteria}.")
 
 
 def _solve(problem, alphas, options):

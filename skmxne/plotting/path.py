@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..arrays import naming
-from ..base import BaseMixedNorm
-from ..path import mixed_norm_path
+from ..linear_model.base import BaseMixedNorm
+from ..linear_model.path import mixed_norm_path
+from ..linear_model.validation import prefix_errors
 from .style import GREY, check_axes, check_n_labelled, mark_alpha, pick_line_styles, set_alpha_axis
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class PathDisplay:
             X, y, alphas=grid if alphas is None else alphas, eps=eps, **params
         )
         norms = np.array([_compute_norms(coef, estimator.n_orient) for coef in coefs])
-        with naming("position_names"):
+        with prefix_errors("position_names"):
             shape = np.shape(position_names)
         if position_names is not None and shape != norms.shape[1:]:
             raise ValueError(

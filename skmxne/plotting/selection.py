@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..base import BaseMixedNorm
+from ..linear_model.base import BaseMixedNorm
 from .style import BLUE, GREY, VERMILION, check_axes, mark_alpha, set_alpha_axis
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from .style import BLUE, GREY, VERMILION, check_n_labelled, pick_line_styles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-    from ..inverse_problem import InverseProblem
+    from ..inverse.problem import InverseProblem
 
 
 class SourceDisplay:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..objective import compute_primal
+from .objective import compute_primal
 
 # Iterates that an extrapolation combines.
 _N_COMBINED = 5

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from ..messages import catch_warnings
+from .._logging import catch_warnings
 
 
 def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):

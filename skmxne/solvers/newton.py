@@ -6,9 +6,9 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from ..objective import compute_columns, compute_dual, compute_primal
-from ..quadratic import minimize_quadratic
-from ..threads import map_chunks
+from .bounded_quadratic import minimize_quadratic
+from .objective import compute_columns, compute_dual, compute_primal
+from .threads import map_chunks
 
 # Positions that enter at a time, at least.
 _STARTED = 10

@@ -1,0 +1,192 @@
+"""Figures and a report of what a model has found."""
+
+from html import escape
+
+import mne
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..inverse.inputs import describe_evokeds, quiet_mne
+from ..plotting.selection import SelectionDisplay
+from ..plotting.sources import SourceDisplay
+from .versions import collect_versions
+
+_TABLE_NOTE = (
+    "The strongest first. Head coordinates: x to the right, y to the front, z up. Fit: what the "
+    "source explains of the power of the whitened data at the time of its peak."
+)
+
+
+def summarize(problem, model, alpha):
+    """Say in a line what was found.
+
+    Parameters
+    ----------
+    problem : InverseProblem
+        The problem.
+    model : estimator
+        The model, fitted.
+    alpha : str
+        Its alpha, and what chose it.
+
+    Returns
+    -------
+    summary : str
+        The line.
+    """
+    # The whitened noise has variance 1.
+    noise = min(1.0, problem.y.size / max((problem.y**2).sum(), 1.0))
+    return (
+        f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {alpha}: "
+        f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
+        f"{problem.explained_variance(model):z.0f} % of the whitened data explained "
+        f"(all but noise: {100 * (1 - noise):.0f} %)."
+    )
+
+
+def describe_data(evoked, problem):
+    """Describe the data that were used.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked
+        The average, at the channels and times used.
+    problem : InverseProblem
+        The problem.
+
+    Returns
+    -------
+    description : dict of str
+        Names and values.
+    """
+    loose = np.zeros(1)
+    if problem.n_orient == 3:
+        tangent, _, normal = problem.source_scale.reshape(-1, 3).T
+        loose = np.unique(((tangent / normal) ** 2).round(6))  # of surfaces, and of volumes
+    return describe_evokeds([evoked]) | {
+        "Baseline subtracted": _describe_baseline(evoked.baseline),
+        "Rank of the noise": str(len(problem.X)),
+        "Positions": str(len(problem.locations)),
+        "Orientations": f"{problem.n_orient} per position",
+        "Loose": " and ".join(f"{value:g}" for value in loose),
+    }
+
+
+def _describe_baseline(baseline):
+    """Write a baseline, whose times files hold in single precision."""
+    if baseline is None:
+        return "none"
+    return " to ".join(f"{round(time, 3):zg}" for time in baseline) + " s"
+
+
+def make_source_table(dipoles):
+    """Make a table of sources.
+
+    Parameters
+    ----------
+    dipoles : list of mne.Dipole
+        The sources.
+
+    Returns
+    -------
+    rows : list of list of str
+        A row of titles, and a row for each source.
+    """
+    rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nA m)", "at (ms)", "fit (%)"]]
+    for k, dipole in enumerate(dipoles, start=1):
+        peak = np.abs(dipole.amplitude).argmax()
+        position = [f"{1e3 * coordinate:z.0f}" for coordinate in dipole.pos[peak]]
+        amplitude, time = 1e9 * dipole.amplitude[peak], 1e3 * dipole.times[peak]
+        rows.append(
+            [f"{k}", *position, f"{amplitude:z.1f}", f"{time:z.0f}", f"{dipole.gof[peak]:z.0f}"]
+        )
+    return rows
+
+
+def save_figures(folder, problem, model, evoked, residual):
+    """Draw the sources, the residual, and what alpha was chosen by if it was.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write `sources.png`, `residual.png` and `alpha.png`.
+    problem : InverseProblem
+        The problem.
+    model : MixedNormEstimator, MixedNormCV or MixedNormIC
+        The model, fitted on it.
+    evoked, residual : instance of mne.Evoked
+        The data, and what the sources leave of them.
+    """
+    sources = Figure((10, 9), layout="constrained")
+    SourceDisplay.from_estimator(model, problem, fig=sources)
+    figures = {"sources": sources, "residual": _plot_residual(evoked, residual)}
+    if hasattr(model, "alphas_"):
+        figures["alpha"] = Figure((6.4, 5.2), layout="constrained")
+        axes = figures["alpha"].subplots(2, sharex=True, height_ratios=[2, 1])
+        SelectionDisplay.from_estimator(model, ax=axes)
+        axes[0].set_xlabel("")
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+
+
+def save_report(folder, title, summary, dipoles, settings, warnings):
+    """Write `report.html`, which needs no other file.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write it; the figures are there already.
+    title, summary : str
+        What it is about, and what was found.
+    dipoles : list of mne.Dipole
+        The sources.
+    settings : dict of str
+        What was asked for.
+    warnings : list of str
+        What the user was warned of.
+    """
+    with quiet_mne():
+        report = mne.Report(title=title)
+        table = _make_html_table(make_source_table(dipoles), align="end")
+        notes = "".join(f"<p><strong>Warning:</strong> {escape(note)}</p>" for note in warnings)
+        found = f"{table}<p>{_TABLE_NOTE}</p>" if dipoles else ""
+        report.add_html(f"<p>{escape(summary)}</p>{notes}{found}", "Sources", tags=("sources",))
+        report.add_image(folder / "sources.png", "Overview", tags=("sources",))
+        if (folder / "alpha.png").exists():
+            report.add_image(folder / "alpha.png", "Choice of alpha", tags=("model",))
+        report.add_image(folder / "residual.png", "Data and residual", tags=("data",))
+        for name, values in {"Settings": settings, "Versions": collect_versions()}.items():
+            table = _make_html_table([["name", "value"], *map(list, values.items())])
+            report.add_html(table, name, tags=("model",))
+        report.save(folder / "report.html", open_browser=False)
+
+
+def _make_html_table(rows, align="start"):
+    """Write a table, whose first row is titles, as HTML."""
+    tags = ["th", *["td"] * (len(rows) - 1)]
+    lines = (
+        "".join(f'<{tag} class="px-3">{escape(cell)}</{tag}>' for cell in row)
+        for tag, row in zip(tags, rows, strict=True)
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<table class="table table-sm text-{align}" style="width: auto">{body}</table>'
+
+
+def _plot_residual(evoked, residual):
+    """Draw data and residual of every type of channel on the same scale."""
+    types = list(dict.fromkeys(evoked.get_channel_types()))
+    figure = Figure((10, 2.6 * len(types)), layout="constrained")
+    is_point, start = len(evoked.times) == 1, 1e3 * evoked.times[0]
+    xlim = (start - 1, start + 1) if is_point else "tight"
+    axes = figure.subplots(len(types), 2, sharex=True, sharey="row", squeeze=False)
+    for column, name, data in [(0, "data", evoked), (1, "residual", residual)]:
+        for ax, kind in zip(axes[:, column], types, strict=True):
+            style = dict(show=False, time_unit="ms", spatial_colors=False, xlim=xlim)
+            data.plot(picks=kind, axes=ax, **style)
+            for line in ax.lines:
+                line.set(linewidth=0.5, marker="." if is_point else "")
+            for text in ax.texts:  # the number of trials
+                text.remove()
+            ax.set_title(f"{ax.get_title()}: {name}")
+            ax.label_outer()
+    return figure

@@ -1,0 +1,159 @@
+"""Writing results: a folder whole or not at all."""
+
+import os
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import mne
+
+from ..inverse.inputs import quiet_mne
+
+# What a folder of results may have in it.
+_RESULTS = re.compile(
+    r"report\.html|(sources|residual|alpha)\.png|residual-ave\.fif|sources-(lh|rh|(\d+-)?vl)\.stc|"
+    r"dipoles(/\d{2,}\.dip)?"
+)
+
+
+def check_folder(folder, overwrite=False):
+    """Raise an error unless results may be written to a folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder. It may be there if it is empty.
+    overwrite : bool, default=False
+        Whether it may have results in it. Other files never are overwritten.
+
+    Raises
+    ------
+    OSError
+        If it may not be written to, or looked into.
+    """
+    folder = Path(folder)
+    try:
+        folder.stat()  # which does not take what cannot be reached for what is not there
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"{folder} is not a folder. Choose another --output.")
+    if folder.samefile(".") or folder.is_mount():
+        raise FileExistsError(
+            f"{folder} is the current folder or a mount point, which cannot be replaced as a "
+            "whole. Choose a folder in it as --output."
+        )
+    others = [name for name in _list_names(folder) if not _RESULTS.fullmatch(name)]
+    if others:
+        raise FileExistsError(
+            f"{folder} has files in it that are no results, such as {min(others)}, and will "
+            "not be overwritten. Choose another --output."
+        )
+    if not overwrite and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} has results in it. Choose another --output, or replace them with "
+            "--overwrite."
+        )
+
+
+@contextmanager
+def atomic_directory(folder, overwrite=False):
+    """Make a context in which a folder is written that appears once it is complete.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder. After an error it is as it was.
+    overwrite : bool, default=False
+        As for `check_folder`.
+
+    Yields
+    ------
+    new : Path
+        Where to write to.
+    """
+    check_folder(folder, overwrite)
+    folder = Path(folder).resolve()
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        with _make_temporary(folder.parent) as temporary:
+            new, old = Path(temporary, "new"), Path(temporary, "old")
+            new.mkdir()
+            yield new
+            check_folder(folder, overwrite)  # it may have been written in the meantime
+            try:
+                if folder.exists():
+                    folder.replace(old)
+                new.replace(folder)
+            except BaseException:  # Ctrl-C, too
+                if old.exists() and not folder.exists():
+                    old.replace(folder)
+                raise
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # there is something in it that others have put there
+                parent.rmdir()
+        raise
+
+
+def _make_temporary(parent):
+    """Make a temporary folder in another."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=".skmxne-", dir=parent)
+    except OSError as error:
+        raise OSError(
+            f"--output cannot be in {parent}: {error.strerror}. Choose another."
+        ) from error
+
+
+def _list_names(folder):
+    """List all that is in a folder, by paths from there; raise if it cannot be seen."""
+
+    def fail(error):
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=fail):
+        for name in folders + files:
+            yield Path(root, name).relative_to(folder).as_posix()
+
+
+def save_sources(folder, stc, dipoles, residual):
+    """Write sources and residual in the formats of MNE.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which is empty.
+    stc : instance of mne.SourceEstimate, VolSourceEstimate or MixedSourceEstimate
+        The source estimate, for `sources-lh.stc` and `sources-rh.stc`, and `sources-vl.stc` if
+        there is a volume, with numbers if there are several.
+    dipoles : list of mne.Dipole
+        The dipoles, for one file each in the folder `dipoles`.
+    residual : instance of mne.Evoked
+        What they leave of the data, for `residual-ave.fif`.
+    """
+    with quiet_mne():
+        for name, part in _split(stc):
+            part.save(folder / name, ftype="stc")
+        (folder / "dipoles").mkdir()
+        for k, dipole in enumerate(dipoles, start=1):
+            dipole.save(folder / "dipoles" / f"{k:02d}.dip")
+        residual.save(folder / "residual-ave.fif")
+
+
+def _split(stc):
+    """Yield the parts of a source estimate that a file can hold, with their names."""
+    if isinstance(stc, mne.SourceEstimate):
+        yield "sources", stc
+        return
+    if isinstance(stc, mne.MixedSourceEstimate):
+        yield from _split(stc.surface())
+        stc = stc.volume()
+    start, n_volumes = 0, len(stc.vertices)
+    for k, vertices in enumerate(stc.vertices, start=1):
+        data = stc.data[start : start + len(vertices)]
+        start += len(vertices)
+        part = mne.VolSourceEstimate(data, [vertices], stc.tmin, stc.tstep, stc.subject)
+        yield f"sources{f'-{k}' if n_volumes > 1 else ''}-vl.stc", part

@@ -1,0 +1,396 @@
+"""Certificates: how far coefficients are from the minimum, whoever computed them.
+
+Nothing here is shared with the solvers: the optimality conditions and the duality gap are computed
+again, in double precision, from the data, the coefficients and the hyperparameters.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+from scipy.sparse import sparray
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import assert_all_finite
+from sklearn.utils.validation import check_is_fitted
+
+from ..linear_model.validation import (
+    check_data,
+    check_magnitude,
+    check_parameters,
+    check_sample_weight,
+    check_weights,
+    prefix_errors,
+)
+
+
+class Certificate(NamedTuple):
+    """What `verify` and `compute_certificate` find.
+
+    Attributes
+    ----------
+    dual_gap : float
+        Duality gap relative to ``||y||_F^2``: by how much the objective may at most be above the
+        minimum.
+    kkt_residual : float
+        Largest violation of the optimality conditions, relative to the penalty; without penalty,
+        relative to ``max_g ||X_g^T y||_F``. It does not need to be as small as the gap: next to
+        the minimum it is of the order of the root of the gap.
+    objective : float
+        Value of the objective, with the square root where the model is a reweighted one.
+    penalty : float
+        The penalty.
+    """
+
+    dual_gap: float
+    kkt_residual: float
+    objective: float
+    penalty: float
+
+    def holds(self, tol: float = 1e-4) -> bool:
+        """Return whether the duality gap is at most `tol`, as estimators promise."""
+        return bool(self.dual_gap <= tol)
+
+
+class CertifiedProblem:
+    """Data checked and weighted, and what coefficients are worth on them.
+
+    Parameters
+    ----------
+    X, y : array-like
+        As for `verify`.
+    params : dict
+        `n_orient`, `weights` and `weights_min` of the model, and what else is to be checked.
+    sample_weight : array-like of shape (n_samples,), float or None
+        As for `verify`.
+
+    Attributes
+    ----------
+    params : dict
+        The parameters, checked.
+    """
+
+    def __init__(self, X, y, params, sample_weight):
+        X, y = check_data(X, y)
+        assert_all_finite(X, input_name="X")
+        self.params = params = check_parameters(params, X.shape[1])
+        self.eps = np.finfo(X.dtype).eps
+        self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
+        if sample_weight is not None:
+            roots = np.sqrt(check_sample_weight(sample_weight, len(y)))[:, np.newaxis]
+            self.X, self.y = self.X * roots, self.y * roots
+        check_magnitude("y", self.y, np.vdot(self.y, self.y))
+        check_magnitude("X", self.X, np.vdot(self.X, self.X))
+        self.n_orient = params["n_orient"]
+        n_positions = X.shape[1] // self.n_orient
+        self.scale = check_weights(params["weights"], params["weights_min"], n_positions)
+        if self.scale is None:
+            self.scale = np.ones(n_positions)
+
+    def check_coef(self, coef):
+        """Return coefficients as blocks of shape (n_positions, n_orient, n_targets)."""
+        with prefix_errors("coef", coef):
+            coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+        if coef.dtype.kind not in "fiub":
+            raise TypeError(f"coef must be real numbers, got dtype {coef.dtype}.")
+        expected = self.y.shape[1], self.X.shape[1]
+        if coef.shape != expected and (expected[0] > 1 or coef.shape != expected[1:]):
+            raise ValueError(
+                f"coef has shape {coef.shape}, but X and y make (n_targets, n_features) = "
+                f"{expected}: pass the data of the fit, or transpose coef."
+            )
+        if not np.isfinite(coef).all():
+            raise ValueError("coef is infinite or NaN.")
+        coef = coef.reshape(expected).T.astype(np.float64)
+        return coef.reshape(len(self.scale), self.n_orient, -1)
+
+    def limit_rank(self, rank):
+        """Leave of the targets what a limited rank leaves."""
+        basis = np.linalg.svd(self.y, full_matrices=False)[2][:rank]
+        self.y = self.y @ basis.T @ basis
+
+    def find_alpha_max(self):
+        """Compute the smallest penalty that makes all zero: zero where it is but rounding."""
+        norms = self.scale * _compute_norms(self.correlate(self.y))
+        sizes = self.scale * _compute_norms(self.X.T.reshape(len(norms), self.n_orient, -1))
+        rounding = len(self.y) * np.finfo(float).eps * np.linalg.norm(self.y) * sizes
+        return float(norms[norms > rounding].max(initial=0.0))
+
+    def find_reweighting_scale(self):
+        """Compute the amplitude that makes the reweighted model follow the scale of the data."""
+        blocks = self.X.T.reshape(len(self.scale), self.n_orient, -1)
+        largest = np.linalg.eigvalsh(blocks @ blocks.swapaxes(1, 2))[:, -1]
+        return self.find_alpha_max() / (self.scale**2 * largest).max()
+
+    def correlate(self, residual):
+        """Compute ``X_g^T residual``, shape (n_positions, n_orient, n_targets)."""
+        return (self.X.T @ residual).reshape(len(self.scale), self.n_orient, -1)
+
+    def certify(self, coef, penalty, amplitude=None):
+        """Compute the certificate of blocks of coefficients, on the columns as they are."""
+        residual = self.y - self.X @ coef.reshape(self.X.shape[1], -1)
+        active, scale = coef.any(axis=(1, 2)), self.scale
+        if not scale[active].all():
+            return Certificate(np.inf, np.inf, np.inf, penalty)
+        sizes = np.zeros(len(scale))
+        sizes[active] = _compute_norms(coef[active]) / scale[active]
+        objective = 0.5 * np.vdot(residual, residual)
+        if amplitude is None:
+            objective += penalty * sizes.sum()
+        else:
+            objective += penalty * np.sqrt(amplitude * sizes).sum()
+            scale, sizes = scale * 2.0 * np.sqrt(sizes / amplitude), np.sqrt(sizes * amplitude) / 2
+        correlation = self.correlate(residual)
+        if penalty == 0.0:
+            gap = self._compute_explained(residual, scale)
+        else:
+            points = residual, self._improve_dual(residual, correlation, coef, penalty, scale)
+            gaps = [self._compute_gap(residual, t, coef, penalty, scale, sizes) for t in points]
+            gap = max(min(gaps), 0.0)
+        gap = _divide(gap, np.vdot(self.y, self.y))
+        violation = self._compute_violation(correlation, coef, penalty, scale)
+        return Certificate(gap, violation, float(objective), penalty)
+
+    def _compute_explained(self, residual, scale):
+        """Compute half the power of what of the residual the columns explain."""
+        X = self.X * np.repeat(scale, self.n_orient)
+        left, singular_values, _ = np.linalg.svd(X, full_matrices=False)
+        rounding = max(X.shape) * self.eps * singular_values[0]
+        missed = left[:, singular_values > rounding].T @ residual
+        return 0.5 * np.vdot(missed, missed)
+
+    def _improve_dual(self, residual, correlation, coef, penalty, scale):
+        """Change the residual as little as makes it optimal for the active positions.
+
+        With a small penalty, what coefficients miss but little is much for the residual.
+        """
+        active = coef.any(axis=(1, 2))
+        if not active.any():
+            return residual
+        columns = self.X[:, np.repeat(active, self.n_orient)]
+        units = _normalize(coef[active]) * (penalty / scale[active])[:, np.newaxis, np.newaxis]
+        missed = (units - correlation[active]).reshape(-1, self.y.shape[1])
+        return residual + np.linalg.lstsq(columns.T, missed, rcond=None)[0]
+
+    def _compute_gap(self, residual, point, coef, penalty, scale, sizes):
+        """Compute the gap of the best feasible multiple of a point of the dual problem."""
+        power, correlation = np.vdot(point, point), self.correlate(point)
+        step = np.vdot(point, self.y) / power if power else 0.0
+        dual_norm = (scale * _compute_norms(correlation)).max()
+        if abs(step) * dual_norm > penalty:
+            step = np.sign(step) * penalty / dual_norm
+        distance = residual - step * point
+        gap = 0.5 * np.vdot(distance, distance) + penalty * sizes.sum()
+        return gap - step * np.vdot(correlation, coef)
+
+    def _compute_violation(self, correlation, coef, penalty, scale):
+        """Compute the largest violation of the optimality conditions, relative to the penalty."""
+        active = coef.any(axis=(1, 2))
+        correlation = correlation * scale[:, np.newaxis, np.newaxis]
+        violations = np.maximum(_compute_norms(correlation) - penalty, 0.0)
+        missed = correlation[active] - penalty * _normalize(coef[active])
+        violations[active] = _compute_norms(missed)
+        return _divide(violations.max(), penalty or self.find_alpha_max())
+
+
+def _compute_norms(blocks):
+    """Compute the norm of every block along the first axis."""
+    return np.linalg.norm(blocks, axis=(1, 2))
+
+
+def _normalize(blocks):
+    """Divide blocks that are not zero by their norms."""
+    # Squares of the smallest numbers are zero.
+    blocks = blocks / np.abs(blocks).max(axis=(1, 2), keepdims=True)
+    return blocks / _compute_norms(blocks)[:, np.newaxis, np.newaxis]
+
+
+def _divide(value, unit):
+    """Divide by a unit that may be zero."""
+    return float(value / unit) if unit else (np.inf if value else 0.0)
+
+
+def verify(
+    estimator: BaseEstimator,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> Certificate:
+    """Verify a fitted model, with nothing that its solver has computed but the coefficients.
+
+    ``alpha_max``, the penalty, weights, the limited rank of an int as `time_pca` and the residual
+    are computed again from the data and the parameters of the estimator as they are now. `coef_`
+    is divided by `debias_scale_`: what is certified is the minimum of the penalised problem, not
+    the debiasing, nor how alpha was chosen.
+
+    Parameters
+    ----------
+    estimator : MixedNormEstimator, MixedNormCV or MixedNormIC
+        The fitted model, a search with it as `best_estimator_`, or a Pipeline that ends with it.
+    X : array-like of shape (n_samples, n_features)
+        The samples that it was fitted to.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Their targets.
+    sample_weight : array-like of shape (n_samples,) or float, default=None
+        The weights of the samples, if it was fitted with weights.
+
+    Returns
+    -------
+    certificate : Certificate
+        `dual_gap`, `kkt_residual`, `objective`, `penalty` and ``holds(tol=1e-4)``.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    TypeError, ValueError
+        If it is of another kind, or the data do not fit it.
+
+    See Also
+    --------
+    compute_certificate : The same for coefficients of any origin, with the formulas.
+
+    Notes
+    -----
+    For a reweighted model, which is a local minimum at best, see `compute_certificate`: the
+    reweighting may have ended at ``n_mxne_iter``, before its fixed point. Then the gap tells how
+    far the next convex problem would still lead. If ``X`` is in single precision, so are the
+    coefficients, whose rounding a `tol` below about 1e-8 sees.
+
+    Examples
+    --------
+    >>> from skmxne import MixedNormEstimator, verify
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, random_state=0)
+    >>> estimator = MixedNormEstimator(alpha=40, n_orient=3).fit(X, y)
+    >>> verify(estimator, X, y).holds(tol=1e-4)
+    True
+    """
+    if hasattr(estimator, "best_estimator_"):
+        return verify(estimator.best_estimator_, X, y, sample_weight)
+    if isinstance(estimator, Pipeline):
+        check_is_fitted(estimator)
+        for _, step in estimator.steps[:-1]:
+            X = X if step in (None, "passthrough") else step.transform(X)
+        return verify(estimator[-1], X, y, sample_weight)
+    if not hasattr(estimator, "debias_scale_"):
+        if hasattr(estimator, "fit") and not isinstance(estimator, type):
+            check_is_fitted(estimator)
+        raise TypeError(
+            "estimator must be a fitted MixedNormEstimator, MixedNormCV or MixedNormIC, got "
+            f"{type(estimator).__name__}. For other models pass coef_ to compute_certificate."
+        )
+    params = estimator.get_params(deep=False)
+    problem = CertifiedProblem(X, y, params, sample_weight)
+    coef, params = np.asarray(estimator.coef_, dtype=np.float64), problem.params
+    scale = np.repeat(estimator.debias_scale_, params["n_orient"])
+    if coef.shape[-1] != len(scale):
+        raise ValueError(
+            f"estimator has n_orient={params['n_orient']}, with which it was not fitted. Verify it "
+            "with the parameters of the fit."
+        )
+    coef = problem.check_coef(coef / scale)
+    if not isinstance(params["time_pca"], bool | np.bool_):
+        problem.limit_rank(params["time_pca"])
+    alpha = estimator.alpha_ if hasattr(estimator, "alpha_") else estimator.alpha
+    alpha_max, amplitude = problem.find_alpha_max(), None
+    if params["n_mxne_iter"] > 1 and alpha > 0 and alpha_max > 0:
+        amplitude = params["reweighting_scale"] or problem.find_reweighting_scale()
+    return problem.certify(coef, float(alpha) / 100.0 * alpha_max, amplitude)
+
+
+def compute_certificate(
+    X: ArrayLike,
+    y: ArrayLike,
+    coef: ArrayLike | sparray,
+    penalty: float,
+    *,
+    n_orient: int = 1,
+    weights: ArrayLike | None = None,
+    weights_min: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    reweighting_scale: float | None = None,
+) -> Certificate:
+    """Compute how far coefficients of any origin are from the minimum of the mixed norm.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_positions * n_orient)
+        Samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    coef : array-like or sparse array of shape (n_targets, n_features) or (n_features,)
+        Coefficients of the penalised problem, before debiasing.
+    penalty : float
+        The factor of the norms, as `penalty_` of an estimator: ``alpha * n_samples`` for
+        `MultiTaskLasso` of scikit-learn, whose intercept must not be fitted.
+    n_orient : int, default=1
+        Features per position.
+    weights, weights_min, sample_weight : object
+        As for `MixedNormEstimator`, if the problem has weights.
+    reweighting_scale : float, default=None
+        The amplitude ``u`` of the reweighted penalty. None: the penalty is convex.
+
+    Returns
+    -------
+    certificate : Certificate
+        `dual_gap`, `kkt_residual`, `objective`, `penalty` and ``holds(tol=1e-4)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, or does not fit the others.
+
+    See Also
+    --------
+    verify : The same for a fitted estimator.
+
+    Notes
+    -----
+    With ``R = y - X W`` any ``theta`` with ``max_g ||X_g^T theta||_F <= penalty`` bounds the
+    minimum from below [1]_, [2]_. Its distance to the objective is a sum of terms that are not
+    negative, so that rounding does not hide a gap::
+
+        gap = 1/2 ||R - theta||_F^2 + sum_g (penalty ||W_g||_F - <X_g^T theta, W_g>)
+
+    The best multiples of ``R``, and of the point next to it that satisfies the optimality
+    conditions of the active positions, are tried. The fits of this package converge by the first,
+    so that their certificate holds. The optimality conditions, whose violation is `kkt_residual`,
+    are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else ``||X_g^T R||_F <=
+    penalty``. Without penalty the gap is half the power of what of ``R`` the columns explain; that
+    the fit has the least norm is not looked at.
+
+    The reweighted objective has ``sqrt(u ||W_g||_F)`` for the norms [3]_. It is not convex, and has
+    a local minimum wherever the convex problem with the columns of each position multiplied by ``2
+    sqrt(||W_g||_F / u)`` is solved by the same coefficients. The gap and the residual are those of
+    this problem. They say nothing of positions that are zero, which stay zero in it, and so of
+    other, perhaps lower, minima.
+
+    References
+    ----------
+    .. [1] Gramfort, Kowalski & Hämäläinen (2012). Mixed-norm estimates for the M/EEG inverse
+       problem using accelerated gradient methods. Physics in Medicine and Biology 57(7),
+       1937-1961. https://doi.org/10.1088/0031-9155/57/7/1937
+    .. [2] Ndiaye, Fercoq, Gramfort & Salmon (2015). Gap Safe screening rules for sparse multi-task
+       and multi-class models. Advances in Neural Information Processing Systems 28.
+    .. [3] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm
+       estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
+       Imaging 35(10), 2218-2228. https://doi.org/10.1109/TMI.2016.2553445
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import MultiTaskLasso
+    >>> from skmxne import compute_certificate
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(random_state=0)
+    >>> lasso = MultiTaskLasso(alpha=0.1, fit_intercept=False).fit(X, y)
+    >>> compute_certificate(X, y, lasso.coef_, penalty=0.1 * len(X)).holds(tol=1e-4)
+    True
+    """
+    params = dict(n_orient=n_orient, weights_min=weights_min, reweighting_scale=reweighting_scale)
+    problem = CertifiedProblem(
+        X, y, params | {"penalty": penalty, "weights": weights}, sample_weight
+    )
+    coef, params = problem.check_coef(coef), problem.params
+    return problem.certify(coef, params["penalty"], params["reweighting_scale"])

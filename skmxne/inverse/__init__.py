@@ -1,0 +1,1 @@
+"""Objects of MNE in, sources out."""

@@ -1,0 +1,329 @@
+"""The function `mixed_norm`, to be used in place of that of MNE."""
+
+import logging
+import re
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+from typing import Any
+
+import mne
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import exceptions
+
+from .._logging import read_level, record_warnings, verbosity
+from ..linear_model.mixed_norm import MixedNormEstimator
+from ..linear_model.path import make_problem
+from ..linear_model.validation import check_alphas, check_parameters, check_weights, prefix_errors
+from ..model_selection.information_criterion import MixedNormIC
+from ..solvers.dispatch import Solver
+from ..solvers.threads import single_threaded_blas
+from .gain import IneffectiveRankError
+from .inputs import check_forward
+from .outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
+from .problem import InverseProblem
+
+logger = logging.getLogger(__name__)
+# Words of the estimators' warnings, and the same in terms of the arguments here.
+_WORDS = {
+    "^alpha_=": "alpha=",
+    r"lower eps=\S*\d|add \w+ alphas": "change sure_alpha_grid",
+    "noise_variance=1 tells": "noise_cov and nave tell",
+    "With an InverseProblem, (.*?);.*? it.": r"\1.",
+    "Check noise_variance.*": "Check noise_cov, and nave of evoked.",
+    "X and y do not correlate": "the data do not correlate with the fields of any",
+}
+
+
+def mixed_norm(
+    evoked: mne.Evoked | list[mne.Evoked],
+    forward: mne.Forward,
+    noise_cov: mne.Covariance,
+    alpha: float | str,
+    loose: str | float | dict[str, float] = "auto",
+    depth: float | dict[str, Any] | None = 0.8,
+    maxit: int = 3000,
+    tol: float = 1e-4,
+    active_set_size: int | None = 10,
+    debias: bool = True,
+    time_pca: bool | int = True,
+    weights: ArrayLike | mne.SourceEstimate | None = None,
+    weights_min: float = 0.0,
+    solver: str | Solver = "auto",
+    n_mxne_iter: int = 1,
+    return_residual: bool = False,
+    return_as_dipoles: bool = False,
+    dgap_freq: float = 10,
+    rank: str | dict[str, int] | None = None,
+    pick_ori: str | None = None,
+    sure_alpha_grid: str | ArrayLike = "auto",
+    verbose: bool | str | int | None = None,
+    *,
+    rng: object = None,
+    random_state: object = None,
+) -> Any:
+    """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
+
+    In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
+    results, and the same numbers but for what the Notes name. For several alphas, cross-validation
+    or certificates use :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`,
+    which this function is made of. For a given `alpha` reweighting has MNE's `reweighting_scale`;
+    where a criterion chooses, the model is that of :class:`~skmxne.MixedNormIC`.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked, or list of such
+        The data. Several, of any times, make one joint model: positions are active in all or none.
+    forward : instance of mne.Forward
+        The forward solution, of any kind of source space.
+    noise_cov : instance of mne.Covariance
+        The noise covariance of single trials.
+    alpha : float in [0, 100), "sure", "bic" or "ric"
+        The penalty in percent of the least that silences every position. The names are criteria of
+        :class:`~skmxne.MixedNormIC`, which choose it. In low-passed data "sure", MNE's default,
+        takes noise that is correlated in time for sources. Prefer "ric", with `n_mxne_iter` 10.
+    loose : "auto", float in [0, 1] or dict, default="auto"
+        The variance of tangential orientations, as for :meth:`skmxne.InverseProblem.from_evoked`.
+    depth : None, float or dict, default=0.8
+        Depth weighting, as for :meth:`skmxne.InverseProblem.from_evoked`.
+    maxit : int, default=3000
+        Most iterations of the solver.
+    tol : float, default=1e-4
+        The duality gap, relative to the power of the whitened data, at which the solver stops.
+    active_set_size : int, default=10
+        Positions added to the active set at a time, at first. None: no active set.
+    debias : bool, default=True
+        Rescale amplitudes to take away the shrinkage of the penalty.
+    time_pca : bool or int, default=True
+        True reduces the data to their rank first, which changes nothing but the cost; an int
+        limits it to that rank; False leaves them.
+    weights : None, array-like of shape (n_positions,) or source estimate, default=None
+        Weights of the positions: larger is more likely active. Of a source estimate the largest
+        magnitudes over time are taken, 0 where it has no vertex.
+    weights_min : float, default=0.0
+        Positions whose weight is not above it, or not positive, are left out.
+    solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
+        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation:
+        for others "auto" is taken, with a warning.
+    n_mxne_iter : int, default=1
+        How many convex problems are solved, at most: from the second on (irMxNE), positions are
+        weighted by their amplitude in the one before.
+    return_residual : bool, default=False
+        Whether to return the residual, too.
+    return_as_dipoles : bool, default=False
+        Whether to return dipoles rather than a source estimate.
+    dgap_freq : int or inf, default=10
+        Iterations of "bcd" and "prox" from one look at the duality gap to the next.
+    rank : None, "info", "full" or dict, default=None
+        The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
+        warning names the keys of a dict that have no effect.
+    pick_ori : {None, "normal", "vector"}, default=None
+        The orientations, as for :meth:`skmxne.InverseProblem.to_source_estimate`.
+    sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
+        The percentages that a criterion chooses from, "auto" for those of
+        :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
+    verbose : bool, str or int, default=None
+        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`. As in MNE, there
+        are no warnings above "WARNING". None: the level of MNE (:func:`mne.set_log_level`) decides
+        about these.
+    rng, random_state : object, default=None
+        Ignored: nothing is random here.
+
+    Returns
+    -------
+    stc : source estimate, or list of mne.Dipole
+        The sources in A m: of the class that suits the source space and `pick_ori`, or dipoles. A
+        list of several data gives a list.
+    residual : instance of mne.Evoked
+        What the sources leave, if `return_residual` is True; of several data a list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, out of its range, or does not fit the others.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the duality gap does not reach `tol`. It is a RuntimeWarning, too, as in MNE.
+    UserWarning
+        If no position is active. It is a RuntimeWarning, too, as in MNE.
+
+    See Also
+    --------
+    skmxne.InverseProblem : Prepare data once, for many fits.
+
+    Notes
+    -----
+    For a given `alpha` numbers are those of MNE but for what `tol` leaves open. Unlike there,
+
+    - positions and orientations of dipoles, and vectors of source estimates, are in head
+      coordinates also if the forward solution is in MRI coordinates,
+    - debiasing finds the minimum, where MNE's stops short of it,
+    - reweighting goes on, up to `n_mxne_iter`, until nothing changes,
+    - ``alpha=0`` gives the least-squares fit of least norm,
+    - ``combine_xyz=False`` with fixed orientation means the normal, not an axis of the head,
+    - a channel that is bad in one of several data is left out of all,
+    - "sure" knows the number of trials, chooses the model that it returns, and draws no numbers,
+    - goodness of fit refers to all of the data, also if `time_pca` limits their rank.
+
+    Examples
+    --------
+    >>> from skmxne import mixed_norm
+    >>> from skmxne.datasets import make_recording
+    >>> recording = make_recording(n_sources=2)
+    >>> evoked = recording.evoked.crop(0.05, 0.35)
+    >>> mixed_norm(evoked, recording.forward, recording.noise_cov, alpha=30, n_mxne_iter=5)
+    <SourceEstimate | 2 vertices, subject : simulated, ...>
+    """
+    params = dict(maxit=maxit, tol=tol, active_set_size=active_set_size, dgap_freq=dgap_freq)
+    params |= dict(n_mxne_iter=n_mxne_iter, solver=solver, debias=debias, time_pca=time_pca)
+    params |= dict(weights=weights, weights_min=weights_min)
+    outputs = dict(return_residual=return_residual, return_as_dipoles=return_as_dipoles)
+    check_parameters(outputs | {"n_orient": 1}, 1)
+    if isinstance(evoked, list) and len(evoked) == 1:
+        (evoked,) = evoked  # MNE returns no list of one
+    with verbosity(verbose), _warnings_of_caller(verbose):
+        params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
+        problem = _make_problem(evoked, forward, noise_cov, loose, depth, rank)
+        check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
+        coef = _fit(problem, params)
+        return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
+
+
+class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
+    """Scikit-learn's category and that of MNE, for filters of either."""
+
+
+@contextmanager
+def _warnings_of_caller(verbose):
+    """Give out warnings in the name of the caller's caller, in terms of its arguments.
+
+    As in MNE, a level above that of warnings leaves them out.
+    """
+    record = []
+    try:
+        with record_warnings(record):
+            yield
+    finally:
+        level = logging.getLogger("mne").level if verbose is None else read_level(verbose)
+        if level > logging.WARNING:
+            record.clear()
+        for text, category in dict.fromkeys(record):
+            for words, ours in _WORDS.items():
+                text = re.sub(words, ours, text)
+            if category is exceptions.ConvergenceWarning:
+                category = ConvergenceWarning
+            warnings.warn(text, category, stacklevel=4)
+
+
+def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
+    """Make the inverse problem, with what MNE takes of the ranks."""
+    options = dict(loose=loose, depth=depth)
+    try:
+        return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
+    except IneffectiveRankError as error:
+        ignored = " and ".join(map(repr, error.ignored))
+        warnings.warn(f"{error} As in MNE, {ignored} is ignored.", RuntimeWarning, stacklevel=2)
+        rank = {key: value for key, value in rank.items() if key not in error.ignored}
+    return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
+
+
+def _read_parameters(alpha, grid, pick_ori, forward, params):
+    """Check what needs no data, which take longer, and return parameters of an estimator."""
+    check_forward(forward)
+    check_pick_ori(pick_ori, 3, "surface")  # the name only: the rest when orientations are known
+    params = dict(params)
+    if not isinstance(alpha, str):
+        if not isinstance(alpha, Real) or isinstance(alpha, bool):
+            raise TypeError(
+                f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}. 'ric' chooses "
+                "it for finding sources."
+            )
+        params["alpha"] = alpha
+    elif alpha in ("sure", "bic", "ric"):
+        params["criterion"] = alpha
+        if not (isinstance(grid, str) and grid == "auto"):
+            params["alphas"] = _read_grid(grid)
+    else:
+        raise ValueError(f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}.")
+    # MNE's function takes other types, too, for what is meant.
+    if isinstance(params["debias"], Integral) and params["debias"] in (0, 1):
+        params["debias"] = bool(params["debias"])
+    if isinstance(params["time_pca"], Integral) and params["time_pca"] == 0:
+        params["time_pca"] = False
+    if isinstance(params["dgap_freq"], float) and params["dgap_freq"].is_integer():
+        params["dgap_freq"] = int(params["dgap_freq"])
+    if isinstance(params["weights_min"], Real):
+        params["weights_min"] = max(params["weights_min"], 0)
+    params = check_parameters(params | {"n_orient": 1}, 1)
+    params["weights"] = _read_weights(params["weights"], params["weights_min"], forward)
+    return params
+
+
+def _read_grid(grid):
+    """Return the percentages to choose from, without 100, where MNE's own grid starts."""
+    try:
+        alphas = np.asarray(grid)
+        return check_alphas(alphas[alphas != 100] if alphas.ndim == 1 else alphas, None)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"sure_alpha_grid must be 'auto' or an array of percentages in [0, 100), got {grid!r}."
+        ) from error
+
+
+def _read_weights(weights, weights_min, forward):
+    """Return the weights of the positions, 0 where they are negative, as MNE leaves these out."""
+    if weights is None:
+        return None
+    if isinstance(weights, SOURCE_ESTIMATES):
+        weights = make_weights(weights, forward["src"], "weights")
+    with prefix_errors("weights"):
+        weights, n_positions = np.asarray(weights), forward["nsource"]
+    if weights.shape == (n_positions, 1):
+        weights = weights[:, 0]
+    if weights.shape != (n_positions,):
+        raise ValueError(
+            f"weights has shape {weights.shape}, but forward has {n_positions} positions: give one "
+            f"weight per position, shape ({n_positions},)."
+        )
+    if weights.dtype.kind in "if":
+        weights = np.maximum(weights, 0)
+    check_weights(weights, weights_min, n_positions)
+    return weights
+
+
+def _fit(problem, params):
+    """Fit the model, and return its coefficients on `X` and `y` of the problem."""
+    params = params | {"n_orient": problem.n_orient}
+    if params["solver"] == "cd" and problem.n_orient > 1:
+        warnings.warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning, 2)
+        params["solver"] = "auto"
+    roots = problem.target_scale
+    if "criterion" in params:
+        # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
+        model = MixedNormIC(**params).fit(problem.X, problem.y)
+        logger.info("Alpha chosen by %s: %.3g", params["criterion"], model.alpha_)
+        return model.coef_
+    y = problem.y / roots  # MNE leaves the number of trials out
+    scale = _find_reweighting_scale(problem.X, y, params)
+    model = MixedNormEstimator(reweighting_scale=scale, **params)
+    return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
+
+
+def _find_reweighting_scale(X, y, params):
+    """Return the amplitude of MNE's reweighted penalty: its ``alpha_max`` is 100."""
+    if params["n_mxne_iter"] == 1:
+        return 1.0  # without reweighting it does not matter
+    with single_threaded_blas():
+        alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
+    return 100 / alpha_max if alpha_max > 0 else 1.0
+
+
+def _make_outputs(problem, coef, pick_ori, with_residual, as_dipoles):
+    """Return what MNE's function returns."""
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("Explained variance in percent: %s", problem.explained_variance(coef))
+    sources = problem.to_dipoles(coef) if as_dipoles else problem.to_source_estimate(coef, pick_ori)
+    return (sources, problem.to_residual(coef)) if with_residual else sources

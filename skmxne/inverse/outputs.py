@@ -1,0 +1,408 @@
+"""From source amplitudes to MNE objects: source estimates, dipoles and residuals."""
+
+import warnings
+
+import mne
+import numpy as np
+from scipy import sparse
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .._logging import catch_warnings
+from ..linear_model.validation import prefix_errors
+from ..solvers.objective import compute_columns
+
+# Scalar and vector class for every kind of source space.
+_CLASSES = {
+    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
+    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
+}
+SOURCE_ESTIMATES = tuple({one for pair in _CLASSES.values() for one in pair})
+
+
+def check_pick_ori(pick_ori, n_orient, kind):
+    """Raise unless a source estimate can have the orientations asked for.
+
+    Parameters
+    ----------
+    pick_ori : {None, "normal", "vector"}
+        The orientations asked for.
+    n_orient : int
+        The number of orientations of a position.
+    kind : str
+        The kind of source space.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
+    if not isinstance(pick_ori, str | None) or pick_ori not in (None, "normal", "vector"):
+        raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
+    if pick_ori is not None and n_orient == 1:
+        raise ValueError(
+            f"pick_ori={pick_ori!r} needs loose or free orientation. Make the problem with "
+            "loose > 0, or pass pick_ori=None for the signed amplitudes along the normals."
+        )
+    if pick_ori == "normal" and kind != "surface":
+        raise ValueError(
+            f"pick_ori='normal' needs the normals of a surface, but forward has a {kind} "
+            "source space. Pass pick_ori='vector' or None."
+        )
+
+
+def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
+    """Make the source estimate of a few active positions.
+
+    Parameters
+    ----------
+    sources : ndarray of shape (n_active, n_orient, n_times)
+        The amplitudes in A m along the orientations of `gain`.
+    positions : ndarray of shape (n_active,)
+        The indices of the active positions, in ascending order.
+    gain : OrientedGain
+        The gain, which knows vertices and orientations.
+    evoked : instance of mne.Evoked
+        The data, which know the times.
+    pick_ori : {None, "normal", "vector"}, default=None
+        Signed amplitudes (one orientation) or the norms of vectors (three), the components
+        along the normals of the surface, or vectors in head coordinates.
+
+    Returns
+    -------
+    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
+        The source estimate, without the vertices that are not active.
+    """
+    src = gain.src
+    scalar, vector = _CLASSES[src.kind]
+    if pick_ori == "vector":
+        data = _to_vectors(sources, positions, gain)
+    elif pick_ori == "normal":
+        normals = gain.normals(positions)
+        data = np.einsum("pc,pct->pt", normals, _to_vectors(sources, positions, gain))
+    elif sources.shape[1] == 1:
+        data = sources[:, 0]
+    else:
+        data = np.linalg.norm(sources, axis=1)
+
+    starts = _find_starts(src)
+    vertices = [
+        space["vertno"][positions[(start <= positions) & (positions < stop)] - start]
+        for space, start, stop in zip(src, starts[:-1], starts[1:], strict=True)
+    ]
+    return (vector if pick_ori == "vector" else scalar)(
+        data,
+        vertices,
+        tmin=evoked.times[0],
+        tstep=1 / evoked.info["sfreq"],
+        subject=src[0].get("subject_his_id"),
+    )
+
+
+def make_dipoles(sources, positions, gain, times, fields, axes, data):
+    """Make one dipole per active position.
+
+    Parameters
+    ----------
+    sources : ndarray of shape (n_active, n_orient, n_times)
+        The amplitudes in A m along the orientations of `gain`.
+    positions : ndarray of shape (n_active,)
+        The indices of the active positions.
+    gain : OrientedGain
+        The gain, which knows locations and orientations.
+    times : ndarray of shape (n_times,)
+        The times in s.
+    fields : ndarray of shape (n_samples, n_active * n_orient)
+        The whitened fields along these orientations.
+    axes : ndarray of shape (n_active, n_orient, n_orient)
+        The axes, in columns made of these orientations, among which goodness of fit is shared out.
+        Each is a unit vector, or zero where all amplitudes along it are.
+    data : ndarray of shape (n_samples, n_times)
+        The whitened data.
+
+    Returns
+    -------
+    dipoles : list of mne.Dipole
+        The dipoles. With three orientations they turn over time and their amplitudes are not
+        negative; with one their orientation stays and the amplitudes are signed.
+    """
+    n_active, n_orient, n_times = sources.shape
+    if n_active == 0:
+        return []
+    turned_fields = np.einsum("spo,poa->spa", fields.reshape(-1, n_active, n_orient), axes)
+    turned_sources = axes.swapaxes(1, 2) @ sources
+    share = _share_goodness_of_fit(
+        turned_fields.reshape(fields.shape), turned_sources.reshape(-1, n_times), data
+    )
+    goodness_of_fit = share.reshape(sources.shape).sum(axis=1)
+    vectors = _to_vectors(sources, positions, gain)
+    if n_orient == 1:
+        amplitudes = sources[:, 0]
+        orientations = np.broadcast_to(gain.orientations[positions].swapaxes(1, 2), vectors.shape)
+    else:
+        amplitudes = np.linalg.norm(vectors, axis=1)
+        orientations = vectors / np.where(amplitudes > 0, amplitudes, 1)[:, np.newaxis]
+    locations = np.repeat(gain.locations[positions][:, np.newaxis], n_times, axis=1)
+    return [
+        mne.Dipole(times, *dipole)
+        for dipole in zip(
+            locations, amplitudes, orientations.swapaxes(1, 2), goodness_of_fit, strict=True
+        )
+    ]
+
+
+def make_residual(evoked, prediction):
+    """Subtract a prediction from data.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked
+        The data.
+    prediction : ndarray of shape (n_channels, n_times)
+        The field of the sources at the channels of `evoked`, in its units. The projectors that
+        have been applied to `evoked` are applied to it.
+
+    Returns
+    -------
+    residual : instance of mne.Evoked
+        What the prediction leaves of the data.
+    """
+    info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
+    predicted = mne.EvokedArray(prediction, info)
+    with mne.use_log_level("ERROR"):  # what it says of projectors it has said of the data
+        predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
+    residual = evoked.copy()
+    residual.data = residual.data.astype(np.float64) - predicted.data
+    return residual
+
+
+def compare_power(data, residual):
+    """Compute the percentage of the power of data that is not in the residual.
+
+    Parameters
+    ----------
+    data : ndarray of shape (n_samples, n_times)
+        The data.
+    residual : ndarray of shape (n_samples, n_times)
+        What is left of them.
+
+    Returns
+    -------
+    percent : float
+        The percentage explained, 0 where the data are zero.
+    """
+    power = np.sum(data**2)
+    return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
+
+
+def make_weights(stc, src, name="stc"):
+    """Find the largest magnitude over time at every position of a source space.
+
+    Parameters
+    ----------
+    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
+        A source estimate of all or some vertices.
+    src : instance of mne.SourceSpaces
+        The source space of the forward solution.
+    name : str, default="stc"
+        What the argument is called in errors.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_positions,)
+        The magnitudes, 0 for vertices that `stc` lacks.
+    """
+    if not isinstance(stc, SOURCE_ESTIMATES):
+        raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
+    if not isinstance(stc, _CLASSES[src.kind]):
+        raise ValueError(
+            f"{name} is a {type(stc).__name__}, but the forward solution has a {src.kind} source "
+            f"space. Pass a {_CLASSES[src.kind][0].__name__} of that source space."
+        )
+    if len(stc.times) == 0:
+        raise ValueError(f"{name} has no times, and so no magnitudes. Crop it less.")
+    subject = src[0].get("subject_his_id")
+    if None not in (stc.subject, subject) and stc.subject != subject:
+        raise ValueError(
+            f"{name} is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
+            "mne.compute_source_morph."
+        )
+    if len(stc.vertices) != len(src) or not all(
+        np.isin(vertices, space["vertno"]).all()
+        for vertices, space in zip(stc.vertices, src, strict=True)
+    ):
+        raise ValueError(
+            f"{name} has vertices that are not in the source space of the forward solution. "
+            "Compute it with that source space, or morph it there with mne.compute_source_morph."
+        )
+    if not np.isfinite(stc.data).all():
+        raise ValueError(f"{name} is infinite or NaN. Compute it again, from finite data.")
+    magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
+    starts = _find_starts(src)
+    positions = [
+        start + np.searchsorted(space["vertno"], vertices)
+        for start, space, vertices in zip(starts[:-1], src, stc.vertices, strict=True)
+    ]
+    weights = np.zeros(starts[-1])
+    weights[np.concatenate(positions)] = magnitudes.max(axis=1)
+    return weights
+
+
+def _find_starts(src):
+    """Return the first position of every source space, and the number of positions."""
+    return np.cumsum([0] + [space["nuse"] for space in src])
+
+
+def _to_vectors(sources, positions, gain):
+    """Turn amplitudes along the orientations of a gain to vectors in head coordinates."""
+    return np.einsum("poc,pot->pct", gain.orientations[positions], sources)
+
+
+def _share_goodness_of_fit(gain, sources, data):
+    """Share the explained variance, in percent, out among sources whose fields overlap.
+
+    The fields are taken apart along an orthonormal basis of the columns of `gain`, the left
+    singular vectors u_k. What is explained along u_k at time t, the power of the data less that
+    of the residual, goes to source j in proportion to the power of its contribution,
+    ``(u_k^T gain_j sources_jt) ** 2``. The shares of all sources add up to what they explain
+    together. There are other ways to share: this is that of MNE's dipoles, so that both agree.
+    """
+    basis, singular_values, _ = np.linalg.svd(gain, full_matrices=False)
+    basis = basis[:, singular_values >= 1e-6 * singular_values[0]]
+    residual = data - gain @ sources
+    explained = (basis.T @ data) ** 2 - (basis.T @ residual) ** 2
+    shares = np.zeros_like(sources)
+    for coordinates, explained_k in zip(basis.T @ gain, explained, strict=True):
+        power = (coordinates[:, np.newaxis] * sources) ** 2
+        total = power.sum(axis=0)
+        shares += power * (explained_k / np.where(total > 0, total, 1))
+    total = (data**2).sum(axis=0)
+    return 100 * shares / np.where(total > 0, total, np.inf)
+
+
+def read_coefficients(estimator, n_targets, n_features, n_orient):
+    """Return the active positions of a model and their coefficients.
+
+    Parameters
+    ----------
+    estimator : estimator or array-like
+        A fitted estimator with `coef_`, a search with `best_estimator_`, a Pipeline that ends with
+        one of these and otherwise only scales columns, or the coefficients themselves, dense or
+        sparse, of shape (n_targets, n_features), or (n_features,) for one target.
+    n_targets, n_features, n_orient : int
+        The sizes of the problem.
+
+    Returns
+    -------
+    positions : ndarray of shape (n_active,)
+        The positions with a coefficient that is not zero, in ascending order.
+    coef : ndarray of shape (n_active, n_orient, n_targets)
+        Their coefficients, on the columns of the gain that the model was fitted on.
+    scale : ndarray of shape (n_features,)
+        What steps of a Pipeline multiply these columns by, 1 without: it is in `coef` already.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If `estimator` is not fitted.
+    TypeError
+        If `estimator` has no coefficients.
+    ValueError
+        If the coefficients do not fit the problem, or the model is not linear in the gain.
+    """
+    coef, scale = _find_coefficients(estimator, n_features, n_orient)
+    if not sparse.issparse(coef):
+        with prefix_errors("estimator", coef):
+            coef = np.asarray(coef)
+    if coef.dtype.kind not in "fiub":
+        raise TypeError(
+            "estimator must be fitted, with coef_, or an array of real coefficients, got "
+            f"{type(estimator).__name__}."
+        )
+    shape = coef.shape
+    if coef.ndim == 1:
+        coef = coef.reshape(1, -1)
+    if coef.shape != (n_targets, n_features):
+        raise ValueError(
+            f"estimator has coefficients of shape {shape}, but the problem has "
+            f"(n_targets, n_features) = {(n_targets, n_features)}. Fit it on X and y of this "
+            "problem, or transpose the coefficients."
+        )
+
+    # Dense coefficients are large and nearly all zero: only the active columns go on.
+    if sparse.issparse(coef):
+        coef = coef.tocsc()
+        active = np.diff(coef.indptr) > 0
+    else:
+        active = coef.any(axis=0)
+    positions = np.flatnonzero(active.reshape(-1, n_orient).any(axis=1))
+    features = compute_columns(positions, n_orient)
+    coef = coef[:, features]
+    coef = (coef.toarray() if sparse.issparse(coef) else coef) * scale[features]
+    if not np.isfinite(coef).all():
+        raise ValueError("estimator has coefficients that are infinite or NaN.")
+    return positions, coef.T.reshape(len(positions), n_orient, n_targets), scale
+
+
+def list_steps(estimator):
+    """List what a model is made of: the steps of Pipelines and the best of searches, unnested.
+
+    Parameters
+    ----------
+    estimator : object
+        As for `read_coefficients`.
+
+    Returns
+    -------
+    steps : list of object
+        Transformers, and what has the coefficients last.
+    """
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        return [part for step in steps for part in list_steps(step)] or [estimator]
+    if hasattr(estimator, "best_estimator_"):
+        return list_steps(estimator.best_estimator_)
+    return [estimator]
+
+
+def _find_coefficients(estimator, n_features, n_orient):
+    """Return the coefficients as they are stored, and what their columns are to be scaled by."""
+    *transformers, estimator = list_steps(estimator)
+    if hasattr(estimator, "fit") and not hasattr(estimator, "coef_"):
+        check_is_fitted(estimator)
+        raise TypeError(
+            f"estimator must be a linear model or a search that refits one: "
+            f"{type(estimator).__name__} has neither coef_ nor best_estimator_."
+        )
+    if np.any(getattr(estimator, "intercept_", 0)):
+        raise ValueError(
+            f"estimator has an intercept, which no source explains. Fit "
+            f"{type(estimator).__name__} with fit_intercept=False."
+        )
+    fitted_n_orient = getattr(estimator, "n_orient", n_orient)
+    if fitted_n_orient != n_orient:
+        raise ValueError(
+            f"estimator was fitted with n_orient={fitted_n_orient}, but the positions of the "
+            f"problem have {n_orient} feature(s). Fit it with n_orient=problem.n_orient."
+        )
+    return getattr(estimator, "coef_", estimator), _find_column_scale(transformers, n_features)
+
+
+def _find_column_scale(transformers, n_features):
+    """Return what fitted transformers, one after another, multiply every column by."""
+    probe = result = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
+    with catch_warnings():
+        # Which feature is which is known by their order.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        for transformer in transformers:
+            result = transformer.transform(result)
+    result = np.asarray(result)
+    if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
+        raise ValueError(
+            "estimator is a Pipeline with a step that does more than scale the columns of X, so "
+            "that its coefficients are not those of positions. Leave the step out, or pass the "
+            "coefficients on X as an array."
+        )
+    return result[0]

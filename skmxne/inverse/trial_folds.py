@@ -1,0 +1,76 @@
+"""Folds of trials: epochs as averages, of all and of the parts that a model may be judged by."""
+
+import re
+from contextlib import contextmanager
+from numbers import Integral
+
+import mne
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+
+def average_folds(epochs, n_folds):
+    """Average all epochs, and those of each fold.
+
+    Parameters
+    ----------
+    epochs : instance of mne.BaseEpochs
+        The trials. They are not modified; if not in memory, they are read one at a time.
+    n_folds : int
+        The number of folds, in which all conditions have their share.
+
+    Returns
+    -------
+    average : instance of mne.Evoked
+        The average of all epochs, at all channels.
+    folds : list of mne.Evoked
+        The averages of the folds.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another class.
+    ValueError
+        If there are fewer epochs than folds, or fewer than two folds.
+    """
+    if not isinstance(epochs, mne.BaseEpochs):
+        raise TypeError(
+            f"epochs must be an instance of mne.Epochs, got {type(epochs).__name__}. Join several "
+            "with mne.concatenate_epochs; averages go into InverseProblem.from_evoked."
+        )
+    if not isinstance(n_folds, Integral) or isinstance(n_folds, bool):
+        raise TypeError(f"n_folds must be an integer, got {n_folds!r}.")
+    if n_folds < 2:
+        raise ValueError(f"n_folds must be at least 2, got {n_folds}.")
+    if not epochs.preload:
+        # Which are good shows when they are read. The copy shares the recording.
+        epochs = epochs.copy()
+        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
+    if len(epochs) < n_folds:
+        raise ValueError(
+            f"epochs has {len(epochs)} good trials, fewer than n_folds={n_folds}. Lower n_folds, "
+            "or average all with epochs.average() for InverseProblem.from_evoked."
+        )
+    folds = _split_trials(epochs.events[:, 2], n_folds)
+    # Infinite data of both signs make NaN, which is looked for where channels are chosen.
+    with np.errstate(invalid="ignore"):
+        average = epochs.average(picks="all")
+        return average, [epochs[trials].average(picks="all") for trials in folds]
+
+
+@contextmanager
+def prefix_epochs():
+    """Make a context in which errors that tell of an average tell of its epochs."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub(r"\bevoked\b", "epochs", str(error))) from error
+
+
+def _split_trials(conditions, n_folds):
+    """Return the trials of each fold, balanced over conditions."""
+    _, labels, counts = np.unique(conditions, return_inverse=True, return_counts=True)
+    # A condition of fewer trials than folds cannot be in all: it is drawn with the most frequent.
+    labels[counts[labels] < n_folds] = np.argmax(counts)
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+    return [trials for _, trials in splitter.split(labels, labels)]

@@ -1,0 +1,191 @@
+"""What the regressors have in common: parameters, what a fit leaves, predictions."""
+
+import warnings
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._html import RepresentationMixin
+from .._progress import ProgressMixin
+from .validation import cast_coef, check_data, check_features, check_parameters
+
+
+class BaseMixedNorm(
+    RepresentationMixin, ProgressMixin, MultiOutputMixin, RegressorMixin, BaseEstimator
+):
+    """A linear model whose coefficients are a mixed-norm estimate.
+
+    Parameters
+    ----------
+    n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
+        As for `MixedNormEstimator`.
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+        As for `MixedNormEstimator`.
+    """
+
+    # What a fit leaves, see `store_model`.
+    coef_: NDArray[Any]
+    debias_scale_: NDArray[np.float64]
+    intercept_: float
+    penalty_: float
+    alpha_max_: float
+    active_set_: NDArray[np.bool_]
+    n_active_: int
+    explained_variance_: float
+    dual_gap_: float
+    objective_: list[float]
+    n_iter_: int
+    converged_: bool
+
+    def __init__(
+        self,
+        *,
+        n_orient,
+        n_mxne_iter,
+        reweighting_scale,
+        weights,
+        weights_min,
+        solver,
+        maxit,
+        tol,
+        active_set_size,
+        dgap_freq,
+        debias,
+        time_pca,
+        verbose,
+    ):
+        self.n_orient = n_orient
+        self.n_mxne_iter = n_mxne_iter
+        self.reweighting_scale = reweighting_scale
+        self.weights = weights
+        self.weights_min = weights_min
+        self.solver = solver
+        self.maxit = maxit
+        self.tol = tol
+        self.active_set_size = active_set_size
+        self.dgap_freq = dgap_freq
+        self.debias = debias
+        self.time_pca = time_pca
+        self.verbose = verbose
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Predict with the linear model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predicted targets.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+        TypeError, ValueError
+            If `X` is not valid, or has another number of features than the data of the fit.
+        """
+        check_is_fitted(self)
+        validate = partial(validate_data, self, reset=False)
+        X = check_features(X, validate, ensure_all_finite=True)
+        if X.shape[1] != self.coef_.shape[-1]:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but the coefficients are of {self.coef_.shape[-1]}: "
+                "the last fit has failed, and these are of the one before. Fit again."
+            )
+        # Few features matter, of many.
+        active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
+        return X[:, active] @ self.coef_[..., active].T
+
+    def _check(self, X, y):
+        """Check the data and the hyperparameters."""
+        X, y = check_data(X, y, partial(validate_data, self))
+        return X, y, check_parameters(self.get_params(deep=False), X.shape[1])
+
+    def _summarize(self):
+        """Return what a fit has come to, as names and values."""
+        if not hasattr(self, "coef_"):
+            return {}
+        alpha = f"{100.0 * self.penalty_ / (self.alpha_max_ or 1.0):.3g} %"
+        if hasattr(self, "alphas_"):
+            grid = f"{len(self.alphas_)} from {self.alphas_[0]:.3g} to {self.alphas_[-1]:.3g} %"
+            alpha = f"{alpha}, chosen of {grid}"
+        converged = "converged" if self.converged_ else "not converged"
+        return {
+            "Alpha": alpha,
+            "Active positions": f"{self.n_active_} of {len(self.debias_scale_)}",
+            "Explained variance": f"{self.explained_variance_:.1f} %",
+            "Duality gap": f"{self.dual_gap_:.1e}, {converged}",
+            "Iterations": str(self.n_iter_),
+        }
+
+
+def store_model(model, problem, alpha, solution, factors, y_ndim):
+    """Store a solution as the fitted attributes of a model, for all features.
+
+    Parameters
+    ----------
+    model : BaseMixedNorm
+        The model.
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution, before debiasing.
+    factors : ndarray of shape (n_active,)
+        Debiasing factors.
+    y_ndim : {1, 2}
+        Dimensions of the targets.
+    """
+    X = problem.design.X
+    active, coef = problem.to_coef(solution, factors)
+    model.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
+    model.coef_[:, active] = cast_coef(coef, X.dtype)
+    if y_ndim == 1:
+        model.coef_ = model.coef_[0]
+    model.debias_scale_ = np.ones(problem.design.n_positions)
+    model.debias_scale_[solution.positions] = factors
+    model.intercept_ = 0.0
+    model.alpha_max_ = problem.alpha_max
+    model.penalty_ = problem.compute_penalty(alpha)
+    model.active_set_ = np.zeros(X.shape[1], dtype=bool)
+    model.active_set_[active] = True
+    model.n_active_ = len(solution.positions)
+    model.explained_variance_ = problem.compute_explained_variance(solution, factors)
+    model.dual_gap_ = float(solution.dual_gap)
+    model.objective_ = [float(value) for value in solution.objective]
+    model.n_iter_ = max(solution.n_iter, 1)
+    model.converged_ = solution.converged
+
+
+class EmptyModelWarning(UserWarning, RuntimeWarning):
+    """No position is active. MNE's category and that of scikit-learn, for filters of either."""
+
+
+def warn_if_empty(model, remedy, stacklevel=3):
+    """Warn where no position is active.
+
+    Parameters
+    ----------
+    model : BaseMixedNorm
+        The fitted model.
+    remedy : str
+        What to do where `X` and `y` do correlate.
+    stacklevel : int, default=3
+        As of `warnings.warn`: 3 is the caller's caller.
+    """
+    if model.n_active_ == 0:
+        warnings.warn(
+            "No position is active, the model is all zero: "
+            + ("X and y do not correlate." if model.alpha_max_ == 0.0 else remedy),
+            EmptyModelWarning,
+            stacklevel=stacklevel,
+        )

@@ -1,0 +1,243 @@
+"""The mixed-norm estimate as a scikit-learn estimator."""
+
+import warnings
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
+
+from .._logging import verbosity
+from ..solvers.dispatch import Solver
+from ..solvers.threads import single_threaded_blas
+from .base import BaseMixedNorm, store_model, warn_if_empty
+from .path import make_problem, solve_path
+from .validation import check_sample_weight
+
+
+class MixedNormEstimator(BaseMixedNorm):
+    """Sparse multi-output regression with a mixed norm over blocks of features.
+
+    Minimises over ``W``::
+
+        1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F
+
+    where ``W_g`` are the ``n_orient`` consecutive rows of position ``g``, over all targets, and
+    ``penalty = alpha / 100 * max_g ||X_g^T y||_F``: the mixed-norm estimate (MxNE) of M/EEG
+    source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole positions
+    are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
+    replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
+    and with less shrinkage. There is no intercept: centre ``X`` and ``y`` where it matters.
+
+    Parameters
+    ----------
+    alpha : float, default=20.0
+        Regularization in percent, in [0, 100). 0 means no regularization (the least-squares fit of
+        least norm), 100 would leave no active position.
+    n_orient : int, default=1
+        Features per position, in order: 1 for fixed, 3 for loose or free orientation. It divides
+        the number of features.
+    n_mxne_iter : int, default=1
+        Number of MxNE iterations. Above 1, iterative reweighting is applied.
+    reweighting_scale : float, default=None
+        The amplitude ``u`` of the reweighted penalty. None takes ``alpha_max_ / max_g
+        ||X_g||_2^2``, so that scaling ``X`` or ``y`` scales the solution and nothing else.
+        The scale of MNE is ``100 * nave / alpha_max_`` for an `InverseProblem`, whose ``y`` is
+        the average times the root of its number of trials ``nave``.
+    weights : array-like of shape (n_positions,), default=None
+        Weights of the positions, not negative: larger is more likely active. The columns of ``X``
+        are multiplied by ``weights / max(weights)``.
+    weights_min : float, default=0.0
+        Positions whose weight is not above it are left out; same unit as ``weights``.
+    solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
+        The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
+        coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
+        proximal gradient ("prox"). All solve the same problem to the same certificate. So does one
+        of your own: a function ``solver(problem, coef, *, tol, maxit, dgap_freq)`` that takes a
+        :class:`~skmxne.solvers.BlockProblem` and coefficients to start from, and returns
+        coefficients whose ``problem.dual_gap(coef)`` is at most ``tol``, and its iterations.
+    maxit : int, default=3000
+        Most iterations of the solver, in each convex problem of the reweighting.
+    tol : float, default=1e-4
+        The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
+    active_set_size : int, default=10
+        Positions added to the active set at a time, at first. None: no active set.
+    dgap_freq : int or inf, default=10
+        Iterations of the solver between two evaluations of the duality gap. Ignored by "newton"
+        and "cd".
+    debias : bool, default=True
+        Rescale the amplitudes of the active positions to take away the shrinkage of the penalty:
+        one factor of at least 1 for each, those that minimise the residual.
+    time_pca : bool or int, default=True
+        True reduces ``y`` to its rank first, which changes nothing but the cost; an int limits it
+        to that rank; False leaves it.
+    warm_start : bool, default=False
+        Start from the last solution.
+    verbose : bool, str or int, default=None
+        Level of the messages logged by the logger "skmxne": True for "INFO", False for "WARNING",
+        None to leave the level alone. Nothing is printed: use `logging.basicConfig` to see them.
+        At "INFO" or below, choosing alpha shows a progress bar in a terminal or a notebook. Other
+        bars come by `set_callbacks`, with scikit-learn 1.9 or later.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_targets, n_features) or (n_features,)
+        Coefficients, debiased if asked for.
+    debias_scale_ : ndarray of shape (n_positions,)
+        Debiasing factor of each position: ``coef_`` divided by it is the penalised solution.
+    intercept_ : float
+        Zero: the model has no intercept.
+    penalty_ : float
+        ``alpha / 100 * alpha_max_``.
+    alpha_max_ : float
+        Smallest penalty at which no position is active: ``max_g ||X_g^T y||_F``, with weights,
+        sample weights and a reduced rank applied.
+    active_set_ : ndarray of bool, shape (n_features,)
+        Features of the active positions.
+    n_active_ : int
+        Number of active positions.
+    explained_variance_ : float
+        Percentage of ``||y||_F^2`` that the model explains, of the data that `fit` saw.
+    dual_gap_ : float
+        Duality gap of the last convex problem solved, relative to ``||y||_F^2``: how far its
+        objective may at most be from the minimum.
+    objective_ : list of float
+        The objective after each outer iteration. With reweighting, the non-convex objective after
+        each convex problem.
+    n_iter_ : int
+        Iterations of the solver in all.
+    converged_ : bool
+        Whether the duality gaps of all convex problems have reached ``tol``. Reweighting may
+        still have ended at ``n_mxne_iter``, with ``objective_`` falling.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features seen in `fit`, where they are all strings.
+
+    See Also
+    --------
+    skmxne.InverseProblem : Turn M/EEG data into ``X`` and ``y``, and coefficients into sources.
+    sklearn.linear_model.MultiTaskLasso : The same model for ``n_orient=1``, with ``alpha`` equal
+        to ``penalty_ / n_samples``.
+
+    References
+    ----------
+    .. [1] Gramfort, Kowalski & Hämäläinen (2012). Mixed-norm estimates for the M/EEG inverse
+       problem using accelerated gradient methods. Physics in Medicine and Biology 57(7),
+       1937-1961. https://doi.org/10.1088/0031-9155/57/7/1937
+    .. [2] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm
+       estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
+       Imaging 35(10), 2218-2228. https://doi.org/10.1109/TMI.2016.2553445
+
+    Examples
+    --------
+    >>> from skmxne import MixedNormEstimator
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, n_active=2, random_state=0)
+    >>> estimator = MixedNormEstimator(alpha=40, n_orient=3).fit(X, y)
+    >>> estimator.n_active_
+    2
+    >>> estimator.score(X, y) > 0.95
+    True
+    """
+
+    def __init__(
+        self,
+        alpha: float = 20.0,
+        *,
+        n_orient: int = 1,
+        n_mxne_iter: int = 1,
+        reweighting_scale: float | None = None,
+        weights: ArrayLike | None = None,
+        weights_min: float = 0.0,
+        solver: str | Solver = "auto",
+        maxit: int = 3000,
+        tol: float = 1e-4,
+        active_set_size: int | None = 10,
+        dgap_freq: float = 10,
+        debias: bool = True,
+        time_pca: bool | int = True,
+        warm_start: bool = False,
+        verbose: bool | str | int | None = None,
+    ) -> None:
+        super().__init__(
+            n_orient=n_orient,
+            n_mxne_iter=n_mxne_iter,
+            reweighting_scale=reweighting_scale,
+            weights=weights,
+            weights_min=weights_min,
+            solver=solver,
+            maxit=maxit,
+            tol=tol,
+            active_set_size=active_set_size,
+            dgap_freq=dgap_freq,
+            debias=debias,
+            time_pca=time_pca,
+            verbose=verbose,
+        )
+        self.alpha = alpha
+        self.warm_start = warm_start
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_positions * n_orient)
+            Samples: the features of a position lie side by side. Single precision stays single.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,) or float, default=None
+            Weights of the samples in the data term.
+
+        Returns
+        -------
+        self : MixedNormEstimator
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a hyperparameter or the data are not valid.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the duality gap does not reach ``tol``.
+        UserWarning
+            If no position is active.
+        """
+        X, y, params = self._check(X, y)
+        if sample_weight is not None:
+            sample_weight = check_sample_weight(sample_weight, len(X))
+        report = self._report(X, y, sample_weight)
+        with verbosity(self.verbose), single_threaded_blas(), report:
+            problem = make_problem(X, y, params, sample_weight)
+            start = self._get_start(problem)
+            alpha = params["alpha"]
+            ((solution, factors),) = solve_path(problem, [alpha], params, start)
+            store_model(self, problem, alpha, solution, factors, y.ndim)
+        self._warn()
+        return self
+
+    def _get_start(self, problem):
+        """Return the last solution if it is to be the start and fits."""
+        if not self.warm_start or not hasattr(self, "coef_"):
+            return None
+        coef = self.coef_.reshape(-1, self.coef_.shape[-1])
+        shape = problem.n_targets, problem.design.X.shape[1]
+        if coef.shape != shape or len(self.debias_scale_) * self.n_orient != shape[1]:
+            return None
+        return problem.from_coef(coef / np.repeat(self.debias_scale_, self.n_orient))
+
+    def _warn(self):
+        """Warn of what the user should know of the fit."""
+        if not self.converged_:
+            reached = f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above"
+            remedy = f"increase maxit={self.maxit}, or tol where rounding does not allow for less."
+            if self.dual_gap_ <= self.tol:
+                reached = "A convex problem before the last of the reweighting did not reach"
+            elif self.n_mxne_iter == 1 and self.n_iter_ < self.maxit:
+                remedy = "rounding does not allow for less, increase tol."
+            warnings.warn(f"{reached} tol={self.tol:g}: {remedy}", ConvergenceWarning, stacklevel=3)
+        warn_if_empty(self, "lower alpha.", stacklevel=4)

@@ -1,0 +1,256 @@
+"""The warm-started path of solutions."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csc_array
+from sklearn.exceptions import ConvergenceWarning
+
+from .._logging import verbosity
+from ..solvers.dispatch import Solver
+from ..solvers.threads import single_threaded_blas
+from .fit_problem import MixedNormProblem
+from .validation import cast_coef, check_alphas, check_data, check_parameters, check_weights
+
+
+def mixed_norm_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    alphas: int | ArrayLike = 20,
+    eps: float = 0.1,
+    n_orient: int = 1,
+    n_mxne_iter: int = 1,
+    reweighting_scale: float | None = None,
+    weights: ArrayLike | None = None,
+    weights_min: float = 0.0,
+    solver: str | Solver = "auto",
+    maxit: int = 3000,
+    tol: float = 1e-4,
+    active_set_size: int | None = 10,
+    dgap_freq: float = 10,
+    debias: bool = True,
+    time_pca: bool | int = True,
+    verbose: bool | str | int | None = None,
+) -> tuple[NDArray[np.float64], list[csc_array], NDArray[np.float64]]:
+    """Compute the mixed-norm estimate along a path of alphas.
+
+    Each solution starts from the one before, which makes a path much cheaper than its solutions
+    one by one.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_positions * n_orient)
+        Samples, as for `MixedNormEstimator`.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Targets.
+    alphas : int or array-like of shape (n_alphas,), default=20
+        Percentages of `alpha_max`; an int for so many in a geometric grid from 99 down to
+        ``100 * eps``.
+    eps : float, default=0.1
+        Ratio of the smallest alpha of the grid to 100 percent.
+    n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
+        As for `MixedNormEstimator`.
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+        As for `MixedNormEstimator`.
+
+    Returns
+    -------
+    alphas : ndarray of shape (n_alphas,)
+        The percentages, in descending order.
+    coefs : list of scipy.sparse.csc_array of shape (n_targets, n_features)
+        The coefficients for each alpha, debiased unless ``debias=False``, in the precision of `X`.
+    dual_gaps : ndarray of shape (n_alphas,)
+        The duality gap of the last convex problem for each alpha, relative to ``||y||_F^2``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter or the data are not valid, or coefficients are out of the range of numbers.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a duality gap does not reach ``tol``.
+
+    See Also
+    --------
+    MixedNormEstimator : One alpha.
+    sklearn.linear_model.lasso_path : The path of the Lasso.
+
+    Examples
+    --------
+    >>> from skmxne import mixed_norm_path
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_orient=3, n_active=2, random_state=0)
+    >>> alphas, coefs, dual_gaps = mixed_norm_path(X, y, alphas=[90, 60, 30], n_orient=3)
+    >>> [coef.nnz // (3 * 10) for coef in coefs]
+    [1, 2, 2]
+    """
+    params = dict(
+        n_orient=n_orient,
+        n_mxne_iter=n_mxne_iter,
+        reweighting_scale=reweighting_scale,
+        weights=weights,
+        weights_min=weights_min,
+        solver=solver,
+        maxit=maxit,
+        tol=tol,
+        active_set_size=active_set_size,
+        dgap_freq=dgap_freq,
+        debias=debias,
+        time_pca=time_pca,
+        verbose=verbose,
+    )
+    X, y = check_data(X, y)
+    params = check_parameters(params, X.shape[1])
+    alphas = check_alphas(alphas, eps)
+    with verbosity(verbose), single_threaded_blas():
+        problem = make_problem(X, y, params)
+        coefs, dual_gaps, n_missed = [], [], 0
+        for solution, factors in solve_path(problem, alphas, params):
+            active, coef = problem.to_coef(solution, factors)
+            coefs.append(_to_sparse(active, cast_coef(coef, X.dtype), X.shape[1]))
+            dual_gaps.append(solution.dual_gap)
+            n_missed += not solution.converged
+    warn_if_missed(n_missed, f"{len(alphas)} alphas", params)
+    return alphas, coefs, np.array(dual_gaps)
+
+
+def warn_if_missed(n_missed, of, params):
+    """Warn, in the name of the caller's caller, of solutions that miss the tolerance.
+
+    Parameters
+    ----------
+    n_missed : int
+        How many.
+    of : str
+        Of how many, and what they are.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+    """
+    if n_missed:
+        warnings.warn(
+            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
+            f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
+            "less.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def make_problem(X, y, params, sample_weight=None):
+    """Make the problem that the parameters of an estimator describe.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_positions * n_orient)
+        Checked samples.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        Checked targets.
+    params : dict
+        Checked parameters of `MixedNormEstimator`.
+    sample_weight : ndarray of shape (n_samples,), default=None
+        Checked weights of the samples in the data term.
+
+    Returns
+    -------
+    problem : MixedNormProblem
+        What to solve.
+    """
+    n_orient = params["n_orient"]
+    y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+    if sample_weight is not None:
+        roots = np.sqrt(sample_weight)[:, None]
+        with np.errstate(over="ignore"):
+            X, y = X * roots.astype(X.dtype), y * roots
+    options = dict(
+        n_orient=n_orient,
+        scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),
+        time_pca=params["time_pca"],
+        reweighting_scale=params["reweighting_scale"],
+    )
+    try:
+        return MixedNormProblem(X, y, **options)
+    except ValueError as error:
+        if sample_weight is None:
+            raise
+        raise ValueError(f"{error} (X and y are weighted by sample_weight.)") from error
+
+
+def solve_path(problem, alphas, params, start=None):
+    """Solve a problem for one alpha after the other, each started from the one before.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What to solve.
+    alphas : iterable of float
+        Percentages, best in descending order.
+    params : dict
+        Checked parameters of `MixedNormEstimator`.
+    start : Solution, default=None
+        Where to start the first.
+
+    Yields
+    ------
+    solution : Solution
+        The solution, before debiasing.
+    factors : ndarray of shape (n_active,)
+        Debiasing factors of the active positions, ones if not asked for.
+    """
+    for alpha in alphas:
+        solution, start = problem.solve(alpha, start, **pick_options(params))
+        yield solution, compute_factors(problem, alpha, solution, params)
+
+
+def pick_options(params):
+    """Return the parameters that `MixedNormProblem.solve` takes.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    options : dict
+        Some of them.
+    """
+    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
+    return {name: params[name] for name in names}
+
+
+def compute_factors(problem, alpha, solution, params):
+    """Compute the debiasing factors that the parameters of an estimator ask for.
+
+    Parameters
+    ----------
+    problem : MixedNormProblem
+        What was solved.
+    alpha : float
+        Penalty in percent.
+    solution : Solution
+        The solution.
+    params : dict
+        Parameters of `MixedNormEstimator`.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_active,)
+        Debiasing factors of the active positions, ones if not asked for.
+    """
+    # Without penalty nothing is shrunk.
+    if params["debias"] and alpha > 0:
+        return problem.debias(solution)
+    return np.ones(len(solution.positions))
+
+
+def _to_sparse(active, coef, n_features):
+    """Return coefficients of some features as a sparse array of all."""
+    n_targets = len(coef)
+    starts = np.zeros(n_features + 1, dtype=int)
+    starts[active + 1] = n_targets
+    rows = np.tile(np.arange(n_targets), len(active))
+    return csc_array((coef.T.ravel(), rows, np.cumsum(starts)), (n_targets, n_features))

@@ -1,0 +1,500 @@
+"""Checks of data, parameters and grids: errors that name the argument and say what to do."""
+
+import math
+import re
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+from ..solvers.dispatch import check_solver
+
+# Whether X is finite shows in the norms of its columns, which are needed anyway: looking at all of
+# X once more takes as long as a product.
+_OPTIONS = dict(dtype=[np.float64, np.float32], ensure_all_finite=False)
+_check_array = partial(check_array, input_name="X")
+
+
+@contextmanager
+def prefix_errors(name, value=None):
+    """Make errors name an argument, and raise one for what only looks like numbers.
+
+    Parameters
+    ----------
+    name : str
+        The argument that is looked at.
+    value : object, default=None
+        What is given for it.
+    """
+    _check_kind(name, value)
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        # Without the whole array, which some show.
+        lines = [line for line in str(error).splitlines() if line[:1] not in " ["]
+        text = " ".join(line for line in lines if not line.startswith("array="))
+        if re.search(rf"\b{name}\b", text):
+            raise
+        kind = ValueError if isinstance(error, OverflowError) else type(error)
+        raise kind(f"{name} cannot be used. {text}") from error
+
+
+def check_features(X, validate=None, **options):
+    """Check samples of features.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The samples.
+    validate : callable, default=None
+        `validate_data` of an estimator. None: `check_array`.
+    **options : dict
+        Options of it.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The samples, of single or double precision; not copied if they are so already.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not a matrix of real numbers. Whether they are finite is not looked at.
+    """
+    with prefix_errors("X", X):
+        return (validate or _check_array)(X, **(_OPTIONS | options))
+
+
+def check_data(X, y, validate=None):
+    """Check samples and their targets.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        The samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        The targets.
+    validate : callable, default=None
+        `validate_data` of an estimator. None: `check_array`.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        The samples, of single or double precision; not copied if they are so already.
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        The targets, of double precision.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not arrays of real numbers, or do not fit each other. Whether `X` is finite is
+        not looked at.
+    """
+    X = check_features(X, validate)
+    if y is None:
+        raise ValueError("A fit requires y to be passed, but the target y is None.")
+    if sparse.issparse(y):
+        raise TypeError("Sparse data was passed for y, but dense data is required: y.toarray().")
+    with prefix_errors("y", y):
+        y = check_array(y, ensure_2d=False, input_name="y").astype(np.float64, copy=False)
+    if len(y) != len(X):
+        hint = "pass the rows of X and y that belong together."
+        if len(X) in y.shape:
+            hint = "y should be (n_samples, n_targets), pass its transpose."
+        elif len(y) in X.shape:
+            hint = "X should be (n_samples, n_features), pass its transpose."
+        raise ValueError(
+            f"X and y have inconsistent numbers of samples, {len(X)} and {len(y)}: {hint}"
+        )
+    return X, y
+
+
+def _check_kind(name, value):
+    """Raise for what would be taken for numbers that it does not mean, or is no array at all."""
+    if type(value).__module__.partition(".")[0] == "mne" or hasattr(value, "to_source_estimate"):
+        raise TypeError(
+            f"{name} must be an array, got {type(value).__name__}: make X and y of objects of MNE "
+            "with skmxne.InverseProblem.from_evoked(evoked, forward, noise_cov), and pass "
+            "problem.X and problem.y."
+        )
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked values: leave these samples out, or fill them.")
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    dtypes = getattr(value, "dtypes", ())  # of a DataFrame; of a Series it is its dtype
+    for dtype in [getattr(value, "dtype", None), *(dtypes if np.iterable(dtypes) else ())]:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise TypeError(f"{name} must be numbers, got times of dtype {dtype}.")
+
+
+def check_magnitude(name, array, power):
+    """Raise if sums of squares overflow or underflow.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    array : ndarray
+        Its values.
+    power : float
+        The largest sum of squares of interest.
+    """
+    if not np.isfinite(power):
+        raise ValueError(
+            f"Input {name} contains values whose squares are too large: divide {name} by a "
+            "constant."
+        )
+    if power < np.finfo(np.float64).tiny and array.any():
+        raise ValueError(
+            f"Input {name} contains values whose squares are too small: multiply {name} by a "
+            "constant."
+        )
+
+
+def cast_coef(coef, dtype):
+    """Return coefficients in the precision of the data, or raise if its range is too small."""
+    with np.errstate(over="ignore", under="ignore"):
+        cast = coef.astype(dtype, copy=False)
+    vanish = coef.any() and np.abs(cast).max() < np.finfo(dtype).tiny
+    if vanish or not np.isfinite(cast).all():
+        remedy = ", or pass X in double precision" if dtype == np.float32 else ""
+        raise ValueError(
+            f"The coefficients are too {'small' if vanish else 'large'} for {np.dtype(dtype)}: "
+            f"scale X or y{remedy}."
+        )
+    return cast
+
+
+def check_parameters(params, n_features):
+    """Check the hyperparameters of fits of every kind.
+
+    Parameters
+    ----------
+    params : dict
+        Names and values, as `get_params` of an estimator returns them; only those given are
+        checked, of which `n_orient` has to be one.
+    n_features : int
+        Number of features of the data to fit.
+
+    Returns
+    -------
+    params : dict
+        The same, with numbers as `float` and `int`: those of NumPy may be of low precision.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind, out of its range, or does not fit the others.
+    """
+    params = dict(params)
+    _check_real(params, "alpha", 0, 100)
+    _check_integer(params, "n_orient")
+    _check_integer(params, "n_mxne_iter")
+    _check_real(params, "reweighting_scale", 0, math.inf, optional=True, interval="()")
+    _check_real(params, "weights_min", 0, math.inf)
+    _check_real(params, "penalty", 0, math.inf)
+    _check_integer(params, "maxit")
+    _check_real(params, "tol", 0, math.inf)
+    _check_integer(params, "active_set_size", optional=True)
+    _check_n_jobs(params.get("n_jobs"))
+    _check_bool(params, "debias")
+    _check_bool(params, "warm_start")
+    _check_bool(params, "one_standard_error")
+    _check_bool(params, "return_residual")
+    _check_bool(params, "return_as_dipoles")
+    _check_real(params, "noise_variance", 0, math.inf, optional=True, interval="()")
+    _check_real(params, "depth", 0, math.inf, optional=True)
+    _check_real(params, "loose", 0, 1, interval="[]")
+    _check_real(params, "model_error", 0, 1)
+    if params.get("dgap_freq") != math.inf:
+        _check_integer(params, "dgap_freq", or_else="inf")
+    if not isinstance(params.get("time_pca", True), bool | np.bool_):
+        _check_integer(params, "time_pca", or_else="True or False")
+    n_orient = params["n_orient"]
+    if n_features % n_orient:
+        raise ValueError(
+            f"n_orient={n_orient} does not divide the {n_features} features of X: each position "
+            "has n_orient consecutive features. Set n_orient to the number of orientations in X "
+            "(1 for fixed, 3 for loose or free)."
+        )
+    if n_orient != 3 and params.get("loose", 1) != 1:
+        raise ValueError(
+            f"loose={params['loose']:g} needs n_orient=3, two tangential orientations and the "
+            f"normal, got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
+        )
+    check_solver(params.get("solver", "auto"), n_orient)
+    return params
+
+
+def check_weights(weights, weights_min, n_positions):
+    """Check the weights of the positions and turn them into factors of their columns.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_positions,) or None
+        Not negative; larger is more likely active.
+    weights_min : float
+        Positions whose weight is not above it are left out.
+    n_positions : int
+        Number of positions.
+
+    Returns
+    -------
+    scale : ndarray of shape (n_positions,) or None
+        ``weights / max(weights)``, 0 where a position is left out.
+
+    Raises
+    ------
+    TypeError
+        If the weights are not real numbers.
+    ValueError
+        If the weights have the wrong shape, are not finite or negative, or leave no position.
+    """
+    if weights is None:
+        return None
+    with prefix_errors("weights", weights):
+        weights = np.asarray(weights)
+    if weights.dtype.kind not in "fiub":
+        raise TypeError(f"weights must be real numbers, got dtype {weights.dtype}.")
+    weights = weights.astype(np.float64)
+    if weights.shape != (n_positions,):
+        raise ValueError(
+            f"weights has shape {weights.shape}, but X has {n_positions} positions: give one "
+            f"weight per position, shape ({n_positions},)."
+        )
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        raise ValueError("weights must be finite and not negative.")
+    largest = weights.max()
+    if largest == 0:
+        raise ValueError("weights are all zero: at least one position needs a positive weight.")
+    if largest <= weights_min:
+        raise ValueError(
+            f"weights_min={weights_min:g} leaves no position, as the largest weight is "
+            f"{largest:g}: lower weights_min (it has the unit of weights)."
+        )
+    return np.where(weights > weights_min, weights / largest, 0.0)
+
+
+def check_sample_weight(sample_weight, n_samples):
+    """Check the weights of the samples.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or float
+        Not negative; a number stands for all.
+    n_samples : int
+        Number of samples.
+
+    Returns
+    -------
+    sample_weight : ndarray of shape (n_samples,)
+        One weight per sample.
+
+    Raises
+    ------
+    ValueError
+        If the weights have the wrong shape, are not finite, negative or all zero, or if the
+        largest is not between 1e-30 and 1e30.
+    """
+    with prefix_errors("sample_weight", sample_weight):
+        if isinstance(sample_weight, Real):
+            sample_weight = np.full(n_samples, float(sample_weight))
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )
+    if weight.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight has shape {weight.shape}, but X has {n_samples} samples: give one "
+            f"weight per sample, shape ({n_samples},)."
+        )
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError("sample_weight must not be negative, nor zero throughout.")
+    if not 1e-30 <= weight.max() <= 1e30:
+        raise ValueError(
+            f"sample_weight has the largest value {weight.max():g}: divide it by a constant, on "
+            "which no coefficient depends."
+        )
+    return weight
+
+
+def check_target_covariance(target_covariance, n_targets):
+    """Check the covariance of the noise across targets.
+
+    Parameters
+    ----------
+    target_covariance : array-like of shape (n_targets, n_targets) or None
+        Symmetric and positive semi-definite.
+    n_targets : int
+        Number of targets.
+
+    Returns
+    -------
+    target_covariance : ndarray of shape (n_targets, n_targets) or None
+        The covariance.
+
+    Raises
+    ------
+    ValueError
+        If it has the wrong shape, is not finite, or is no covariance.
+    """
+    if target_covariance is None:
+        return None
+    with prefix_errors("target_covariance", target_covariance):
+        covariance = check_array(
+            target_covariance,
+            dtype=np.float64,
+            ensure_2d=False,
+            allow_nd=True,
+            input_name="target_covariance",
+        )
+    if covariance.shape != (n_targets, n_targets):
+        raise ValueError(
+            f"target_covariance has shape {covariance.shape}, but y has {n_targets} targets: give "
+            f"the covariance of their noise, shape ({n_targets}, {n_targets})."
+        )
+    largest = np.abs(covariance).max()
+    if largest and not 1e-300 <= largest <= 1e300:
+        raise ValueError(
+            f"target_covariance has the largest value {largest:g}: divide it by a constant, and "
+            "multiply noise_variance by it."
+        )
+    rounding = 1e-6 * n_targets * largest
+    is_symmetric = np.allclose(covariance, covariance.T, rtol=0.0, atol=rounding)
+    if largest == 0 or not is_symmetric or np.linalg.eigvalsh(covariance)[0] < -rounding:
+        raise ValueError(
+            "target_covariance must be a covariance: symmetric, without negative eigenvalues, and "
+            "not zero throughout."
+        )
+    return covariance
+
+
+def _check_real(params, name, low, high, *, optional=False, interval="[)"):
+    """Check for a number between two others; the brackets of the interval tell which may be it."""
+    value = params.get(name)
+    if name not in params or (value is None and optional):
+        return
+    if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
+        kind = "a number or None" if optional else "a number"
+        hint = " MixedNormIC and MixedNormCV choose alpha." if name == "alpha" else ""
+        raise TypeError(f"{name} must be {kind}, got {value!r}.{hint}")
+    left, right = interval
+    above = value >= low if left == "[" else value > low
+    below = value <= high if right == "]" else value < high
+    if not (above and below):
+        raise ValueError(f"{name} must be in {left}{low}, {high}{right}, got {value!r}.")
+    with prefix_errors(name):
+        params[name] = float(value)
+
+
+def _check_integer(params, name, *, optional=False, or_else=None):
+    """Check for a positive integer."""
+    value = params.get(name, 1)
+    if name not in params or (value is None and optional):
+        return
+    kind = f"a positive integer{' or None' if optional else ''}"
+    if or_else:
+        kind = f"{kind}, or {or_else}"
+    if not isinstance(value, Integral) or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be {kind}, got {value!r}.")
+    if value < 1:
+        raise ValueError(f"{name} must be {kind}, got {value!r}.")
+    params[name] = int(value)
+
+
+def _check_n_jobs(n_jobs):
+    if n_jobs is None:
+        return
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool | np.bool_):
+        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: 1 is one fold at a time, -1 all processors.")
+
+
+def _check_bool(params, name):
+    value = params.get(name, True)
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+
+
+# Largest alpha of a grid, in percent: at 100 nothing is active.
+_TOP = 99.0
+# Most alphas of a grid: more is a slip.
+_MOST = 10_000
+
+
+def check_alphas(alphas, eps):
+    """Check a grid of alphas, or make one.
+
+    Parameters
+    ----------
+    alphas : int or array-like of shape (n_alphas,)
+        Percentages, or the number of them.
+    eps : float
+        Ratio of the smallest alpha of the grid to 100 percent.
+
+    Returns
+    -------
+    alphas : ndarray of shape (n_alphas,)
+        Percentages in descending order.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not numbers in [0, 100).
+    """
+    if isinstance(alphas, Integral) and not isinstance(alphas, bool):
+        if not 1 <= alphas <= _MOST:
+            raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
+        if not isinstance(eps, Real):
+            raise TypeError(f"eps must be a number, got {eps!r}.")
+        if not 0 < float(eps) < 0.99:
+            raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
+        return np.geomspace(_TOP, 100.0 * float(eps), alphas)
+    with prefix_errors("alphas", alphas):
+        alphas = np.asarray(alphas)
+    if alphas.ndim == 0 or alphas.dtype.kind not in "fiu":
+        raise TypeError("alphas must be an int or a sequence of percentages.")
+    if alphas.ndim > 1 or alphas.size == 0:
+        raise ValueError(
+            "alphas must be a sequence of at least one percentage, of shape (n_alphas,), got shape "
+            f"{alphas.shape}."
+        )
+    if not ((alphas >= 0) & (alphas < 100)).all():
+        raise ValueError(
+            "alphas must be percentages in [0, 100): at 100 and above no position is active."
+        )
+    return np.sort(alphas.astype(np.float64))[::-1]
+
+
+def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
+    """Warn, in the name of the caller's caller, of a choice beyond which there may be a better one.
+
+    Parameters
+    ----------
+    alpha : float
+        The choice.
+    alphas : ndarray of shape (n_alphas,)
+        What there was to choose from, in descending order.
+    given : int or array-like of shape (n_alphas,)
+        What it was made of.
+    eps : float
+        Ratio of the smallest alpha of a grid to 100 percent.
+    at_the_top : str, default=None
+        What to do where the choice is the largest alpha that makes sense. None: nothing.
+    """
+    if len(alphas) == 1:  # no choice
+        return
+    remedy = None
+    if alpha == alphas[-1] > 0.0:
+        lower = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
+        remedy = f"the smallest of the grid, the best may lie below it: {lower}."
+    elif alpha == alphas[0] < _TOP:
+        remedy = "the largest of the grid, the best may lie above it: add larger alphas."
+    elif alpha == alphas[0] and at_the_top:
+        remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"
+    if remedy:
+        warnings.warn(f"alpha_={alpha:g} is {remedy}", UserWarning, stacklevel=3)

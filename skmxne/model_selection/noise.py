@@ -1,0 +1,126 @@
+"""How many targets are independent in their noise: of a low-passed recording, few of many times."""
+
+import numpy as np
+from scipy.stats import chi2
+
+# How often noise of the right level is doubted all the same.
+BY_CHANCE = 1e-3
+
+
+def count_independent_targets(gram, n_rows, n_targets, noise_variance=None):
+    """Estimate how many targets are independent, by rows of noise with covariance ``C``.
+
+    It is ``tr(C)^2 / tr(C^2)``, by which a sum of squares has the mean and the variance of a
+    chi-squared variable [1]_. Rows of less power than noise of ``n_independent`` targets has by
+    chance, as the residual of data without noise, do not show ``C``: what they lack counts as
+    white noise.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        ``rows.T @ rows``, or ``rows @ rows.T``, which has the same traces.
+    n_rows : int
+        Number of rows of noise, or of its degrees of freedom where there are more rows.
+    n_targets : int
+        Number of targets.
+    noise_variance : float, default=None
+        Variance of the noise. None: that of the rows.
+
+    Returns
+    -------
+    n_independent : float
+        The number, from 1 to that of the targets.
+
+    References
+    ----------
+    .. [1] Satterthwaite (1946). An approximate distribution of estimates of variance components.
+       Biometrics Bulletin 2(6), 110-114.
+    """
+    trace = np.trace(gram)
+    if n_rows < 3 or trace <= 0.0:
+        return float(n_targets)
+    square = max(_estimate_square(gram / trace, n_rows), 1.0 / n_targets)
+    if noise_variance is not None:
+        least, _ = chi2_bounds(n_rows / square)
+        share = min(trace / (least * noise_variance * n_rows * n_targets), 1.0)
+        # That of share * C + (1 - share) * I, where C has the trace of I.
+        square = share**2 * square + (1.0 - share**2) / n_targets
+    return float(1.0 / square)
+
+
+def estimate_covariance(rows, n_rows):
+    """Estimate the covariance across targets, such that it counts those that are independent.
+
+    The square of an estimate is larger than that of the covariance in the mean, as if fewer
+    targets were independent. So what differs from a multiple of the identity is shrunk, until the
+    trace of the square is estimated without bias.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_targets)
+        Noise of mean zero.
+    n_rows : int
+        Its degrees of freedom.
+
+    Returns
+    -------
+    covariance : ndarray of shape (n_targets, n_targets)
+        The covariance.
+    """
+    gram = rows.T @ rows
+    trace, n_targets = np.trace(gram), len(gram)
+    share = 1.0
+    if trace > 0.0:
+        gram /= trace
+        excess = np.vdot(gram, gram) - 1.0 / n_targets
+        wanted = _estimate_square(gram, n_rows) - 1.0 / n_targets if n_rows > 2 else 0.0
+        share = np.sqrt(np.clip(wanted / excess, 0.0, 1.0)) if excess > 0.0 else 1.0
+    shrunk = share * gram + (1.0 - share) / n_targets * np.eye(n_targets)
+    return trace / n_rows * shrunk
+
+
+def summarize_covariance(covariance):
+    """Return the trace of a covariance, and how many targets are independent.
+
+    Parameters
+    ----------
+    covariance : ndarray of shape (n_targets, n_targets)
+        Covariance across targets.
+
+    Returns
+    -------
+    trace : float
+        The power of a sample over all targets.
+    n_independent : float
+        ``tr(C)^2 / tr(C^2)``.
+    """
+    trace = float(np.trace(covariance))
+    shares = covariance / trace
+    return trace, 1.0 / float(np.vdot(shares, shares))
+
+
+def chi2_bounds(dof, n=1):
+    """Limit the mean square of noise of variance 1 to what is no rare chance.
+
+    Parameters
+    ----------
+    dof : float
+        Its degrees of freedom: much happens by chance to few data.
+    n : int, default=1
+        How many mean squares there are, of which none is to be outside.
+
+    Returns
+    -------
+    least, most : float
+        What one of a thousand (`BY_CHANCE`) remains below, and what one exceeds.
+    """
+    return chi2.ppf(BY_CHANCE / n, dof) / dof, chi2.isf(BY_CHANCE / n, dof) / dof
+
+
+def _estimate_square(gram, n_rows):
+    """Estimate ``tr(C^2) / tr(C)^2`` of normal noise by a `gram` of trace 1.
+
+    ``tr(C^2)`` without bias.
+    """
+    square = np.vdot(gram, gram) - 1.0 / n_rows
+    return square * n_rows**2 / ((n_rows - 1) * (n_rows + 2))

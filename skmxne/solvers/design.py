@@ -1,0 +1,344 @@
+"""The columns of ``X`` by blocks, and the bounds of their correlations with a residual."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .objective import compute_block_norms, compute_columns
+from .threads import map_chunks
+
+# Positions that one chunk of a product covers.
+_CHUNK = 512
+# Samples up to which the rounding of products in single precision is small enough.
+_MAX_SAMPLES_SINGLE = 5000
+# Share of the threshold that the targets left out of a product may reach, ...
+_TAIL = 0.3
+# ... and share of the residual that they may have where the maximum is looked for.
+_TAIL_OF_MAXIMUM = 0.02
+
+
+class BlockDesign:
+    """Blocks of ``n_orient`` columns of ``X``, each scaled by the weight of its position.
+
+    ``X`` is not changed, nor converted as a whole if it is of single precision. If it is of double
+    precision, products with all of it are made with a copy in single precision.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_positions * n_orient)
+        Columns, float32 or float64.
+    n_orient : int, default=1
+        Columns of a block.
+    scale : ndarray of shape (n_positions,), default=None
+        What the columns of each block are multiplied by. A position of scale 0 is left out.
+
+    Attributes
+    ----------
+    n_positions : int
+        Number of blocks.
+    n_products : float
+        Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
+        of the targets or positions counts for that part.
+
+    Raises
+    ------
+    ValueError
+        If a norm is not finite, when it is first needed.
+    """
+
+    def __init__(self, X, n_orient=1, scale=None):
+        self.X = X
+        self.n_orient = n_orient
+        self.n_positions = X.shape[1] // n_orient
+        self.scale = scale
+        self.n_products = 0.0
+
+    @cached_property
+    def norms(self):
+        """The Frobenius norm of each scaled block, shape (n_positions,)."""
+        norms = self._unscaled_norms
+        return norms if self.scale is None else norms * self.scale
+
+    @cached_property
+    def _unscaled_norms(self):
+        norms = np.empty(self.n_positions)
+
+        def fill(chunk):
+            with np.errstate(over="ignore", invalid="ignore"):
+                columns = self.X[:, self._columns_of(chunk)].astype(np.float64, copy=False)
+                norms[chunk] = compute_block_norms(columns.T, self.n_orient)
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        if not np.isfinite(norms).all():
+            _raise_not_finite(self.X)
+        return norms
+
+    @cached_property
+    def largest_norm(self):
+        """The largest spectral norm of a scaled block."""
+        largest = 0.0
+        # The Frobenius norm bounds the spectral norm: few of the largest need to be looked at.
+        for position in np.argsort(-self.norms, kind="stable"):
+            if self.norms[position] <= largest:
+                break
+            largest = max(largest, np.linalg.norm(self.columns(np.array([position])), ord=2))
+        return float(largest)
+
+    def columns(self, positions):
+        """Return the scaled columns of some positions, float64 and Fortran ordered.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (n,)
+            Which blocks.
+
+        Returns
+        -------
+        columns : ndarray of shape (n_samples, n * n_orient)
+            A copy.
+        """
+        columns = self._pick(positions)
+        if self.scale is not None:
+            columns *= np.repeat(self.scale[positions], self.n_orient)
+        return columns
+
+    def correlate(self, residual, threshold=None, known=None, positions=None):
+        """Bound ``||X_g^T residual||_F`` from above.
+
+        Low-passed recordings have few independent time points. With the targets in the order of
+        their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
+        only the others are multiplied, in single precision, whose rounding is bounded, too [1]_.
+        Where this leaves open what the maximum is, or whether it is above the threshold, the
+        bounds are made exact.
+
+        Parameters
+        ----------
+        residual : ndarray of shape (n_samples, n_targets)
+            What to correlate with.
+        threshold : float, default=None
+            What the norms are to be compared with.
+        known : tuple of (ndarray of int, ndarray), default=None
+            Indices into the bounds of those that are known, and their values.
+        positions : ndarray of int, shape (n,), default=None
+            Which positions; None for all of them.
+
+        Returns
+        -------
+        bounds : ndarray of shape (n,)
+            Never below the norms, but for rounding. Their maximum is exact, unless it is below
+            the threshold.
+
+        References
+        ----------
+        .. [1] Higham (2002). Accuracy and stability of numerical algorithms, section 3.1. SIAM.
+        """
+        n_head, tail = self._split_targets(residual, threshold)
+        head = residual[:, :n_head]
+        norms = self.norms if positions is None else self.norms[positions]
+        if positions is None:
+            products, rounding = self._multiply_all(head)
+        else:
+            products, rounding = self._multiply(head, positions), 0.0
+        lower, upper = products - rounding, products + rounding
+        bounds = np.hypot(upper, norms * tail)
+        if known is not None:
+            lower[known[0]] = bounds[known[0]] = known[1]
+        decisive = max(threshold or 0.0, lower.max(initial=0.0))
+        open_ = np.flatnonzero((bounds > lower) & (bounds > decisive))
+        bounds[open_] = self._multiply(residual, open_ if positions is None else positions[open_])
+        n_made = n_head / residual.shape[1] * len(bounds) + len(open_)
+        self.n_products += n_made / self.n_positions
+        return bounds
+
+    def _split_targets(self, residual, threshold):
+        """Return how many targets to multiply, and the norm of the others."""
+        energy = np.einsum("ij,ij->j", residual, residual)
+        tails = np.sqrt(np.append(np.cumsum(energy[::-1])[::-1], 0.0))
+        if len(energy) == 1:
+            return 1, 0.0
+        if threshold is None:
+            allowed = _TAIL_OF_MAXIMUM * tails[0]
+        else:
+            allowed = _TAIL * threshold / self.norms.max()
+        n_head = int(np.argmax(tails <= allowed))
+        return n_head, tails[n_head]
+
+    def _multiply(self, residual, positions):
+        """Compute ``||X_g^T residual||_F`` of some positions."""
+        norms = np.empty(len(positions))
+        # This way round BLAS is twice as fast as with X transposed.
+        rows = np.ascontiguousarray(residual.T)
+
+        def fill(chunk):
+            norms[chunk] = compute_block_norms(
+                (rows @ self._pick(positions[chunk])).T, self.n_orient
+            )
+
+        map_chunks(fill, len(norms), _CHUNK)
+        return norms if self.scale is None else norms * self.scale[positions]
+
+    def _multiply_all(self, residual):
+        """Compute ``||X_g^T residual||_F`` of all positions, with the rounding of single precision.
+
+        Returns
+        -------
+        norms : ndarray of shape (n_positions,)
+            The norms.
+        rounding : ndarray of shape (n_positions,)
+            How far they may be off.
+        """
+        norms, size = np.zeros(self.n_positions), np.linalg.norm(residual)
+        if size == 0.0:
+            return norms, norms
+        X, unit = self._single
+        in_single = len(residual) <= _MAX_SAMPLES_SINGLE
+        dtype = np.float32 if in_single else np.float64
+        # Products of the order of one at most: nothing overflows.
+        rows = residual.T / size * (1.0 if X.dtype != self.X.dtype else 1.0 / unit)
+        with np.errstate(under="ignore"):
+            rows = np.ascontiguousarray(rows, dtype=dtype)
+
+        def fill(chunk):
+            columns = X[:, self._columns_of(chunk)].astype(dtype, copy=False)
+            with np.errstate(under="ignore"):
+                products = rows @ columns
+            norms[chunk] = compute_block_norms(
+                products.astype(np.float64, copy=False).T, self.n_orient
+            )
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        # A sum of n products is off by at most n roundings of ||x|| ||r|| [1]_, or by what is lost
+        # where they underflow. There is a reserve of a factor of four.
+        n_samples, n_targets = residual.shape
+        n_terms = n_samples + n_targets * self.n_orient + 10
+        lost = np.sqrt(n_targets * self.n_orient) * unit * np.finfo(dtype).tiny
+        rounding = 2.0 * n_terms * (np.finfo(dtype).eps * self._unscaled_norms + 2.0 * lost)
+        if self.scale is not None:
+            norms, rounding = norms * self.scale, rounding * self.scale
+        return norms * (unit * size), rounding * size
+
+    @cached_property
+    def _single(self):
+        """``X`` as its products with all positions are made, and the unit of these products."""
+        # A power of two: no rounding.
+        exponent = np.round(np.log2(self._unscaled_norms.max() or 1.0))
+        if self.X.dtype == np.float32 or len(self.X) > _MAX_SAMPLES_SINGLE:
+            return self.X, 2.0 ** np.clip(exponent, -100, 100)
+        unit = 2.0**exponent
+        single = np.empty(self.X.shape, dtype=np.float32, order="F")
+
+        def fill(chunk):
+            columns = self._columns_of(chunk)
+            with np.errstate(under="ignore"):
+                np.divide(self.X[:, columns], unit, out=single[:, columns], casting="same_kind")
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return single, unit
+
+    def _pick(self, positions):
+        """Return the unscaled columns of some positions in double precision."""
+        index = compute_columns(positions, self.n_orient)
+        return np.asarray(self.X.T[index].T, dtype=np.float64)
+
+    def _columns_of(self, positions):
+        """Return the slice of the columns of a slice of positions."""
+        return slice(positions.start * self.n_orient, positions.stop * self.n_orient)
+
+
+def _raise_not_finite(X):
+    """Say what is wrong with an ``X`` whose norms are not finite."""
+    if np.isnan(X).any():
+        raise ValueError("Input X contains NaN: leave out or impute what is missing.")
+    if np.isinf(X).any():
+        raise ValueError("Input X contains infinity: leave out the samples or features concerned.")
+    raise ValueError("Input X contains values whose squares are too large: divide X by a constant.")
+
+
+# Share of the positions up to which multiplying them alone is cheaper than a whole product.
+_FEW = 0.2
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Upper bounds of ``||X_g^T residual||_F``, of all positions.
+
+    A residual that moves by ``d`` changes the norm of position ``g`` by at most ``||X_g|| ||d||``.
+    Near the solution the residual hardly moves, so that this alone keeps most positions below the
+    penalty, and only the others need to be multiplied.
+
+    Attributes
+    ----------
+    residual : ndarray of shape (n_samples, n_targets)
+        The residual.
+    norms : ndarray of shape (n_positions,)
+        The bound of each position for the residual it was last multiplied with.
+    drift : ndarray of shape (n_positions,)
+        How far, at most, the residual has moved since.
+    """
+
+    residual: np.ndarray
+    norms: np.ndarray
+    drift: np.ndarray
+
+    @classmethod
+    def measure(cls, design, residual, threshold=None, known=None):
+        """Multiply all positions with a residual.
+
+        Parameters
+        ----------
+        design : BlockDesign
+            Columns of ``X``.
+        residual : ndarray of shape (n_samples, n_targets)
+            The residual.
+        threshold : float, default=None
+            As for `BlockDesign.correlate`.
+        known : tuple of (ndarray of int, ndarray), default=None
+            As for `BlockDesign.correlate`.
+
+        Returns
+        -------
+        correlation : Correlation
+            What was found.
+        """
+        norms = design.correlate(residual, threshold, known)
+        return cls(residual, norms, np.zeros(len(norms)))
+
+    def bounds(self, design):
+        """Compute what the norms are at most for the residual, shape (n_positions,)."""
+        return self.norms + design.norms * self.drift
+
+    def follow(self, design, residual, threshold, known, candidates):
+        """Follow the residual to where it has moved.
+
+        Parameters
+        ----------
+        design : BlockDesign
+            Columns of ``X``.
+        residual : ndarray of shape (n_samples, n_targets)
+            The residual now.
+        threshold : float
+            What the norms are to be compared with: those above it are multiplied.
+        known : tuple of (ndarray of int, ndarray)
+            Positions whose norms are known, and these norms.
+        candidates : ndarray of bool, shape (n_positions,)
+            The positions that matter: no other is multiplied on its own.
+
+        Returns
+        -------
+        correlation : Correlation
+            For this residual.
+        """
+        positions, known_norms = known
+        drift = self.drift + np.linalg.norm(residual - self.residual)
+        is_open = candidates & (self.norms + design.norms * drift > threshold)
+        is_open[positions] = False
+        open_ = np.flatnonzero(is_open)
+        if len(open_) > _FEW * design.n_positions:
+            return self.measure(design, residual, threshold, known)
+        norms = self.norms.copy()
+        norms[positions] = known_norms
+        threshold = max(threshold, known_norms.max(initial=0.0))
+        norms[open_] = design.correlate(residual, threshold, positions=open_)
+        drift[positions] = drift[open_] = 0.0
+        return Correlation(residual, norms, drift)

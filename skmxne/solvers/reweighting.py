@@ -1,0 +1,129 @@
+"""Iterative reweighting: from the convex mixed norm to the L0.5/L2 penalty (irMxNE)."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from .active_set import solve_mixed_norm
+from .block_problem import BlockProblem
+from .dispatch import solve_block_problem
+from .objective import compute_block_norms, compute_primal
+
+logger = logging.getLogger(__name__)
+
+
+def solve_reweighted(
+    design,
+    y,
+    penalty,
+    start,
+    *,
+    n_mxne_iter=1,
+    reweighting_scale=1.0,
+    active_set_size=10,
+    tol=1e-4,
+    **options,
+):
+    """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g sqrt(u ||W_g||_F)``, locally.
+
+    The square root is replaced by its tangent at the last iterate: a convex problem with the
+    columns of block ``g`` multiplied by ``2 sqrt(||W_g||_F / u)``. The first has all weights one,
+    so that ``n_mxne_iter=1`` is the convex mixed norm [1]_.
+
+    Parameters
+    ----------
+    design : BlockDesign
+        Columns of ``X``.
+    y : ndarray of shape (n_samples, n_targets)
+        Data, not all zero.
+    penalty : float
+        Regularization strength, positive.
+    start : Solution
+        Where the first convex problem starts.
+    n_mxne_iter : int, default=1
+        Most convex problems to solve.
+    reweighting_scale : float, default=1.0
+        The amplitude ``u``.
+    active_set_size : int or None, default=10
+        As for `solve_mixed_norm`, of the first convex problem: the others are small.
+    tol : float, default=1e-4
+        Duality gap of the convex problems, relative to ``||y||_F^2``, and relative change of ``W``
+        at which the reweighting stops.
+    **options : dict
+        ``solver``, ``maxit`` and ``dgap_freq`` of every convex problem, as for `solve_mixed_norm`.
+
+    Returns
+    -------
+    solution : Solution
+        The last iterate, with the gap of the last convex problem and, with reweighting, the
+        objective above after each convex problem.
+    first : Solution
+        Solution of the first convex problem, where the next penalty may start.
+
+    References
+    ----------
+    .. [1] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm
+       estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
+       Imaging 35(10), 2218-2228.
+    """
+    first = solve_mixed_norm(
+        design, y, penalty, start, tol=tol, active_set_size=active_set_size, **options
+    )
+    if n_mxne_iter == 1:
+        return first, first
+    solution = first
+    columns = design.columns(first.positions)
+    objective = [_compute_objective(columns, y, penalty, solution, design, reweighting_scale)]
+    for _ in range(n_mxne_iter - 1):
+        if len(solution.positions) == 0:
+            break
+        previous = solution
+        solution, kept = _reweight(
+            columns, y, penalty, previous, design.n_orient, reweighting_scale, tol=tol, **options
+        )
+        change = previous.coef.copy()
+        change[kept] -= solution.coef
+        columns = columns[:, kept]
+        objective.append(
+            _compute_objective(columns, y, penalty, solution, design, reweighting_scale)
+        )
+        logger.info(
+            "reweighting %d: objective %g, active positions %d",
+            *(len(objective) - 1, objective[-1], len(solution.positions)),
+        )
+        if np.linalg.norm(change) <= tol * np.linalg.norm(previous.coef):
+            break
+    return replace(solution, objective=objective, correlation=None), first
+
+
+def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, **options):
+    """Solve the convex problem with the weights of a solution, over its own positions.
+
+    Returns the next solution and which rows of the last one it kept.
+    """
+    norms = compute_block_norms(solution.coef, n_orient)
+    weights = np.repeat(2.0 * np.sqrt(norms / scale), n_orient)
+    problem = BlockProblem(columns * weights, y, penalty, n_orient)
+    power = np.vdot(y, y)
+    coef, n_iter = solve_block_problem(
+        problem, solution.coef / weights[:, None], tol=tol * power, **options
+    )
+    gap = max(problem.dual_gap(coef), 0.0)
+    active = problem.block_norms(coef) > 0.0
+    kept = np.repeat(active, n_orient)
+    return replace(
+        solution,
+        positions=solution.positions[active],
+        coef=(coef * weights[:, None])[kept],
+        dual_gap=gap / power,
+        n_iter=solution.n_iter + max(n_iter, 1),
+        previous=solution,
+        converged=bool(solution.converged and gap <= tol * power),
+    ), kept
+
+
+def _compute_objective(columns, y, penalty, solution, design, scale):
+    """Compute the objective with the square root."""
+    norms = compute_block_norms(solution.coef, design.n_orient)
+    return compute_primal(y - columns @ solution.coef, np.sqrt(scale * norms), penalty)
