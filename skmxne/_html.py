@@ -18,20 +18,7 @@ table.skmxne-table th {font-weight: normal; opacity: 0.75}
 
 
 def make_table(caption, rows):
-    """Make a table in HTML.
-
-    Parameters
-    ----------
-    caption : str
-        What it is about.
-    rows : dict of str
-        Names and values, any text.
-
-    Returns
-    -------
-    html : str
-        The table, with a style of its own.
-    """
+    """Make a table in HTML."""
     lines = (
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         for name, value in rows.items()

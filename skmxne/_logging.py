@@ -42,16 +42,6 @@ def verbosity(verbose):
 
     Of several at the same time the last to begin counts, and the level of the user comes back when
     all have ended.
-
-    Parameters
-    ----------
-    verbose : None, bool, str or int
-        As in MNE: True is "INFO", False "WARNING", None leaves the level as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the level does not exist.
     """
     if verbose is None:
         yield
@@ -123,13 +113,7 @@ def catch_warnings():
 
 @contextmanager
 def record_warnings(record):
-    """Record all warnings of this thread, whatever the filters are, and show those of others.
-
-    Parameters
-    ----------
-    record : list
-        What to append the texts and categories to.
-    """
+    """Record all warnings of this thread, whatever the filters are, and show those of others."""
     thread = get_ident()
     with catch_warnings():
         show = warnings.showwarning

@@ -33,18 +33,7 @@ _MOST_ROWS = 20
 
 
 def main(arguments=None):
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments : list of str, default=None
-        The arguments. None: those of the process.
-
-    Returns
-    -------
-    code : int
-        The exit code.
-    """
+    """Run the command."""
     parser = _make_parser()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

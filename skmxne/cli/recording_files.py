@@ -18,32 +18,7 @@ _KINDS = {
 
 
 def read_recording(evoked, forward, noise_cov, condition=None):
-    """Read what an inverse problem is made of.
-
-    Parameters
-    ----------
-    evoked, forward, noise_cov : path-like
-        The files, in the format of MNE.
-    condition : str, default=None
-        Which average of the file of `evoked`, by its comment, or else by its number in the file,
-        counted from 0. None: the only one.
-
-    Returns
-    -------
-    evoked : instance of mne.Evoked
-        The average.
-    forward : instance of mne.Forward
-        The forward solution.
-    noise_cov : instance of mne.Covariance
-        The noise covariance.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be opened.
-    ValueError
-        If a file cannot be read, or has no such average.
-    """
+    """Read what an inverse problem is made of."""
     paths = dict(zip(_KINDS, map(Path, (evoked, forward, noise_cov)), strict=True))
     _check_files(paths)
     with mne.use_log_level("CRITICAL"):  # it warns of names of files, and logs its errors
@@ -57,29 +32,7 @@ def read_recording(evoked, forward, noise_cov, condition=None):
 
 
 def prepare_evoked(evoked, *, baseline="auto", picks=None):
-    """Subtract the baseline of an average, and restrict it to some channels.
-
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked
-        The average. It is not modified.
-    baseline : "auto", None or pair of float, default="auto"
-        Start and end in s of the period whose mean is subtracted, None for the first or the last
-        time; None for none. "auto" is all up to time 0, and none if the average says that a
-        baseline has been subtracted.
-    picks : list of str, default=None
-        Types of channels, in any case, or names. None: all.
-
-    Returns
-    -------
-    evoked : instance of mne.Evoked
-        The average to use, at all times.
-
-    Raises
-    ------
-    ValueError
-        If there is no such period or channel.
-    """
+    """Subtract the baseline of an average, and restrict it to some channels."""
     evoked = evoked.copy()
     if baseline == "auto":
         if evoked.times[0] > 0 and not evoked.baseline:
@@ -97,27 +50,7 @@ def prepare_evoked(evoked, *, baseline="auto", picks=None):
 
 
 def crop_evoked(evoked, tmin="auto", tmax=None):
-    """Restrict an average to some times.
-
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked
-        The average. It is not modified.
-    tmin : "auto", None or float, default="auto"
-        Start in s. None is the first time, "auto" time 0, or the first if that is later.
-    tmax : float, default=None
-        End in s. None is the last time.
-
-    Returns
-    -------
-    evoked : instance of mne.Evoked
-        The average at these times.
-
-    Raises
-    ------
-    ValueError
-        If there is no such period.
-    """
+    """Restrict an average to some times."""
     if tmin == "auto":
         tmin = max(evoked.times[0], 0.0)
     return evoked.copy().crop(*_find_period("--tmin and --tmax", tmin, tmax, evoked))

@@ -18,22 +18,7 @@ _TABLE_NOTE = (
 
 
 def summarize(problem, model, alpha):
-    """Say in a line what was found.
-
-    Parameters
-    ----------
-    problem : InverseProblem
-        The problem.
-    model : estimator
-        The model, fitted.
-    alpha : str
-        Its alpha, and what chose it.
-
-    Returns
-    -------
-    summary : str
-        The line.
-    """
+    """Say in a line what was found."""
     # The whitened noise has variance 1.
     noise = min(1.0, problem.y.size / max((problem.y**2).sum(), 1.0))
     return (
@@ -45,20 +30,7 @@ def summarize(problem, model, alpha):
 
 
 def describe_data(evoked, problem):
-    """Describe the data that were used.
-
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked
-        The average, at the channels and times used.
-    problem : InverseProblem
-        The problem.
-
-    Returns
-    -------
-    description : dict of str
-        Names and values.
-    """
+    """Describe the data that were used."""
     loose = np.zeros(1)
     if problem.n_orient == 3:
         tangent, _, normal = problem.source_scale.reshape(-1, 3).T
@@ -80,18 +52,7 @@ def _describe_baseline(baseline):
 
 
 def make_source_table(dipoles):
-    """Make a table of sources.
-
-    Parameters
-    ----------
-    dipoles : list of mne.Dipole
-        The sources.
-
-    Returns
-    -------
-    rows : list of list of str
-        A row of titles, and a row for each source.
-    """
+    """Make a table of sources."""
     rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nA m)", "at (ms)", "fit (%)"]]
     for k, dipole in enumerate(dipoles, start=1):
         peak = np.abs(dipole.amplitude).argmax()
@@ -104,19 +65,7 @@ def make_source_table(dipoles):
 
 
 def save_figures(folder, problem, model, evoked, residual):
-    """Draw the sources, the residual, and what alpha was chosen by if it was.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write `sources.png`, `residual.png` and `alpha.png`.
-    problem : InverseProblem
-        The problem.
-    model : MixedNormEstimator, MixedNormCV or MixedNormIC
-        The model, fitted on it.
-    evoked, residual : instance of mne.Evoked
-        The data, and what the sources leave of them.
-    """
+    """Draw the sources, the residual, and what alpha was chosen by if it was."""
     sources = Figure((10, 9), layout="constrained")
     SourceDisplay.from_estimator(model, problem, fig=sources)
     figures = {"sources": sources, "residual": _plot_residual(evoked, residual)}
@@ -130,21 +79,7 @@ def save_figures(folder, problem, model, evoked, residual):
 
 
 def save_report(folder, title, summary, dipoles, settings, warnings):
-    """Write `report.html`, which needs no other file.
-
-    Parameters
-    ----------
-    folder : Path
-        Where to write it; the figures are there already.
-    title, summary : str
-        What it is about, and what was found.
-    dipoles : list of mne.Dipole
-        The sources.
-    settings : dict of str
-        What was asked for.
-    warnings : list of str
-        What the user was warned of.
-    """
+    """Write `report.html`, which needs no other file."""
     with quiet_mne():
         report = mne.Report(title=title)
         table = _make_html_table(make_source_table(dipoles), align="end")

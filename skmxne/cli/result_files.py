@@ -18,20 +18,7 @@ _RESULTS = re.compile(
 
 
 def check_folder(folder, overwrite=False):
-    """Raise an error unless results may be written to a folder.
-
-    Parameters
-    ----------
-    folder : path-like
-        The folder. It may be there if it is empty.
-    overwrite : bool, default=False
-        Whether it may have results in it. Other files never are overwritten.
-
-    Raises
-    ------
-    OSError
-        If it may not be written to, or looked into.
-    """
+    """Raise an error unless results may be written to a folder."""
     folder = Path(folder)
     try:
         folder.stat()  # which does not take what cannot be reached for what is not there
@@ -59,20 +46,7 @@ def check_folder(folder, overwrite=False):
 
 @contextmanager
 def atomic_directory(folder, overwrite=False):
-    """Make a context in which a folder is written that appears once it is complete.
-
-    Parameters
-    ----------
-    folder : path-like
-        The folder. After an error it is as it was.
-    overwrite : bool, default=False
-        As for `check_folder`.
-
-    Yields
-    ------
-    new : Path
-        Where to write to.
-    """
+    """Make a context in which a folder is written that appears once it is complete."""
     check_folder(folder, overwrite)
     folder = Path(folder).resolve()
     made = [parent for parent in folder.parents if not parent.exists()]
@@ -120,20 +94,7 @@ def _list_names(folder):
 
 
 def save_sources(folder, stc, dipoles, residual):
-    """Write sources and residual in the formats of MNE.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder, which is empty.
-    stc : instance of mne.SourceEstimate, VolSourceEstimate or MixedSourceEstimate
-        The source estimate, for `sources-lh.stc` and `sources-rh.stc`, and `sources-vl.stc` if
-        there is a volume, with numbers if there are several.
-    dipoles : list of mne.Dipole
-        The dipoles, for one file each in the folder `dipoles`.
-    residual : instance of mne.Evoked
-        What they leave of the data, for `residual-ave.fif`.
-    """
+    """Write sources and residual in the formats of MNE."""
     with quiet_mne():
         for name, part in _split(stc):
             part.save(folder / name, ftype="stc")

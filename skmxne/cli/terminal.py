@@ -48,20 +48,7 @@ def end_by_signals():
 
 
 def tell(stream, text):
-    """Write to a terminal, which may be gone, and may not have all characters.
-
-    Parameters
-    ----------
-    stream : text file or None
-        `sys.stdout` or `sys.stderr`.
-    text : str
-        What to write.
-
-    Returns
-    -------
-    error : OSError or None
-        Why it could not be written, as of a disk that is full. None if it was, or nobody reads it.
-    """
+    """Write to a terminal, which may be gone, and may not have all characters."""
     if stream is None:  # closed by whoever started the process
         return None
     if hasattr(stream, "reconfigure"):
@@ -78,18 +65,7 @@ def tell(stream, text):
 
 
 def to_readable(text):
-    """Make text of what is none, such as the name of a file in another encoding.
-
-    Parameters
-    ----------
-    text : str
-        A text with bytes in it that the encoding of the system does not have.
-
-    Returns
-    -------
-    text : str
-        The same with the characters of UTF-8 for these bytes, and ``\\xff`` for what is none.
-    """
+    """Make text of what is none, such as the name of a file in another encoding."""
 
     def decode(match):
         return match[0].encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -98,34 +74,12 @@ def to_readable(text):
 
 
 def to_line(message):
-    """Write a message in one line.
-
-    Parameters
-    ----------
-    message : object
-        An exception, a warning or a text.
-
-    Returns
-    -------
-    line : str
-        Its text.
-    """
+    """Write a message in one line."""
     return to_readable(" ".join(str(message).split()))
 
 
 def explain(error):
-    """Say in a line what an error is, and what to do.
-
-    Parameters
-    ----------
-    error : Exception
-        The error.
-
-    Returns
-    -------
-    line : str
-        Its text.
-    """
+    """Say in a line what an error is, and what to do."""
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return to_line(f"{where}{error.strerror}.")
@@ -134,13 +88,7 @@ def explain(error):
 
 
 def check_current_folder():
-    """Raise an error if the current folder has been deleted, or cannot be reached.
-
-    Raises
-    ------
-    OSError
-        If it is so.
-    """
+    """Raise an error if the current folder has been deleted, or cannot be reached."""
     try:
         Path.cwd()
     except FileNotFoundError as error:
@@ -155,17 +103,6 @@ def check_current_folder():
 
 
 def advise(note):
-    """Tell what to do in terms of the command.
-
-    Parameters
-    ----------
-    note : str
-        The text of a warning.
-
-    Returns
-    -------
-    note : str
-        The same without words that are for users of the estimators.
-    """
+    """Tell what to do in terms of the command."""
     note, n_told = _ADVICE.subn(_WORDS, note)
     return f"{note} {_WORDS}" if _OTHERS.search(note) and not n_told else note

@@ -10,13 +10,7 @@ from .. import __version__
 
 
 def collect_versions():
-    """Collect the versions of the package and of what it computes with.
-
-    Returns
-    -------
-    versions : dict of str
-        Name of the part to version, with the BLAS libraries in use and their numbers of threads.
-    """
+    """Collect the versions of the package and of what it computes with."""
     # Both bring a BLAS of their own, which threadpoolctl sees once it is loaded.
     import_module("numpy")
     import_module("scipy.linalg")

@@ -56,15 +56,6 @@ class Certificate(NamedTuple):
 class CertifiedProblem:
     """Data checked and weighted, and what coefficients are worth on them.
 
-    Parameters
-    ----------
-    X, y : array-like
-        As for `verify`.
-    params : dict
-        `n_orient`, `weights` and `weights_min` of the model, and what else is to be checked.
-    sample_weight : array-like of shape (n_samples,), float or None
-        As for `verify`.
-
     Attributes
     ----------
     params : dict

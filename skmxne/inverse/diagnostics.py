@@ -71,17 +71,7 @@ def _find_median(values):
 
 
 def warn_if_noise_differs(y, evokeds, whitener):
-    """Warn, in the name of the caller's caller, where a baseline is not what noise would be.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples, n_targets)
-        Whitened data, whose noise should have variance 1.
-    evokeds : list of mne.Evoked
-        The averages that they are of; the baseline of each is all before 0.
-    whitener : ndarray of shape (n_samples, n_channels)
-        The matrix that has whitened their data.
-    """
+    """Warn, in the name of the caller's caller, where a baseline is not what noise would be."""
     for one in evokeds:
         data, y = np.split(y, [len(one.times)], axis=1)
         baseline = data[:, one.times < 0]

@@ -20,16 +20,6 @@ class OrientedGain:
     Nothing of the size of the gain is stored: a forward solution at full resolution is large, and
     all of it is needed but once, to be whitened.
 
-    Parameters
-    ----------
-    forward : instance of mne.Forward
-        The forward solution. It is not modified.
-    ch_names : list of str
-        The channels, in the order wanted.
-    orientation : {"given", "surface", "fixed"}
-        The orientations of `forward` as they are, two tangential to the surface and the normal
-        (those of volumes stay as they are), or the normal alone.
-
     Attributes
     ----------
     src : instance of mne.SourceSpaces
@@ -78,18 +68,7 @@ class OrientedGain:
         return self._axes.shape[1]
 
     def columns(self, positions=slice(None)):
-        """Make the columns of some positions.
-
-        Parameters
-        ----------
-        positions : slice or ndarray of int, default=slice(None)
-            The positions, by default all.
-
-        Returns
-        -------
-        columns : ndarray of shape (n_channels, n * n_orient)
-            The fields of a unit source (1 A m) along every orientation.
-        """
+        """Make the columns of some positions."""
         gain = self._forward["sol"]["data"]
         blocks = gain.T.reshape(self.n_positions, -1, len(gain))
         fields = blocks[positions][..., self._rows].astype(np.float64)
@@ -107,30 +86,13 @@ class OrientedGain:
         return apply_trans(self._to_head, find_normals(self.src)[positions], move=False)
 
     def given_axes(self, positions):
-        """Find the axes of the original forward solution at some positions.
-
-        Parameters
-        ----------
-        positions : ndarray of int
-            The positions.
-
-        Returns
-        -------
-        axes : ndarray of shape (n, n_orient, n_orient)
-            The axes, in columns that are made of the orientations used: of one, that itself.
-        """
+        """Find the axes of the original forward solution at some positions."""
         if self._rotation is None or self.n_orient == 1:
             return np.tile(np.eye(self.n_orient), (len(positions), 1, 1))
         return self._rotation[positions]
 
     def to_forward(self):
-        """Make a forward solution of these channels and orientations.
-
-        Returns
-        -------
-        forward : instance of mne.Forward
-            The forward solution. It shares its source space with the original.
-        """
+        """Make a forward solution of these channels and orientations."""
         forward = mne.Forward(self._forward)
         forward["info"] = forward["info"].copy()
         forward["sol"] = dict(forward["sol"])
@@ -149,19 +111,7 @@ class OrientedGain:
 
 
 def find_normals(src):
-    """Find the normals of all positions of surface and discrete source spaces.
-
-    Parameters
-    ----------
-    src : instance of mne.SourceSpaces
-        The source spaces. Where a vertex stands for a patch of the surface, its normal is the
-        mean over that.
-
-    Returns
-    -------
-    normals : ndarray of shape (n_positions, 3)
-        The normals, (0, 0, 1) in volumes, which have none.
-    """
+    """Find the normals of all positions of surface and discrete source spaces."""
     return np.concatenate([_find_normals_of(space) for space in src])
 
 
@@ -221,28 +171,7 @@ class PreparedGain(NamedTuple):
 
 
 def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
-    """Orient, whiten and weight a forward solution as `mne.inverse_sparse.mixed_norm` does.
-
-    Parameters
-    ----------
-    info : instance of mne.Info
-        The channels to use, all of them good, and their projectors.
-    forward : instance of mne.Forward
-        The forward solution. It is not modified.
-    noise_cov : instance of mne.Covariance
-        The noise covariance.
-    loose : "auto", float in [0, 1] or dict
-        The weight of the tangential orientations, as in :class:`~skmxne.InverseProblem`.
-    depth : None, float or dict
-        The depth weighting, as in :class:`~skmxne.InverseProblem`.
-    rank : None, "info", "full" or dict
-        The rank of the noise covariance, as :func:`mne.compute_rank` takes it.
-
-    Returns
-    -------
-    gain : PreparedGain
-        The weighted gain, and what it is made of.
-    """
+    """Orient, whiten and weight a forward solution as `mne.inverse_sparse.mixed_norm` does."""
     loose = _check_loose(loose, forward["src"])
     depth = _check_depth(depth)
     _check_rank(rank, info)

@@ -27,22 +27,7 @@ def quiet_mne():
 
 
 def prepare_evokeds(evoked, forward, noise_cov):
-    """Check the data of an inverse problem and restrict them to the channels to use.
-
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked, or list of such
-        The data. They are not modified.
-    forward : instance of mne.Forward
-        The forward solution.
-    noise_cov : instance of mne.Covariance
-        The noise covariance.
-
-    Returns
-    -------
-    evokeds : list of mne.Evoked
-        The data at the good M/EEG channels that all three share, in the order of the first.
-    """
+    """Check the data of an inverse problem and restrict them to the channels to use."""
     evokeds = _check_evokeds(evoked)
     check_forward(forward)
     _check_noise_cov(noise_cov)
@@ -89,18 +74,7 @@ def _check_evokeds(evoked):
 
 
 def describe_evokeds(evokeds):
-    """Describe averages in words.
-
-    Parameters
-    ----------
-    evokeds : list of mne.Evoked
-        Averages at the same channels.
-
-    Returns
-    -------
-    description : dict of str
-        Names and values.
-    """
+    """Describe averages in words."""
     types = evokeds[0].get_channel_types()
     counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
     times = [f"{1e3 * one.times[0]:z.0f} to {1e3 * one.times[-1]:z.0f} ms" for one in evokeds]
@@ -114,20 +88,7 @@ def describe_evokeds(evokeds):
 
 
 def check_forward(forward):
-    """Raise an error unless a forward solution can be used.
-
-    Parameters
-    ----------
-    forward : instance of mne.Forward
-        The forward solution.
-
-    Raises
-    ------
-    TypeError
-        If it is of another class.
-    ValueError
-        If its source space is missing, incomplete or of another forward solution.
-    """
+    """Raise an error unless a forward solution can be used."""
     if not isinstance(forward, mne.Forward):
         raise TypeError(
             f"forward must be an instance of mne.Forward, got {type(forward).__name__}. Read one "
@@ -264,25 +225,6 @@ def select_channels(evokeds, forward, noise_cov):
 
     A warning names the good channels that one of the objects lacks. That the averages lack whole
     types of channels (MEG was picked, say) is no reason for a warning.
-
-    Parameters
-    ----------
-    evokeds : list of mne.Evoked
-        The data.
-    forward : instance of mne.Forward
-        The forward solution.
-    noise_cov : instance of mne.Covariance
-        The noise covariance.
-
-    Returns
-    -------
-    ch_names : list of str
-        The channels.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
     """
     info = evokeds[0].info
     bads = {*noise_cov["bads"], *(name for evoked in evokeds for name in evoked.info["bads"])}
@@ -327,25 +269,7 @@ def select_channels(evokeds, forward, noise_cov):
 
 
 def check_sensors(info, forward):
-    """Raise unless reference and compensation of the data are those of the forward solution.
-
-    Parameters
-    ----------
-    info : instance of mne.Info
-        Of the data.
-    forward : instance of mne.Forward
-        The forward solution.
-
-    Raises
-    ------
-    ValueError
-        If they are not.
-
-    Warns
-    -----
-    RuntimeWarning
-        In the name of the caller's caller's caller, if sensors are elsewhere.
-    """
+    """Raise unless reference and compensation of the data are those of the forward solution."""
     eeg = {info["ch_names"][pick] for pick in mne.pick_types(info, meg=False, eeg=True)}
     referenced = {
         name
@@ -404,18 +328,7 @@ def _locate_sensors(info, ch_names):
 
 
 def check_same_sensors(first, other):
-    """Raise unless two averages have the same channels and projectors.
-
-    Parameters
-    ----------
-    first, other : instance of mne.Evoked
-        The averages.
-
-    Raises
-    ------
-    ValueError
-        If they have not.
-    """
+    """Raise unless two averages have the same channels and projectors."""
     different = sorted(set(first.ch_names) ^ set(other.ch_names))
     if different:
         raise ValueError(
@@ -463,16 +376,5 @@ def _warn_missing(missing):
 
 
 def join_names(names):
-    """Write names in a line, only the first if they are many.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The names.
-
-    Returns
-    -------
-    line : str
-        The line.
-    """
+    """Write names in a line, only the first if they are many."""
     return ", ".join([*names[:8], "..."] if len(names) > 8 else names)

@@ -23,22 +23,7 @@ SOURCE_ESTIMATES = tuple({one for pair in _CLASSES.values() for one in pair})
 
 
 def check_pick_ori(pick_ori, n_orient, kind):
-    """Raise unless a source estimate can have the orientations asked for.
-
-    Parameters
-    ----------
-    pick_ori : {None, "normal", "vector"}
-        The orientations asked for.
-    n_orient : int
-        The number of orientations of a position.
-    kind : str
-        The kind of source space.
-
-    Raises
-    ------
-    ValueError
-        If they cannot.
-    """
+    """Raise unless a source estimate can have the orientations asked for."""
     if not isinstance(pick_ori, str | None) or pick_ori not in (None, "normal", "vector"):
         raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
     if pick_ori is not None and n_orient == 1:
@@ -54,27 +39,7 @@ def check_pick_ori(pick_ori, n_orient, kind):
 
 
 def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
-    """Make the source estimate of a few active positions.
-
-    Parameters
-    ----------
-    sources : ndarray of shape (n_active, n_orient, n_times)
-        The amplitudes in A m along the orientations of `gain`.
-    positions : ndarray of shape (n_active,)
-        The indices of the active positions, in ascending order.
-    gain : OrientedGain
-        The gain, which knows vertices and orientations.
-    evoked : instance of mne.Evoked
-        The data, which know the times.
-    pick_ori : {None, "normal", "vector"}, default=None
-        Signed amplitudes (one orientation) or the norms of vectors (three), the components
-        along the normals of the surface, or vectors in head coordinates.
-
-    Returns
-    -------
-    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
-        The source estimate, without the vertices that are not active.
-    """
+    """Make the source estimate of a few active positions."""
     src = gain.src
     scalar, vector = _CLASSES[src.kind]
     if pick_ori == "vector":
@@ -102,32 +67,7 @@ def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
 
 
 def make_dipoles(sources, positions, gain, times, fields, axes, data):
-    """Make one dipole per active position.
-
-    Parameters
-    ----------
-    sources : ndarray of shape (n_active, n_orient, n_times)
-        The amplitudes in A m along the orientations of `gain`.
-    positions : ndarray of shape (n_active,)
-        The indices of the active positions.
-    gain : OrientedGain
-        The gain, which knows locations and orientations.
-    times : ndarray of shape (n_times,)
-        The times in s.
-    fields : ndarray of shape (n_samples, n_active * n_orient)
-        The whitened fields along these orientations.
-    axes : ndarray of shape (n_active, n_orient, n_orient)
-        The axes, in columns made of these orientations, among which goodness of fit is shared out.
-        Each is a unit vector, or zero where all amplitudes along it are.
-    data : ndarray of shape (n_samples, n_times)
-        The whitened data.
-
-    Returns
-    -------
-    dipoles : list of mne.Dipole
-        The dipoles. With three orientations they turn over time and their amplitudes are not
-        negative; with one their orientation stays and the amplitudes are signed.
-    """
+    """Make one dipole per active position."""
     n_active, n_orient, n_times = sources.shape
     if n_active == 0:
         return []
@@ -154,21 +94,7 @@ def make_dipoles(sources, positions, gain, times, fields, axes, data):
 
 
 def make_residual(evoked, prediction):
-    """Subtract a prediction from data.
-
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked
-        The data.
-    prediction : ndarray of shape (n_channels, n_times)
-        The field of the sources at the channels of `evoked`, in its units. The projectors that
-        have been applied to `evoked` are applied to it.
-
-    Returns
-    -------
-    residual : instance of mne.Evoked
-        What the prediction leaves of the data.
-    """
+    """Subtract a prediction from data."""
     info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
     predicted = mne.EvokedArray(prediction, info)
     with mne.use_log_level("ERROR"):  # what it says of projectors it has said of the data
@@ -179,41 +105,13 @@ def make_residual(evoked, prediction):
 
 
 def compare_power(data, residual):
-    """Compute the percentage of the power of data that is not in the residual.
-
-    Parameters
-    ----------
-    data : ndarray of shape (n_samples, n_times)
-        The data.
-    residual : ndarray of shape (n_samples, n_times)
-        What is left of them.
-
-    Returns
-    -------
-    percent : float
-        The percentage explained, 0 where the data are zero.
-    """
+    """Compute the percentage of the power of data that is not in the residual."""
     power = np.sum(data**2)
     return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
 
 
 def make_weights(stc, src, name="stc"):
-    """Find the largest magnitude over time at every position of a source space.
-
-    Parameters
-    ----------
-    stc : instance of mne.SourceEstimate or mne.VectorSourceEstimate
-        A source estimate of all or some vertices.
-    src : instance of mne.SourceSpaces
-        The source space of the forward solution.
-    name : str, default="stc"
-        What the argument is called in errors.
-
-    Returns
-    -------
-    weights : ndarray of shape (n_positions,)
-        The magnitudes, 0 for vertices that `stc` lacks.
-    """
+    """Find the largest magnitude over time at every position of a source space."""
     if not isinstance(stc, SOURCE_ESTIMATES):
         raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
     if not isinstance(stc, _CLASSES[src.kind]):
@@ -283,35 +181,7 @@ def _share_goodness_of_fit(gain, sources, data):
 
 
 def read_coefficients(estimator, n_targets, n_features, n_orient):
-    """Return the active positions of a model and their coefficients.
-
-    Parameters
-    ----------
-    estimator : estimator or array-like
-        A fitted estimator with `coef_`, a search with `best_estimator_`, a Pipeline that ends with
-        one of these and otherwise only scales columns, or the coefficients themselves, dense or
-        sparse, of shape (n_targets, n_features), or (n_features,) for one target.
-    n_targets, n_features, n_orient : int
-        The sizes of the problem.
-
-    Returns
-    -------
-    positions : ndarray of shape (n_active,)
-        The positions with a coefficient that is not zero, in ascending order.
-    coef : ndarray of shape (n_active, n_orient, n_targets)
-        Their coefficients, on the columns of the gain that the model was fitted on.
-    scale : ndarray of shape (n_features,)
-        What steps of a Pipeline multiply these columns by, 1 without: it is in `coef` already.
-
-    Raises
-    ------
-    sklearn.exceptions.NotFittedError
-        If `estimator` is not fitted.
-    TypeError
-        If `estimator` has no coefficients.
-    ValueError
-        If the coefficients do not fit the problem, or the model is not linear in the gain.
-    """
+    """Return the active positions of a model and their coefficients."""
     coef, scale = _find_coefficients(estimator, n_features, n_orient)
     if not sparse.issparse(coef):
         with prefix_errors("estimator", coef):
@@ -347,18 +217,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
 
 
 def list_steps(estimator):
-    """List what a model is made of: the steps of Pipelines and the best of searches, unnested.
-
-    Parameters
-    ----------
-    estimator : object
-        As for `read_coefficients`.
-
-    Returns
-    -------
-    steps : list of object
-        Transformers, and what has the coefficients last.
-    """
+    """List what a model is made of: the steps of Pipelines and the best of searches, unnested."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return [part for step in steps for part in list_steps(step)] or [estimator]

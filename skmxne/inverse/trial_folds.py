@@ -10,29 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 
 
 def average_folds(epochs, n_folds):
-    """Average all epochs, and those of each fold.
-
-    Parameters
-    ----------
-    epochs : instance of mne.BaseEpochs
-        The trials. They are not modified; if not in memory, they are read one at a time.
-    n_folds : int
-        The number of folds, in which all conditions have their share.
-
-    Returns
-    -------
-    average : instance of mne.Evoked
-        The average of all epochs, at all channels.
-    folds : list of mne.Evoked
-        The averages of the folds.
-
-    Raises
-    ------
-    TypeError
-        If an argument is of another class.
-    ValueError
-        If there are fewer epochs than folds, or fewer than two folds.
-    """
+    """Average all epochs, and those of each fold."""
     if not isinstance(epochs, mne.BaseEpochs):
         raise TypeError(
             f"epochs must be an instance of mne.Epochs, got {type(epochs).__name__}. Join several "

@@ -128,23 +128,7 @@ class BaseMixedNorm(
 
 
 def store_model(model, problem, alpha, solution, factors, y_ndim):
-    """Store a solution as the fitted attributes of a model, for all features.
-
-    Parameters
-    ----------
-    model : BaseMixedNorm
-        The model.
-    problem : MixedNormProblem
-        What was solved.
-    alpha : float
-        Penalty in percent.
-    solution : Solution
-        The solution, before debiasing.
-    factors : ndarray of shape (n_active,)
-        Debiasing factors.
-    y_ndim : {1, 2}
-        Dimensions of the targets.
-    """
+    """Store a solution as the fitted attributes of a model, for all features."""
     X = problem.design.X
     active, coef = problem.to_coef(solution, factors)
     model.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
@@ -171,17 +155,7 @@ class EmptyModelWarning(UserWarning, RuntimeWarning):
 
 
 def warn_if_empty(model, remedy, stacklevel=3):
-    """Warn where no position is active.
-
-    Parameters
-    ----------
-    model : BaseMixedNorm
-        The fitted model.
-    remedy : str
-        What to do where `X` and `y` do correlate.
-    stacklevel : int, default=3
-        As of `warnings.warn`: 3 is the caller's caller.
-    """
+    """Warn where no position is active."""
     if model.n_active_ == 0:
         warnings.warn(
             "No position is active, the model is all zero: "

@@ -18,21 +18,6 @@ _LEAST_ALPHA = 1e-50
 class MixedNormProblem:
     """``X`` and ``y``, weighted and reduced, with all that does not depend on alpha.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_positions * n_orient)
-        Columns, float32 or float64; not copied.
-    y : ndarray of shape (n_samples, n_targets)
-        Data, float64.
-    n_orient : int, default=1
-        Features per position.
-    scale : ndarray of shape (n_positions,), default=None
-        What the columns of each position are multiplied by.
-    time_pca : bool or int, default=True
-        Reduce ``y`` to its rank, or to this rank.
-    reweighting_scale : float, default=None
-        Amplitude of the reweighted penalty. None: ``alpha_max / max_g ||X_g||_2^2``.
-
     Attributes
     ----------
     alpha_max : float
@@ -65,26 +50,7 @@ class MixedNormProblem:
         return (max(alpha, _LEAST_ALPHA) if alpha else 0.0) / 100.0 * self.alpha_max
 
     def solve(self, alpha, start=None, *, n_mxne_iter=1, **options):
-        """Solve for one alpha.
-
-        Parameters
-        ----------
-        alpha : float
-            Penalty in percent of `alpha_max`.
-        start : Solution, default=None
-            Where to start: no active position if None.
-        n_mxne_iter : int, default=1
-            Convex problems to solve, more than one with reweighting.
-        **options : dict
-            Options of `solve_mixed_norm`.
-
-        Returns
-        -------
-        solution : Solution
-            The solution, before debiasing.
-        first : Solution
-            The solution without reweighting: where the next alpha may start.
-        """
+        """Solve for one alpha."""
         if self.alpha_max == 0.0:
             power = np.vdot(self.y, self.y)
             solution = Solution.empty(self.y, self.empty.correlation)
@@ -121,22 +87,7 @@ class MixedNormProblem:
         return float(100.0 * (1.0 - (np.vdot(residual, residual) + self.power_left_out) / power))
 
     def to_coef(self, solution, factors=1.0):
-        """Turn a solution into coefficients for ``X`` and ``y`` as they were given.
-
-        Parameters
-        ----------
-        solution : Solution
-            For the weighted columns and the reduced targets.
-        factors : float or ndarray of shape (n_active,), default=1.0
-            What to multiply the coefficients of each active position by.
-
-        Returns
-        -------
-        active : ndarray of int, shape (n_active * n_orient,)
-            Features of the active positions.
-        coef : ndarray of shape (n_targets, n_active * n_orient)
-            Their coefficients.
-        """
+        """Turn a solution into coefficients for ``X`` and ``y`` as they were given."""
         n_orient = self.design.n_orient
         coef = solution.coef if self.basis is None else solution.coef @ self.basis
         factors = np.broadcast_to(factors, solution.positions.shape)

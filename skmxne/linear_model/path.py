@@ -119,17 +119,7 @@ def mixed_norm_path(
 
 
 def warn_if_missed(n_missed, of, params):
-    """Warn, in the name of the caller's caller, of solutions that miss the tolerance.
-
-    Parameters
-    ----------
-    n_missed : int
-        How many.
-    of : str
-        Of how many, and what they are.
-    params : dict
-        Parameters of `MixedNormEstimator`.
-    """
+    """Warn, in the name of the caller's caller, of solutions that miss the tolerance."""
     if n_missed:
         warnings.warn(
             f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
@@ -141,24 +131,7 @@ def warn_if_missed(n_missed, of, params):
 
 
 def make_problem(X, y, params, sample_weight=None):
-    """Make the problem that the parameters of an estimator describe.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_positions * n_orient)
-        Checked samples.
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Checked targets.
-    params : dict
-        Checked parameters of `MixedNormEstimator`.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Checked weights of the samples in the data term.
-
-    Returns
-    -------
-    problem : MixedNormProblem
-        What to solve.
-    """
+    """Make the problem that the parameters of an estimator describe."""
     n_orient = params["n_orient"]
     y = y.reshape(len(y), -1).astype(np.float64, copy=False)
     if sample_weight is not None:
@@ -180,67 +153,20 @@ def make_problem(X, y, params, sample_weight=None):
 
 
 def solve_path(problem, alphas, params, start=None):
-    """Solve a problem for one alpha after the other, each started from the one before.
-
-    Parameters
-    ----------
-    problem : MixedNormProblem
-        What to solve.
-    alphas : iterable of float
-        Percentages, best in descending order.
-    params : dict
-        Checked parameters of `MixedNormEstimator`.
-    start : Solution, default=None
-        Where to start the first.
-
-    Yields
-    ------
-    solution : Solution
-        The solution, before debiasing.
-    factors : ndarray of shape (n_active,)
-        Debiasing factors of the active positions, ones if not asked for.
-    """
+    """Solve a problem for one alpha after the other, each started from the one before."""
     for alpha in alphas:
         solution, start = problem.solve(alpha, start, **pick_options(params))
         yield solution, compute_factors(problem, alpha, solution, params)
 
 
 def pick_options(params):
-    """Return the parameters that `MixedNormProblem.solve` takes.
-
-    Parameters
-    ----------
-    params : dict
-        Parameters of `MixedNormEstimator`.
-
-    Returns
-    -------
-    options : dict
-        Some of them.
-    """
+    """Return the parameters that `MixedNormProblem.solve` takes."""
     names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
     return {name: params[name] for name in names}
 
 
 def compute_factors(problem, alpha, solution, params):
-    """Compute the debiasing factors that the parameters of an estimator ask for.
-
-    Parameters
-    ----------
-    problem : MixedNormProblem
-        What was solved.
-    alpha : float
-        Penalty in percent.
-    solution : Solution
-        The solution.
-    params : dict
-        Parameters of `MixedNormEstimator`.
-
-    Returns
-    -------
-    factors : ndarray of shape (n_active,)
-        Debiasing factors of the active positions, ones if not asked for.
-    """
+    """Compute the debiasing factors that the parameters of an estimator ask for."""
     # Without penalty nothing is shrunk.
     if params["debias"] and alpha > 0:
         return problem.debias(solution)

@@ -21,15 +21,7 @@ _check_array = partial(check_array, input_name="X")
 
 @contextmanager
 def prefix_errors(name, value=None):
-    """Make errors name an argument, and raise one for what only looks like numbers.
-
-    Parameters
-    ----------
-    name : str
-        The argument that is looked at.
-    value : object, default=None
-        What is given for it.
-    """
+    """Make errors name an argument, and raise one for what only looks like numbers."""
     _check_kind(name, value)
     try:
         yield
@@ -44,56 +36,13 @@ def prefix_errors(name, value=None):
 
 
 def check_features(X, validate=None, **options):
-    """Check samples of features.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, n_features)
-        The samples.
-    validate : callable, default=None
-        `validate_data` of an estimator. None: `check_array`.
-    **options : dict
-        Options of it.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        The samples, of single or double precision; not copied if they are so already.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not a matrix of real numbers. Whether they are finite is not looked at.
-    """
+    """Check samples of features."""
     with prefix_errors("X", X):
         return (validate or _check_array)(X, **(_OPTIONS | options))
 
 
 def check_data(X, y, validate=None):
-    """Check samples and their targets.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, n_features)
-        The samples.
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        The targets.
-    validate : callable, default=None
-        `validate_data` of an estimator. None: `check_array`.
-
-    Returns
-    -------
-    X : ndarray of shape (n_samples, n_features)
-        The samples, of single or double precision; not copied if they are so already.
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        The targets, of double precision.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not arrays of real numbers, or do not fit each other. Whether `X` is finite is
-        not looked at.
-    """
+    """Check samples and their targets."""
     X = check_features(X, validate)
     if y is None:
         raise ValueError("A fit requires y to be passed, but the target y is None.")
@@ -132,17 +81,7 @@ def _check_kind(name, value):
 
 
 def check_magnitude(name, array, power):
-    """Raise if sums of squares overflow or underflow.
-
-    Parameters
-    ----------
-    name : str
-        The argument.
-    array : ndarray
-        Its values.
-    power : float
-        The largest sum of squares of interest.
-    """
+    """Raise if sums of squares overflow or underflow."""
     if not np.isfinite(power):
         raise ValueError(
             f"Input {name} contains values whose squares are too large: divide {name} by a "
@@ -170,26 +109,7 @@ def cast_coef(coef, dtype):
 
 
 def check_parameters(params, n_features):
-    """Check the hyperparameters of fits of every kind.
-
-    Parameters
-    ----------
-    params : dict
-        Names and values, as `get_params` of an estimator returns them; only those given are
-        checked, of which `n_orient` has to be one.
-    n_features : int
-        Number of features of the data to fit.
-
-    Returns
-    -------
-    params : dict
-        The same, with numbers as `float` and `int`: those of NumPy may be of low precision.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is of the wrong kind, out of its range, or does not fit the others.
-    """
+    """Check the hyperparameters of fits of every kind."""
     params = dict(params)
     _check_real(params, "alpha", 0, 100)
     _check_integer(params, "n_orient")
@@ -231,29 +151,7 @@ def check_parameters(params, n_features):
 
 
 def check_weights(weights, weights_min, n_positions):
-    """Check the weights of the positions and turn them into factors of their columns.
-
-    Parameters
-    ----------
-    weights : array-like of shape (n_positions,) or None
-        Not negative; larger is more likely active.
-    weights_min : float
-        Positions whose weight is not above it are left out.
-    n_positions : int
-        Number of positions.
-
-    Returns
-    -------
-    scale : ndarray of shape (n_positions,) or None
-        ``weights / max(weights)``, 0 where a position is left out.
-
-    Raises
-    ------
-    TypeError
-        If the weights are not real numbers.
-    ValueError
-        If the weights have the wrong shape, are not finite or negative, or leave no position.
-    """
+    """Check the weights of the positions and turn them into factors of their columns."""
     if weights is None:
         return None
     with prefix_errors("weights", weights):
@@ -280,26 +178,7 @@ def check_weights(weights, weights_min, n_positions):
 
 
 def check_sample_weight(sample_weight, n_samples):
-    """Check the weights of the samples.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,) or float
-        Not negative; a number stands for all.
-    n_samples : int
-        Number of samples.
-
-    Returns
-    -------
-    sample_weight : ndarray of shape (n_samples,)
-        One weight per sample.
-
-    Raises
-    ------
-    ValueError
-        If the weights have the wrong shape, are not finite, negative or all zero, or if the
-        largest is not between 1e-30 and 1e30.
-    """
+    """Check the weights of the samples."""
     with prefix_errors("sample_weight", sample_weight):
         if isinstance(sample_weight, Real):
             sample_weight = np.full(n_samples, float(sample_weight))
@@ -322,25 +201,7 @@ def check_sample_weight(sample_weight, n_samples):
 
 
 def check_target_covariance(target_covariance, n_targets):
-    """Check the covariance of the noise across targets.
-
-    Parameters
-    ----------
-    target_covariance : array-like of shape (n_targets, n_targets) or None
-        Symmetric and positive semi-definite.
-    n_targets : int
-        Number of targets.
-
-    Returns
-    -------
-    target_covariance : ndarray of shape (n_targets, n_targets) or None
-        The covariance.
-
-    Raises
-    ------
-    ValueError
-        If it has the wrong shape, is not finite, or is no covariance.
-    """
+    """Check the covariance of the noise across targets."""
     if target_covariance is None:
         return None
     with prefix_errors("target_covariance", target_covariance):
@@ -427,25 +288,7 @@ _MOST = 10_000
 
 
 def check_alphas(alphas, eps):
-    """Check a grid of alphas, or make one.
-
-    Parameters
-    ----------
-    alphas : int or array-like of shape (n_alphas,)
-        Percentages, or the number of them.
-    eps : float
-        Ratio of the smallest alpha of the grid to 100 percent.
-
-    Returns
-    -------
-    alphas : ndarray of shape (n_alphas,)
-        Percentages in descending order.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not numbers in [0, 100).
-    """
+    """Check a grid of alphas, or make one."""
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
         if not 1 <= alphas <= _MOST:
             raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
@@ -471,21 +314,7 @@ def check_alphas(alphas, eps):
 
 
 def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
-    """Warn, in the name of the caller's caller, of a choice beyond which there may be a better one.
-
-    Parameters
-    ----------
-    alpha : float
-        The choice.
-    alphas : ndarray of shape (n_alphas,)
-        What there was to choose from, in descending order.
-    given : int or array-like of shape (n_alphas,)
-        What it was made of.
-    eps : float
-        Ratio of the smallest alpha of a grid to 100 percent.
-    at_the_top : str, default=None
-        What to do where the choice is the largest alpha that makes sense. None: nothing.
-    """
+    """Warn if the chosen alpha lies at an edge of the grid."""
     if len(alphas) == 1:  # no choice
         return
     remedy = None

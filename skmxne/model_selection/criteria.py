@@ -36,34 +36,7 @@ class Judgement(NamedTuple):
 
 
 def judge_positions(problem, y, solutions, *, noise_variance, target_covariance, model_error):
-    """Judge the positions of the solutions, by the risk inflation criterion.
-
-    Parameters
-    ----------
-    problem : MixedNormProblem
-        What was solved.
-    y : ndarray of shape (n_samples, n_targets)
-        The data, with all of their rank: a part of it that was chosen has other noise.
-    solutions : list of Solution
-        From the most regularized to the least.
-    noise_variance : float or None
-        Variance of the noise; None takes it for unknown.
-    target_covariance : ndarray of shape (n_targets, n_targets) or None
-        Covariance of the noise across targets, in units of the variance. None takes that of what
-        each model leaves, scaled to the trace `n_targets`.
-    model_error : float
-        Share of the largest power of a position that errors of ``X`` may leave.
-
-    Returns
-    -------
-    judgement : Judgement
-        Of solutions with the same positions, the first is the best.
-
-    Raises
-    ------
-    ValueError
-        If every solution is too large to tell the noise from.
-    """
+    """Judge the positions of the solutions, by the risk inflation criterion."""
     design = problem.design
     supports = [solution.positions for solution in solutions]
     fits = _fit_supports(design, y, supports)
@@ -147,33 +120,7 @@ def _fit_supports(design, y, supports):
 
 
 def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_covariance):
-    """Judge the penalised fits, by their exact degrees of freedom.
-
-    Parameters
-    ----------
-    problem : MixedNormProblem
-        What was solved.
-    solutions : list of Solution
-        From the most regularized to the least.
-    alphas : ndarray of shape (n_alphas,)
-        Their penalties in percent.
-    criterion : {"sure", "bic", "gcv", "discrepancy"}
-        As for `MixedNormIC`.
-    noise_variance : float or None
-        Variance of the noise; None estimates it from the last solution.
-    target_covariance : ndarray of shape (n_targets, n_targets) or None
-        Its covariance across targets, in units of the variance; None: the identity.
-
-    Returns
-    -------
-    judgement : Judgement
-        Where no solution satisfies the discrepancy, the last is the best.
-
-    Raises
-    ------
-    ValueError
-        If the solutions leave nothing to judge by.
-    """
+    """Judge the penalised fits, by their exact degrees of freedom."""
     sizes = [
         compute_rss_and_dof(problem, alpha, solution, target_covariance=target_covariance)
         for alpha, solution in zip(alphas, solutions, strict=True)
@@ -225,22 +172,7 @@ class SupportFit(NamedTuple):
 
 
 def fit_support(X, y, eps):
-    """Fit targets by all columns, by least squares.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_columns)
-        Columns of the positions, possibly none.
-    y : ndarray of shape (n_samples, n_targets)
-        Data.
-    eps : float
-        Relative precision of the columns, which decides about their rank.
-
-    Returns
-    -------
-    fit : SupportFit
-        What is left of the data.
-    """
+    """Fit targets by all columns, by least squares."""
     basis, rank = np.empty((len(y), 0)), 0
     if X.shape[1]:
         basis, triangle, _ = qr(X, mode="economic", pivoting=True, check_finite=False)
@@ -252,22 +184,7 @@ def fit_support(X, y, eps):
 
 
 def compute_largest_power(design, y, positions):
-    """Compute how much of the data the strongest position explains alone, by least squares.
-
-    Parameters
-    ----------
-    design : BlockDesign
-        Columns of ``X``.
-    y : ndarray of shape (n_samples, n_targets)
-        Data.
-    positions : ndarray of int, shape (n,)
-        The positions, possibly none.
-
-    Returns
-    -------
-    power : float
-        The largest ``||y||_F^2 - min_V ||y - X_g V||_F^2``.
-    """
+    """Compute how much of the data the strongest position explains alone, by least squares."""
     n_orient = design.n_orient
     columns = design.columns(positions)
     blocks = columns.T.reshape(len(positions), n_orient, len(y))
@@ -281,24 +198,6 @@ def compute_threshold(n_positions, n_orient, noise_power, n_independent):
 
     It is for independent targets of one variance. A strong common component, such as a drift,
     has a longer tail than its `n_independent` tells.
-
-    Parameters
-    ----------
-    n_positions : int
-        Number of positions to choose from.
-    n_orient : int
-        Number of orientations of a position.
-    noise_power : float
-        The power of the noise of a sample, over all targets.
-    n_independent : float
-        How many independent targets this power comes from.
-
-    Returns
-    -------
-    power : float
-        ``noise_power / n_independent * (sqrt(n_orient * n_independent)
-        + sqrt(2 log(n_positions)))^2``: the mean, and by how much the largest of `n_positions`
-        chi-squared variables exceeds it.
     """
     amplitude = np.sqrt(n_orient * n_independent) + np.sqrt(2.0 * np.log(n_positions))
     return float(noise_power / n_independent * amplitude**2)
@@ -309,27 +208,6 @@ def compute_rss_and_dof(problem, alpha, solution, *, target_covariance=None):
 
     Derivatives need more exact solutions than sources do: both are those of the model that
     `problem.solve` approximates to its tolerance, on the active set that it has found.
-
-    Parameters
-    ----------
-    problem : MixedNormProblem
-        What was solved.
-    alpha : float
-        Penalty in percent of `alpha_max`.
-    solution : Solution
-        What `problem.solve` returned.
-    target_covariance : ndarray of shape (n_targets, n_targets), default=None
-        As for `compute_degrees_of_freedom`. None: the identity.
-
-    Returns
-    -------
-    rss : float
-        Residual sum of squares.
-    dof : float
-        Degrees of freedom. The penalty, the scale of the reweighting and the basis of a
-        limited rank count as given.
-    is_exact : bool
-        Whether the solutions are as exact as derivatives need them.
     """
     chain = [solution]
     while chain[0].previous is not None:

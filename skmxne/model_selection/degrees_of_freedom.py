@@ -20,27 +20,6 @@ def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covari
     one before make, and the chain rule goes through all of it: the result is exact after any
     number of reweightings, before the fixed point as well as there.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_positions * n_orient)
-        Columns of all positions that are active in the first problem.
-    coefs : list of ndarray of shape (n_positions * n_orient, n_targets)
-        Solution of each convex problem in turn, before debiasing. Blocks that are zero are not
-        active, and stay zero.
-    penalties : list of ndarray of shape (n_positions,)
-        Penalty on the norm of each block in each problem, inversely proportional to the square
-        root of its norm in the problem before. Zero: no regularization.
-    n_orient : int, default=1
-        Columns of a block.
-    target_covariance : ndarray of shape (n_targets, n_targets), default=None
-        Covariance ``C`` of the noise across targets, which weights the derivatives:
-        ``sum_its C_ts d(X W)_it / dy_is``, the covariance of fit and noise. None: the identity.
-
-    Returns
-    -------
-    dof : float
-        Degrees of freedom.
-
     Notes
     -----
     Within one problem let ``r_g = ||W_g||_F``, ``c_g = penalty_g / r_g``, ``P = X^T X + diag(c)``,
@@ -114,26 +93,7 @@ def _sum_blocks(matrix, n_orient):
 
 
 def compute_criterion(criterion, rss, dof, noise_variance, n, n_independent):
-    """Compute what a criterion makes of the solutions of a path.
-
-    Parameters
-    ----------
-    criterion : {"sure", "bic", "gcv", "discrepancy"}
-        As for `MixedNormIC`.
-    rss, dof : ndarray of shape (n_alphas,)
-        Residual sums of squares and degrees of freedom.
-    noise_variance : float
-        Variance of the noise.
-    n : float
-        Number of data: the noise is expected to sum up to ``n * noise_variance``.
-    n_independent : float
-        Number of data that are independent, which is `n` for white noise.
-
-    Returns
-    -------
-    values : ndarray of shape (n_alphas,)
-        The smallest is the best; of the discrepancy, the first that is not positive.
-    """
+    """Compute what a criterion makes of the solutions of a path."""
     if criterion == "sure":
         return rss + 2.0 * noise_variance * dof - n * noise_variance
     if criterion == "bic":

@@ -22,24 +22,7 @@ _NO_NOISE = 1e-3
 
 
 def diagnose(judgement, criterion, noise_variance, n_samples):
-    """Find what speaks against a choice.
-
-    Parameters
-    ----------
-    judgement : Judgement
-        The choice.
-    criterion : str
-        What made it.
-    noise_variance : float or None
-        Variance of the noise that it was told.
-    n_samples : int
-        Number of samples.
-
-    Returns
-    -------
-    doubts : list of tuple of (str, type)
-        Messages and categories of warnings, at most one about the noise.
-    """
+    """Find what speaks against a choice."""
     doubts, best = [], judgement.best
     if judgement.empty_is_better:
         doubts.append(

@@ -62,20 +62,7 @@ class Fold(NamedTuple):
 
 
 def check_folds(folds, n_samples):
-    """Check the folds of a splitter.
-
-    Parameters
-    ----------
-    folds : list of tuple of (ndarray, ndarray)
-        The samples to fit and to judge by, as indices or masks.
-    n_samples : int
-        Number of samples.
-
-    Raises
-    ------
-    ValueError
-        If there are no folds, or samples do not exist, or a part has none.
-    """
+    """Check the folds of a splitter."""
     if not folds:
         raise ValueError("cv gives no fold: pass a splitter, or a list of (train, test).")
     samples = np.arange(n_samples)
@@ -96,29 +83,7 @@ def check_folds(folds, n_samples):
 
 
 def split_samples(X, y, sample_weight, train, test):
-    """Make a fold of some samples.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        Targets.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the samples.
-    train, test : ndarray of int or bool
-        The samples to fit and to judge by.
-
-    Returns
-    -------
-    fold : Fold
-        Copies of them.
-
-    Raises
-    ------
-    ValueError
-        If the weights leave nothing to fit or to judge by.
-    """
+    """Make a fold of some samples."""
     if sample_weight is None:
         return Fold(X[train], y[train], None, X[test], y[test], None)
     weights = sample_weight[train], sample_weight[test]
@@ -135,24 +100,6 @@ def split_measurements(X, y_folds, shares, sample_weight, k):
     Rows of all other measurements under one another, each times the root of its share, would make
     the same model: but for a factor and a constant, their data term is that of the mean. So `X`
     serves all folds as it is.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Samples.
-    y_folds : ndarray of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
-        Measurements of their targets.
-    shares : ndarray of shape (n_folds,)
-        Their weights in the mean.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the samples.
-    k : int
-        The measurement to judge by.
-
-    Returns
-    -------
-    fold : Fold
-        It and the mean of the others.
     """
     others = np.where(np.arange(len(shares)) == k, 0.0, shares)
     y = np.tensordot(others / others.sum(), y_folds, axes=1)
@@ -160,30 +107,7 @@ def split_measurements(X, y_folds, shares, sample_weight, k):
 
 
 def check_y_folds(y_folds, fold_weights, y):
-    """Check several measurements of the same targets, and their weights.
-
-    Parameters
-    ----------
-    y_folds : array-like of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
-        The measurements.
-    fold_weights : array-like of shape (n_folds,) or None
-        Their weights. None: all the same.
-    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-        What their weighted mean should be.
-
-    Returns
-    -------
-    y_folds : ndarray of shape (n_folds, n_samples) or (n_folds, n_samples, n_targets)
-        The measurements.
-    shares : ndarray of shape (n_folds,)
-        The weights, with the sum 1.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, there are fewer than two folds, values are not finite, a weight is
-        not positive, or `y` is not the weighted mean.
-    """
+    """Check several measurements of the same targets, and their weights."""
     with prefix_errors("y_folds", y_folds):
         y_folds = check_array(
             y_folds, dtype=np.float64, ensure_2d=False, allow_nd=True, input_name="y_folds"
@@ -218,32 +142,7 @@ def check_y_folds(y_folds, fold_weights, y):
 
 
 def fit_fold(alphas, params, scorer, split, *data):
-    """Fit the path of a fold, and judge its models.
-
-    Parameters
-    ----------
-    alphas : ndarray of shape (n_alphas,)
-        Percentages, in descending order.
-    params : dict
-        Checked parameters of `MixedNormEstimator`.
-    scorer : callable or None
-        What to judge by, besides the error: ``scorer(estimator, X, y)``.
-    split : callable
-        What makes the fold.
-    *data : object
-        Of what it makes it.
-
-    Returns
-    -------
-    errors : list of float
-        Mean squared error for each alpha.
-    scores : list
-        The scores, None without `scorer`.
-    missed : list of bool
-        Whether a duality gap did not reach the tolerance.
-    n_active : list of int
-        Number of active positions.
-    """
+    """Fit the path of a fold, and judge its models."""
     fold = split(*data)
     scaled = None if scorer is None else fold.scale_test()
     errors, scores, missed, n_active = [], [], [], []

@@ -15,22 +15,6 @@ def count_independent_targets(gram, n_rows, n_targets, noise_variance=None):
     chance, as the residual of data without noise, do not show ``C``: what they lack counts as
     white noise.
 
-    Parameters
-    ----------
-    gram : ndarray of shape (n, n)
-        ``rows.T @ rows``, or ``rows @ rows.T``, which has the same traces.
-    n_rows : int
-        Number of rows of noise, or of its degrees of freedom where there are more rows.
-    n_targets : int
-        Number of targets.
-    noise_variance : float, default=None
-        Variance of the noise. None: that of the rows.
-
-    Returns
-    -------
-    n_independent : float
-        The number, from 1 to that of the targets.
-
     References
     ----------
     .. [1] Satterthwaite (1946). An approximate distribution of estimates of variance components.
@@ -54,18 +38,6 @@ def estimate_covariance(rows, n_rows):
     The square of an estimate is larger than that of the covariance in the mean, as if fewer
     targets were independent. So what differs from a multiple of the identity is shrunk, until the
     trace of the square is estimated without bias.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n, n_targets)
-        Noise of mean zero.
-    n_rows : int
-        Its degrees of freedom.
-
-    Returns
-    -------
-    covariance : ndarray of shape (n_targets, n_targets)
-        The covariance.
     """
     gram = rows.T @ rows
     trace, n_targets = np.trace(gram), len(gram)
@@ -80,40 +52,14 @@ def estimate_covariance(rows, n_rows):
 
 
 def summarize_covariance(covariance):
-    """Return the trace of a covariance, and how many targets are independent.
-
-    Parameters
-    ----------
-    covariance : ndarray of shape (n_targets, n_targets)
-        Covariance across targets.
-
-    Returns
-    -------
-    trace : float
-        The power of a sample over all targets.
-    n_independent : float
-        ``tr(C)^2 / tr(C^2)``.
-    """
+    """Return the trace of a covariance, and how many targets are independent."""
     trace = float(np.trace(covariance))
     shares = covariance / trace
     return trace, 1.0 / float(np.vdot(shares, shares))
 
 
 def chi2_bounds(dof, n=1):
-    """Limit the mean square of noise of variance 1 to what is no rare chance.
-
-    Parameters
-    ----------
-    dof : float
-        Its degrees of freedom: much happens by chance to few data.
-    n : int, default=1
-        How many mean squares there are, of which none is to be outside.
-
-    Returns
-    -------
-    least, most : float
-        What one of a thousand (`BY_CHANCE`) remains below, and what one exceeds.
-    """
+    """Limit the mean square of noise of variance 1 to what is no rare chance."""
     return chi2.ppf(BY_CHANCE / n, dof) / dof, chi2.isf(BY_CHANCE / n, dof) / dof
 
 

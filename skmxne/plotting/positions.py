@@ -15,19 +15,7 @@ _NUMBER_SIZE = 0.15
 
 
 def plot_positions(axes, locations, all_locations, colors):
-    """Draw sources in a cloud of all positions, from the top, the back and the right.
-
-    Parameters
-    ----------
-    axes : sequence of 3 matplotlib.axes.Axes
-        Where to draw, in mm.
-    locations : ndarray of shape (n_sources, 3)
-        The sources in m, in head coordinates, the strongest first.
-    all_locations : ndarray of shape (n_positions, 3)
-        All positions.
-    colors : sequence of str, length n_labelled
-        Hexadecimal colours of the sources to number. The others are small and grey.
-    """
+    """Draw sources in a cloud of all positions, from the top, the back and the right."""
     cloud, found, n_labelled = all_locations * 1e3, locations * 1e3, len(colors)
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
     reach = 1.15 * np.abs(cloud - center).max() + 5  # the same in all views

@@ -14,42 +14,19 @@ BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.75"
 
 
 def check_axes(ax):
-    """Raise a TypeError unless something can be drawn in.
-
-    Parameters
-    ----------
-    ax : object
-        Whether it is an Axes.
-    """
+    """Raise a TypeError unless something can be drawn in."""
     if not hasattr(ax, "set_xscale"):
         raise TypeError(f"ax must be of the class matplotlib.axes.Axes, got {ax!r}.")
 
 
 def check_n_labelled(n_labelled):
-    """Raise a TypeError unless something is a number of positions.
-
-    Parameters
-    ----------
-    n_labelled : object
-        Whether it is an integer, not negative.
-    """
+    """Raise a TypeError unless something is a number of positions."""
     if not isinstance(n_labelled, Integral) or n_labelled < 0:
         raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
 
 
 def pick_line_styles(n_lines):
-    """Pick as many styles of lines as needed.
-
-    Parameters
-    ----------
-    n_lines : int
-        Number of lines; more than 28 repeat.
-
-    Returns
-    -------
-    styles : list of dict
-        Keyword arguments of `matplotlib.axes.Axes.plot`.
-    """
+    """Pick as many styles of lines as needed."""
     styles = zip(cycle(COLORS), cycle(_PATTERNS), strict=False)
     return [dict(color=c, linestyle=pattern) for c, pattern in islice(styles, n_lines)]
 
@@ -58,13 +35,6 @@ def set_alpha_axis(ax, alphas):
     """Make the x axis one of percentages, from few active positions to many.
 
     It is logarithmic, with labels such as 50, 20 and 10, and linear next to an alpha of zero.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        The axes, before anything is drawn.
-    alphas : ndarray of shape (n_alphas,)
-        The percentages, in descending order.
     """
     positive = alphas[alphas > 0]
     if len(positive) == len(alphas):
@@ -99,20 +69,7 @@ def _make_ticks(alphas):
 
 
 def mark_alpha(ax, alpha):
-    """Mark the chosen alpha.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        The axes.
-    alpha : float
-        The alpha, in percent.
-
-    Returns
-    -------
-    line : matplotlib.lines.Line2D
-        The mark, with a label for the legend.
-    """
+    """Mark the chosen alpha."""
     return ax.axvline(
         alpha, color="black", linestyle=":", zorder=1, label=f"chosen: alpha = {alpha:.3g} %"
     )

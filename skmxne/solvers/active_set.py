@@ -82,33 +82,6 @@ def solve_mixed_norm(
     to be zero in every solution (Gap Safe screening [1]_), or that the residual has not moved
     enough for (`Correlation`), need no product.
 
-    Parameters
-    ----------
-    design : BlockDesign
-        Columns of ``X``.
-    y : ndarray of shape (n_samples, n_targets)
-        Data, not all zero.
-    penalty : float
-        Regularization strength, positive.
-    start : Solution
-        Where to start: its positions and coefficients, and where it has a correlation, the
-        positions that violate optimality by it.
-    solver : str or callable, default="auto"
-        Key of `SOLVERS`, or a function of their signature.
-    tol : float, default=1e-4
-        Duality gap to stop at, relative to ``||y||_F^2``.
-    maxit : int, default=3000
-        Most inner iterations.
-    active_set_size : int or None, default=10
-        Positions added at first. None: all at once, no active set.
-    dgap_freq : int or inf, default=10
-        Inner iterations between two evaluations of the duality gap.
-
-    Returns
-    -------
-    solution : Solution
-        The solution, with the gap of its coefficients.
-
     References
     ----------
     .. [1] Ndiaye, Fercoq, Gramfort & Salmon (2017). Gap Safe screening rules for sparsity

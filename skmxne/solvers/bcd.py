@@ -15,26 +15,6 @@ def solve_bcd(problem, coef, *, tol, maxit, dgap_freq=10):
     cycles the last iterates are combined as in [2]_, and the combination is taken if it has the
     smaller objective.
 
-    Parameters
-    ----------
-    problem : BlockProblem
-        What to solve.
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        Where to start.
-    tol : float
-        Duality gap to stop at.
-    maxit : int
-        Most cycles over all positions.
-    dgap_freq : int or inf, default=10
-        Cycles between two evaluations of the duality gap.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        The solution.
-    n_iter : int
-        Cycles made.
-
     References
     ----------
     .. [1] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm

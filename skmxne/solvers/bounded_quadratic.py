@@ -14,29 +14,6 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
     sides at once, as long as they become fewer; only the last of them where they do not for a
     while, which ends in any case [1]_.
 
-    Parameters
-    ----------
-    hessian : ndarray of shape (n, n)
-        Symmetric, positive definite once it is damped.
-    linear : ndarray of shape (n,)
-        The linear term.
-    lower : ndarray of shape (n,)
-        Lower bounds.
-    damping : float, default=0.0
-        Added to the diagonal, relative to it.
-    max_pivots : int, default=30
-        Most exchanges.
-
-    Returns
-    -------
-    minimizer : ndarray of shape (n,)
-        The minimiser; after `max_pivots` exchanges, a point within the bounds.
-
-    Raises
-    ------
-    scipy.linalg.LinAlgError
-        If the Hessian is not positive definite.
-
     References
     ----------
     .. [1] Júdice & Pires (1994). A block principal pivoting algorithm for large-scale strictly

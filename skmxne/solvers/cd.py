@@ -8,28 +8,7 @@ from .._logging import catch_warnings
 
 
 def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
-    """Solve a problem with blocks of one row by scikit-learn's `MultiTaskLasso`.
-
-    Parameters
-    ----------
-    problem : BlockProblem
-        What to solve; ``n_orient`` is 1.
-    coef : ndarray of shape (n_positions, n_targets)
-        Where to start.
-    tol : float
-        Duality gap to stop at.
-    maxit : int
-        Most cycles over all positions.
-    dgap_freq : object, default=None
-        Ignored: scikit-learn decides when to look.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_positions, n_targets)
-        The solution.
-    n_iter : int
-        Cycles made.
-    """
+    """Solve a problem with blocks of one row by scikit-learn's `MultiTaskLasso`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import MultiTaskLasso
 

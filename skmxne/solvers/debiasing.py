@@ -17,22 +17,6 @@ def compute_debiasing(X, y, coef, n_orient=1):
 
     They minimise ``||y - X diag(d) W||_F`` over ``d >= 1``, one factor per position, to rounding.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_active * n_orient)
-        Columns of the active positions.
-    y : ndarray of shape (n_samples, n_targets)
-        Data.
-    coef : ndarray of shape (n_active * n_orient, n_targets)
-        Coefficients ``W``.
-    n_orient : int, default=1
-        Columns of a block.
-
-    Returns
-    -------
-    factors : ndarray of shape (n_active,)
-        What to multiply the coefficients of each position by, at least 1.
-
     Notes
     -----
     With ``d = 1 + e`` this is a non-negative least squares problem for ``e``, whose Gram matrix

@@ -24,15 +24,6 @@ class BlockDesign:
     ``X`` is not changed, nor converted as a whole if it is of single precision. If it is of double
     precision, products with all of it are made with a copy in single precision.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_positions * n_orient)
-        Columns, float32 or float64.
-    n_orient : int, default=1
-        Columns of a block.
-    scale : ndarray of shape (n_positions,), default=None
-        What the columns of each block are multiplied by. A position of scale 0 is left out.
-
     Attributes
     ----------
     n_positions : int
@@ -40,11 +31,6 @@ class BlockDesign:
     n_products : float
         Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
         of the targets or positions counts for that part.
-
-    Raises
-    ------
-    ValueError
-        If a norm is not finite, when it is first needed.
     """
 
     def __init__(self, X, n_orient=1, scale=None):
@@ -86,18 +72,7 @@ class BlockDesign:
         return float(largest)
 
     def columns(self, positions):
-        """Return the scaled columns of some positions, float64 and Fortran ordered.
-
-        Parameters
-        ----------
-        positions : ndarray of int, shape (n,)
-            Which blocks.
-
-        Returns
-        -------
-        columns : ndarray of shape (n_samples, n * n_orient)
-            A copy.
-        """
+        """Return the scaled columns of some positions, float64 and Fortran ordered."""
         columns = self._pick(positions)
         if self.scale is not None:
             columns *= np.repeat(self.scale[positions], self.n_orient)
@@ -111,23 +86,6 @@ class BlockDesign:
         only the others are multiplied, in single precision, whose rounding is bounded, too [1]_.
         Where this leaves open what the maximum is, or whether it is above the threshold, the
         bounds are made exact.
-
-        Parameters
-        ----------
-        residual : ndarray of shape (n_samples, n_targets)
-            What to correlate with.
-        threshold : float, default=None
-            What the norms are to be compared with.
-        known : tuple of (ndarray of int, ndarray), default=None
-            Indices into the bounds of those that are known, and their values.
-        positions : ndarray of int, shape (n,), default=None
-            Which positions; None for all of them.
-
-        Returns
-        -------
-        bounds : ndarray of shape (n,)
-            Never below the norms, but for rounding. Their maximum is exact, unless it is below
-            the threshold.
 
         References
         ----------
@@ -179,15 +137,7 @@ class BlockDesign:
         return norms if self.scale is None else norms * self.scale[positions]
 
     def _multiply_all(self, residual):
-        """Compute ``||X_g^T residual||_F`` of all positions, with the rounding of single precision.
-
-        Returns
-        -------
-        norms : ndarray of shape (n_positions,)
-            The norms.
-        rounding : ndarray of shape (n_positions,)
-            How far they may be off.
-        """
+        """Compute ``||X_g^T residual||_F`` of all positions, within single precision."""
         norms, size = np.zeros(self.n_positions), np.linalg.norm(residual)
         if size == 0.0:
             return norms, norms
@@ -283,24 +233,7 @@ class Correlation:
 
     @classmethod
     def measure(cls, design, residual, threshold=None, known=None):
-        """Multiply all positions with a residual.
-
-        Parameters
-        ----------
-        design : BlockDesign
-            Columns of ``X``.
-        residual : ndarray of shape (n_samples, n_targets)
-            The residual.
-        threshold : float, default=None
-            As for `BlockDesign.correlate`.
-        known : tuple of (ndarray of int, ndarray), default=None
-            As for `BlockDesign.correlate`.
-
-        Returns
-        -------
-        correlation : Correlation
-            What was found.
-        """
+        """Multiply all positions with a residual."""
         norms = design.correlate(residual, threshold, known)
         return cls(residual, norms, np.zeros(len(norms)))
 
@@ -309,26 +242,7 @@ class Correlation:
         return self.norms + design.norms * self.drift
 
     def follow(self, design, residual, threshold, known, candidates):
-        """Follow the residual to where it has moved.
-
-        Parameters
-        ----------
-        design : BlockDesign
-            Columns of ``X``.
-        residual : ndarray of shape (n_samples, n_targets)
-            The residual now.
-        threshold : float
-            What the norms are to be compared with: those above it are multiplied.
-        known : tuple of (ndarray of int, ndarray)
-            Positions whose norms are known, and these norms.
-        candidates : ndarray of bool, shape (n_positions,)
-            The positions that matter: no other is multiplied on its own.
-
-        Returns
-        -------
-        correlation : Correlation
-            For this residual.
-        """
+        """Follow the residual to where it has moved."""
         positions, known_norms = known
         drift = self.drift + np.linalg.norm(residual - self.residual)
         is_open = candidates & (self.norms + design.norms * drift > threshold)

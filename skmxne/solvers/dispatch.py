@@ -42,15 +42,7 @@ __all__ = ["SOLVERS", "BlockProblem", "Solver", "solve_block_problem"]
 
 
 def check_solver(solver, n_orient):
-    """Raise a ValueError unless a solver exists, and takes blocks of a size.
-
-    Parameters
-    ----------
-    solver : object
-        A key of `SOLVERS`, or a function.
-    n_orient : int
-        Rows of a block.
-    """
+    """Raise a ValueError unless a solver exists, and takes blocks of a size."""
     if callable(solver):
         return
     if not isinstance(solver, str) or solver not in SOLVERS:

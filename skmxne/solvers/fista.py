@@ -6,26 +6,6 @@ import numpy as np
 def solve_fista(problem, coef, *, tol, maxit, dgap_freq=10):
     """Solve a block problem by FISTA [1]_, its momentum restarted where it points uphill [2]_.
 
-    Parameters
-    ----------
-    problem : BlockProblem
-        What to solve.
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        Where to start.
-    tol : float
-        Duality gap to stop at.
-    maxit : int
-        Most steps.
-    dgap_freq : int or inf, default=10
-        Steps between two evaluations of the duality gap.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        The solution.
-    n_iter : int
-        Steps made.
-
     References
     ----------
     .. [1] Beck & Teboulle (2009). A fast iterative shrinkage-thresholding algorithm for linear

@@ -8,23 +8,7 @@ from .objective import compute_block_norms, compute_primal
 
 
 def solve_least_squares(design, y, *, tol=np.inf):
-    """Minimise ``||y - X W||_F``, and among its minimisers ``||W||_F``.
-
-    Parameters
-    ----------
-    design : BlockDesign
-        Columns of ``X``.
-    y : ndarray of shape (n_samples, n_targets)
-        Data, not all zero.
-    tol : float, default=inf
-        Duality gap, relative to ``||y||_F^2``, up to which the solution counts as converged.
-
-    Returns
-    -------
-    solution : Solution
-        The solution. Its gap is exact: half the power of the part of the residual in the range
-        of ``X``.
-    """
+    """Minimise ``||y - X W||_F``, and among its minimisers ``||W||_F``."""
     positions = np.flatnonzero(design.norms)
     X = design.columns(positions)
     left, singular_values, right = svd(X, full_matrices=False, check_finite=False)

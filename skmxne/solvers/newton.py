@@ -56,26 +56,6 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     ``||C_g|| = 1``; and a start of the m positions at zero at 1/m of a step that would decrease
     ``F`` alone. Since ``F`` is convex, so does what is between. Near the minimum the steps are
     Newton's, and the convergence quadratic.
-
-    Parameters
-    ----------
-    problem : BlockProblem
-        What to solve.
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        Where to start; zeros will do.
-    tol : float
-        Duality gap to stop at.
-    maxit : int
-        Most steps.
-    dgap_freq : object, default=None
-        Ignored: the gap is known after every step.
-
-    Returns
-    -------
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        The solution.
-    n_iter : int
-        Steps made.
     """
     precision = 0.01 * tol / max(np.vdot(problem.y, problem.y), np.finfo(float).tiny)
     point = _evaluate(problem, problem.block_norms(coef), precision)

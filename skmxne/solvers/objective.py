@@ -9,58 +9,17 @@ import numpy as np
 
 
 def compute_block_norms(coef, n_orient):
-    """Compute the Frobenius norm of each block of rows.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (n_positions * n_orient, n_targets)
-        Rows, the blocks one after the other.
-    n_orient : int
-        Number of rows of a block.
-
-    Returns
-    -------
-    norms : ndarray of shape (n_positions,)
-        Norm of each block.
-    """
+    """Compute the Frobenius norm of each block of rows."""
     return np.sqrt(np.einsum("ij,ij->i", coef, coef).reshape(-1, n_orient).sum(axis=1))
 
 
 def compute_columns(positions, n_orient):
-    """Compute which columns of ``X``, or rows of ``W``, belong to some positions.
-
-    Parameters
-    ----------
-    positions : ndarray of int, shape (n,)
-        Positions.
-    n_orient : int
-        Columns of a position.
-
-    Returns
-    -------
-    columns : ndarray of int, shape (n * n_orient,)
-        Their columns, position by position.
-    """
+    """Compute which columns of ``X``, or rows of ``W``, belong to some positions."""
     return (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
 
 
 def compute_primal(residual, block_norms, penalty):
-    """Compute the objective ``1/2 ||residual||_F^2 + penalty * sum_g ||W_g||_F``.
-
-    Parameters
-    ----------
-    residual : ndarray of shape (n_samples, n_targets)
-        ``y - X W``.
-    block_norms : ndarray of shape (n_positions,)
-        ``||W_g||_F``.
-    penalty : float
-        Regularization strength.
-
-    Returns
-    -------
-    primal : float
-        Value of the objective.
-    """
+    """Compute the objective ``1/2 ||residual||_F^2 + penalty * sum_g ||W_g||_F``."""
     return 0.5 * np.vdot(residual, residual) + penalty * block_norms.sum()
 
 
@@ -70,22 +29,6 @@ def compute_dual_step(y, residual, dual_norm, penalty):
     The dual of the problem is to maximise ``1/2 ||y||_F^2 - 1/2 ||y - theta||_F^2`` over
     ``max_g ||X_g^T theta||_F <= penalty``. Every ``theta = s * residual`` with
     ``|s| <= penalty / dual_norm`` is feasible.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples, n_targets)
-        The data.
-    residual : ndarray of shape (n_samples, n_targets)
-        ``y - X W`` of any ``W``.
-    dual_norm : float
-        ``max_g ||X_g^T residual||_F``, or any upper bound of it.
-    penalty : float
-        Regularization strength.
-
-    Returns
-    -------
-    step : float
-        The best ``s``.
     """
     power = np.vdot(residual, residual)
     if power == 0.0:
@@ -97,23 +40,6 @@ def compute_dual_step(y, residual, dual_norm, penalty):
 
 
 def compute_dual(y, residual, dual_norm, penalty):
-    """Compute the best lower bound of the objective along one residual.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples, n_targets)
-        The data.
-    residual : ndarray of shape (n_samples, n_targets)
-        ``y - X W`` of any ``W``.
-    dual_norm : float
-        ``max_g ||X_g^T residual||_F``, or any upper bound of it.
-    penalty : float
-        Regularization strength.
-
-    Returns
-    -------
-    dual : float
-        A lower bound of the minimum of the objective.
-    """
+    """Compute the best lower bound of the objective along one residual."""
     step = compute_dual_step(y, residual, dual_norm, penalty)
     return step * np.vdot(residual, y) - 0.5 * step**2 * np.vdot(residual, residual)

@@ -31,36 +31,6 @@ def solve_reweighted(
     columns of block ``g`` multiplied by ``2 sqrt(||W_g||_F / u)``. The first has all weights one,
     so that ``n_mxne_iter=1`` is the convex mixed norm [1]_.
 
-    Parameters
-    ----------
-    design : BlockDesign
-        Columns of ``X``.
-    y : ndarray of shape (n_samples, n_targets)
-        Data, not all zero.
-    penalty : float
-        Regularization strength, positive.
-    start : Solution
-        Where the first convex problem starts.
-    n_mxne_iter : int, default=1
-        Most convex problems to solve.
-    reweighting_scale : float, default=1.0
-        The amplitude ``u``.
-    active_set_size : int or None, default=10
-        As for `solve_mixed_norm`, of the first convex problem: the others are small.
-    tol : float, default=1e-4
-        Duality gap of the convex problems, relative to ``||y||_F^2``, and relative change of ``W``
-        at which the reweighting stops.
-    **options : dict
-        ``solver``, ``maxit`` and ``dgap_freq`` of every convex problem, as for `solve_mixed_norm`.
-
-    Returns
-    -------
-    solution : Solution
-        The last iterate, with the gap of the last convex problem and, with reweighting, the
-        objective above after each convex problem.
-    first : Solution
-        Solution of the first convex problem, where the next penalty may start.
-
     References
     ----------
     .. [1] Strohmeier, Bekhti, Haueisen & Gramfort (2016). The iterative reweighted mixed-norm

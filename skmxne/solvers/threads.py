@@ -201,15 +201,6 @@ def map_chunks(function, n_items, chunk_size):
     """Call ``function(slice)`` for consecutive chunks of ``range(n_items)``, on all threads.
 
     To be called inside `single_threaded_blas`; outside of it the chunks come one after the other.
-
-    Parameters
-    ----------
-    function : callable
-        Takes a slice; writes its result itself.
-    n_items : int
-        Number of items to cut.
-    chunk_size : int
-        Items in a chunk.
     """
     chunks = [slice(i, min(i + chunk_size, n_items)) for i in range(0, n_items, chunk_size)]
     if min(_keeper.n_threads, len(chunks)) > 1:
