@@ -322,7 +322,15 @@ def _check_rank(rank, info):
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"rank must have positive integers as values, got {rank!r}.")
     # MNE whitens magnetometers and gradiometers together, as one type.
-    of_meg = {"mag", "grad"} & set(info.get_channel_types())
+    types = info.get_channel_types()
+    types += ["meg" for kind in types if kind in ("mag", "grad")]
+    for kind, value in rank.items():
+        if kind in types and value > types.count(kind):
+            raise ValueError(
+                f"rank={rank!r} is more than the number of channels, {types.count(kind)} for "
+                f"{kind!r}."
+            )
+    of_meg = {"mag", "grad"} & set(types)
     key = "meg" if len(of_meg) == 2 else "".join(of_meg)
     ignored = sorted(set(rank) & ({"meg", *of_meg} if of_meg else set()) - {key})
     if ignored:
