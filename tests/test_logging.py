@@ -1,18 +1,19 @@
-"""The level of messages and the filters of warnings, which all threads of a process share."""
+"""Levels of messages and warnings, where fits run in several threads."""
 
 import logging
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
-from threading import Event
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 
-from skmxne import MixedNormEstimator, mixed_norm
-from skmxne._logging import _set_level, _Wish, catch_warnings, record_warnings, verbosity
+from skmxne import InverseProblem, MixedNormEstimator, mixed_norm
+from skmxne._logging import _ours, _Wish, collect_warnings, quiet_mne, verbosity, warn
 
 
 @pytest.fixture
@@ -74,51 +75,60 @@ def test_two_that_ask_for_the_same_level_are_told_apart(logger):
 
 def test_fit_that_never_ended_is_forgotten(logger):
     """As after an exception (Ctrl-C) in the first line of what should have ended it."""
-    _set_level(_Wish(logging.DEBUG))
+    _ours.update(_Wish(logging.DEBUG))
     with verbosity("ERROR"):
         assert logger.level == logging.ERROR
     assert logger.level == 7
 
 
-def test_filters_are_changed_by_one_thread_at_a_time():
-    """Else the second would bring back the filters of the first, for good."""
-    before = list(warnings.filters)
-    is_in, may_leave = Event(), Event()
+def test_level_of_mne_comes_back_whichever_of_two_ends_first():
+    logger = logging.getLogger("mne")
+    before = logger.level
+    first, second = quiet_mne(), quiet_mne(logging.ERROR)
+    first.__enter__()
+    second.__enter__()
+    assert logger.level == logging.ERROR
+    first.__exit__(None, None, None)
+    assert logger.level == logging.ERROR
+    second.__exit__(None, None, None)
+    assert logger.level == before
 
-    def hold():
-        with catch_warnings():
-            warnings.simplefilter("ignore")
-            is_in.set()
-            may_leave.wait(10)
 
-    def follow():
-        is_in.wait(10)
-        may_leave.set()
-        with catch_warnings():
-            return list(warnings.filters)
-
-    with ThreadPoolExecutor(2) as executor:
-        executor.submit(hold)
-        assert executor.submit(follow).result(20) == before
-    assert warnings.filters == before
+def test_warnings_are_collected_in_one_thread_only():
+    """Filters stay as they are, and what other threads have to tell is not silenced."""
+    with warnings.catch_warnings(record=True) as shown, ThreadPoolExecutor(1) as executor:
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        with collect_warnings() as collected:
+            warn("of this", RuntimeWarning)
+            executor.submit(warn, "of others").result()
+            assert warnings.filters == before
+        warn("afterwards")
+    assert collected == [("of this", RuntimeWarning)]
+    assert [str(each.message) for each in shown] == ["of others", "afterwards"]
 
 
 @pytest.mark.skipif("fork" not in get_all_start_methods(), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_child_does_not_wait_for_a_thread_of_its_parent():
+def test_child_does_not_wait_for_a_thread_of_its_parent(make_problem, monkeypatch):
+    """Which has scikit-learn fit, with a lock on the filters of warnings."""
+    problem, fit, parent = make_problem(20, 30, n_targets=2), MultiTaskLasso.fit, os.getpid()
     is_in, may_leave = Event(), Event()
 
-    def hold():
-        with catch_warnings():
+    def fit_slowly(*args):
+        if os.getpid() == parent:
             is_in.set()
             may_leave.wait(20)
+        return fit(*args)
+
+    monkeypatch.setattr(MultiTaskLasso, "fit", fit_slowly)
 
     def use():
-        with verbosity(True), catch_warnings():
-            pass
+        with verbosity(True):
+            MixedNormEstimator(50, solver="cd").fit(*problem)
 
     with ThreadPoolExecutor(1) as executor:
-        executor.submit(hold)
+        executor.submit(use)
         is_in.wait(20)
         child = get_context("fork").Process(target=use)
         child.start()
@@ -126,21 +136,6 @@ def test_child_does_not_wait_for_a_thread_of_its_parent():
         child.kill()
         may_leave.set()
     assert child.exitcode == 0
-
-
-def test_warnings_of_other_threads_are_shown():
-    """Not taken for those of a function that gives its own out in other words."""
-    record = []
-
-    def warn_here_and_there():
-        with ThreadPoolExecutor(1) as executor, record_warnings(record):
-            warnings.warn("of this", UserWarning, stacklevel=1)
-            executor.submit(warnings.warn, "of others").result()
-
-    with pytest.warns(UserWarning, match="of others") as shown:
-        warn_here_and_there()
-    assert record == [("of this", UserWarning)]
-    assert [str(each.message) for each in shown] == ["of others"]
 
 
 def test_fits_of_others_may_warn_while_scikit_learn_must_not(make_problem, monkeypatch):
@@ -202,3 +197,34 @@ def test_every_call_of_mixed_norm_warns_for_itself(make_case):
         together, told_together = warn(executor.map)
     assert told_together == told
     assert all(map(np.array_equal, alone, together))
+
+
+def test_calls_of_mixed_norm_run_at_the_same_time(make_case, monkeypatch):
+    """None waits until another has ended."""
+    case, both = make_case("surface"), Barrier(2, timeout=20)
+    from_evoked = InverseProblem.from_evoked
+
+    def meet(*args, **options):
+        both.wait()
+        return from_evoked(*args, **options)
+
+    monkeypatch.setattr(InverseProblem, "from_evoked", meet)
+
+    def localize(alpha):
+        return mixed_norm(case.evoked, case.forward, case.noise_cov, alpha, 0)
+
+    with ThreadPoolExecutor(2) as executor:
+        assert [len(stc.data) > 0 for stc in executor.map(localize, [60, 50])] == [True, True]
+
+
+def test_filters_of_others_hold_while_mixed_norm_runs(make_case, monkeypatch):
+    case, seen = make_case("surface"), []
+    from_evoked = InverseProblem.from_evoked
+
+    def look(*args, **options):
+        seen.append(list(warnings.filters))
+        return from_evoked(*args, **options)
+
+    monkeypatch.setattr(InverseProblem, "from_evoked", look)
+    mixed_norm(case.evoked, case.forward, case.noise_cov, 60, 0)
+    assert seen == [list(warnings.filters)]

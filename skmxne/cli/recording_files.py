@@ -7,7 +7,7 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from ..inverse.inputs import quiet_mne
+from .._logging import quiet_mne
 
 # What the files of the options are, and the end of the names of the functions of MNE for them.
 _KINDS = {

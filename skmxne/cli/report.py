@@ -6,7 +6,8 @@ import mne
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..inverse.inputs import describe_evokeds, quiet_mne
+from .._logging import quiet_mne
+from ..inverse.inputs import describe_evokeds
 from ..plotting.selection import SelectionDisplay
 from ..plotting.sources import SourceDisplay
 from .versions import collect_versions

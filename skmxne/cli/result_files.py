@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import mne
 
-from ..inverse.inputs import quiet_mne
+from .._logging import quiet_mne
 
 # What a folder of results may have in it.
 _RESULTS = re.compile(

@@ -1,9 +1,8 @@
 """What speaks against the data of an inverse problem: flat channels, and baselines unlike noise."""
 
-import warnings
-
 import numpy as np
 
+from .._logging import warn
 from ..model_selection.noise import chi2_bounds, count_independent_targets
 from .inputs import join_names
 
@@ -43,10 +42,9 @@ def warn_if_flat(evokeds, noise_cov):
         if any(is_flat)
     ]
     if parts and not flat["evoked"].all():
-        warnings.warn(
+        warn(
             f"Channels are flat: {', '.join(parts)}. They make false sources: mark them as bad.",
             RuntimeWarning,
-            stacklevel=3,
         )
 
 
@@ -80,9 +78,7 @@ def warn_if_noise_differs(y, evokeds, whitener):
         doubt = _doubt_channels(baseline, one.ch_names, whitener) or _doubt_noise(baseline)
         if doubt:
             whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
-            warnings.warn(
-                f"The whitened data{whose} before time 0 have {doubt}", RuntimeWarning, stacklevel=3
-            )
+            warn(f"The whitened data{whose} before time 0 have {doubt}", RuntimeWarning)
 
 
 def _doubt_channels(baseline, ch_names, whitener):

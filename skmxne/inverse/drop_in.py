@@ -2,8 +2,6 @@
 
 import logging
 import re
-import warnings
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import exceptions
 
-from .._logging import read_level, record_warnings, verbosity
+from .._logging import collect_warnings, find_level, quiet_mne, verbosity, warn
 from ..linear_model.mixed_norm import MixedNormEstimator
 from ..linear_model.path import make_problem
 from ..linear_model.validation import check_alphas, check_parameters, check_weights, prefix_errors
@@ -184,38 +182,31 @@ def mixed_norm(
     check_parameters(outputs | {"n_orient": 1}, 1)
     if isinstance(evoked, list) and len(evoked) == 1:
         (evoked,) = evoked  # MNE returns no list of one
-    with verbosity(verbose), _warnings_of_caller(verbose):
-        params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
-        problem = _make_problem(evoked, forward, noise_cov, loose, depth, rank)
-        check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
-        coef = _fit(problem, params)
-        return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
+    level = find_level(verbose)
+    try:
+        with verbosity(verbose), quiet_mne(level), collect_warnings() as collected:
+            params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
+            problem = _make_problem(evoked, forward, noise_cov, loose, depth, rank)
+            check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
+            coef = _fit(problem, params)
+            return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
+    finally:
+        if level <= logging.WARNING:  # above, MNE leaves them out
+            _give_out(collected)
 
 
 class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
     """Scikit-learn's category and that of MNE, for filters of either."""
 
 
-@contextmanager
-def _warnings_of_caller(verbose):
-    """Give out warnings in the name of the caller's caller, in terms of its arguments.
-
-    As in MNE, a level above that of warnings leaves them out.
-    """
-    record = []
-    try:
-        with record_warnings(record):
-            yield
-    finally:
-        level = logging.getLogger("mne").level if verbose is None else read_level(verbose)
-        if level > logging.WARNING:
-            record.clear()
-        for text, category in dict.fromkeys(record):
-            for words, ours in _WORDS.items():
-                text = re.sub(words, ours, text)
-            if category is exceptions.ConvergenceWarning:
-                category = ConvergenceWarning
-            warnings.warn(text, category, stacklevel=4)
+def _give_out(collected):
+    """Warn in terms of the arguments of the function."""
+    for text, category in dict.fromkeys(collected):
+        for words, ours in _WORDS.items():
+            text = re.sub(words, ours, text)
+        if category is exceptions.ConvergenceWarning:
+            category = ConvergenceWarning
+        warn(text, category)
 
 
 def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
@@ -225,7 +216,7 @@ def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
         return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
     except IneffectiveRankError as error:
         ignored = " and ".join(map(repr, error.ignored))
-        warnings.warn(f"{error} As in MNE, {ignored} is ignored.", RuntimeWarning, stacklevel=2)
+        warn(f"{error} As in MNE, {ignored} is ignored.", RuntimeWarning)
         rank = {key: value for key, value in rank.items() if key not in error.ignored}
     return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
 
@@ -298,7 +289,7 @@ def _fit(problem, params):
     """Fit the model, and return its coefficients on `X` and `y` of the problem."""
     params = params | {"n_orient": problem.n_orient}
     if params["solver"] == "cd" and problem.n_orient > 1:
-        warnings.warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning, 2)
+        warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning)
         params["solver"] = "auto"
     roots = problem.target_scale
     if "criterion" in params:

@@ -1,6 +1,6 @@
 """From a forward solution to the whitened, weighted gain that sparse solvers work on."""
 
-import warnings
+import logging
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from mne.forward import is_fixed_orient
 from mne.io.constants import FIFF
 from mne.transforms import apply_trans
 
+from .._logging import quiet_mne, warn
 from ..solvers.threads import map_chunks
 from .weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
 
@@ -254,14 +255,13 @@ def _warn_if_kinds_differ(loose):
     gains = {kind: np.sqrt((1 + 2 * value) / 3) for kind, value in loose.items()}
     low, high = min(gains, key=gains.get), max(gains, key=gains.get)
     if gains[low] < 0.9 * gains[high]:
-        warnings.warn(
+        warn(
             f"loose={loose} leaves the positions of the {low} source space "
             f"{100 * (1 - gains[low] / gains[high]):.0f} % less gain than those of the {high} one, "
             f"after depth weighting: sources will be found in the {high} one rather than in the "
             f"{low} one. To treat them alike, use loose={loose[high]:g} for all, or weights that "
             f"are {gains[high] / gains[low]:.2f} times as large in the {low} one.",
             RuntimeWarning,
-            stacklevel=4,
         )
 
 
@@ -289,7 +289,7 @@ def _compute_whitener(noise_cov, info, rank):
 
 def _estimate_rank(noise_cov, info, given):
     """Return the ranks, estimated where they are not given; warn where one is too high."""
-    with mne.use_log_level("ERROR"):  # its own warning advises a rank that nothing takes
+    with quiet_mne(logging.ERROR):  # its own warning advises a rank that nothing takes
         known = mne.compute_rank(noise_cov, "info", info=info)  # by Maxwell filter and projectors
         estimated = mne.compute_rank(noise_cov, None, info=info)
     for kind, rank in estimated.items():
@@ -306,7 +306,7 @@ def _estimate_rank(noise_cov, info, given):
                 "way, or set rank to 'info'."
             )
         if problem:
-            warnings.warn(problem, RuntimeWarning, stacklevel=5)
+            warn(problem, RuntimeWarning)
     return estimated | {kind: given[kind] for kind in estimated.keys() & given.keys()}
 
 

@@ -1,13 +1,13 @@
 """Checking the MNE objects of an inverse problem, and choosing the channels they share."""
 
-import logging
-import warnings
 from numbers import Real
 
 import mne
 import numpy as np
 from mne.io.constants import FIFF
 from mne.transforms import apply_trans
+
+from .._logging import warn
 
 # What to call channels of more than one.
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
@@ -19,11 +19,6 @@ _FORWARD_KEYS = (
 _COVARIANCE_KEYS = {"names": list, "bads": list, "projs": list, "data": np.ndarray}
 # How far below zero rounding may push an eigenvalue of a matrix of correlations.
 _NEGATIVE = 1e-3
-
-
-def quiet_mne():
-    """Make a context in which MNE reports no progress; who wants to hear even less is heeded."""
-    return mne.use_log_level(max(logging.WARNING, logging.getLogger("mne").level))
 
 
 def prepare_evokeds(evoked, forward, noise_cov):
@@ -304,12 +299,11 @@ def _warn_if_displaced(info, forward):
         displacement = np.linalg.norm(places[0] - places[1], axis=1)
         largest = np.nan_to_num(displacement).max(initial=0.0)
         if largest > _DISPLACED:
-            warnings.warn(
+            warn(
                 f"The {what} of evoked are up to {1e3 * largest:.0f} mm from where forward has "
                 f"them, relative to the head ({why}). Compute the forward solution with the info "
                 "of this recording.",
                 RuntimeWarning,
-                stacklevel=5,
             )
 
 
@@ -372,7 +366,7 @@ def _warn_missing(missing):
         if names
     ]
     if parts:
-        warnings.warn(f"Channels left out: {'; '.join(parts)}.", RuntimeWarning, stacklevel=5)
+        warn(f"Channels left out: {'; '.join(parts)}.", RuntimeWarning)
 
 
 def join_names(names):

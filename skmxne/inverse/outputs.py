@@ -1,6 +1,6 @@
 """From source amplitudes to MNE objects: source estimates, dipoles and residuals."""
 
-import warnings
+import logging
 
 import mne
 import numpy as np
@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._logging import catch_warnings
+from .._logging import quiet_mne
 from ..linear_model.validation import prefix_errors
 from ..solvers.objective import compute_columns
 
@@ -97,7 +97,7 @@ def make_residual(evoked, prediction):
     """Subtract a prediction from data."""
     info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
     predicted = mne.EvokedArray(prediction, info)
-    with mne.use_log_level("ERROR"):  # what it says of projectors it has said of the data
+    with quiet_mne(logging.ERROR):  # what it says of projectors it has said of the data
         predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
     residual = evoked.copy()
     residual.data = residual.data.astype(np.float64) - predicted.data
@@ -252,11 +252,13 @@ def _find_coefficients(estimator, n_features, n_orient):
 def _find_column_scale(transformers, n_features):
     """Return what fitted transformers, one after another, multiply every column by."""
     probe = result = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
-    with catch_warnings():
-        # Which feature is which is known by their order.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
-        for transformer in transformers:
-            result = transformer.transform(result)
+    for transformer in transformers:
+        names = getattr(transformer, "feature_names_in_", None)
+        if names is not None and len(names) == np.shape(result)[1]:
+            import pandas as pd  # of whose data the names are
+
+            result = pd.DataFrame(np.asarray(result), columns=names)
+        result = transformer.transform(result)
     result = np.asarray(result)
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(

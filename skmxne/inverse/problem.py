@@ -1,7 +1,6 @@
 """Inverse problems: recordings as X and y, coefficients as sources."""
 
 import logging
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -11,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._html import make_table
+from .._logging import quiet_mne, warn
 from ..model_selection.noise import estimate_covariance
 from ..solvers.threads import single_threaded_blas
 from . import outputs
 from .diagnostics import warn_if_flat, warn_if_noise_differs
 from .gain import PreparedGain, prepare_gain
-from .inputs import describe_evokeds, prepare_evokeds, quiet_mne
+from .inputs import describe_evokeds, prepare_evokeds
 from .outputs import list_steps, read_coefficients
 from .trial_folds import average_folds, prefix_epochs
 from .weighting import SourceWeighting
@@ -498,7 +498,7 @@ class InverseProblem:
         """
         return outputs.make_weights(stc, self._gain.src)
 
-    def _find_sources(self, estimator, stacklevel=3):
+    def _find_sources(self, estimator):
         """Find the sources of a model.
 
         Active positions, (n_active, n_orient, n_targets) amplitudes in A m, and the
@@ -511,12 +511,10 @@ class InverseProblem:
         by_depth = any(step.depth for step in weightings) and not _are_equal(scale.max(axis=1))
         by_orientation = any(step.loose != 1 for step in weightings) and not _are_equal(scale.T)
         if by_depth or by_orientation:
-            warnings.warn(
+            warn(
                 f"The problem is weighted by {'depth' if by_depth else 'orientation'}, and the "
                 "SourceWeighting of the Pipeline does so once more. Make the problem with "
                 "depth=None, loose=1.",
-                UserWarning,
-                stacklevel=stacklevel,
             )
         sources = coef * scale[positions, :, np.newaxis] / self.target_scale
         return positions, sources, scale * model_scale.reshape(scale.shape)
@@ -531,7 +529,7 @@ class InverseProblem:
 
     def _predict_field(self, estimator):
         """Return the field of the sources at the channels."""
-        positions, sources, _ = self._find_sources(estimator, stacklevel=4)
+        positions, sources, _ = self._find_sources(estimator)
         return self._gain.columns(positions) @ sources.reshape(-1, len(self.times))
 
     def _for_each_evoked(self, make_output):

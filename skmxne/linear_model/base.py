@@ -1,6 +1,5 @@
 """What the regressors have in common: parameters, what a fit leaves, predictions."""
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._html import RepresentationMixin
+from .._logging import warn
 from .._progress import ProgressMixin
 from .validation import cast_coef, check_data, check_features, check_parameters
 
@@ -154,12 +154,11 @@ class EmptyModelWarning(UserWarning, RuntimeWarning):
     """No position is active. MNE's category and that of scikit-learn, for filters of either."""
 
 
-def warn_if_empty(model, remedy, stacklevel=3):
+def warn_if_empty(model, remedy):
     """Warn where no position is active."""
     if model.n_active_ == 0:
-        warnings.warn(
+        warn(
             "No position is active, the model is all zero: "
             + ("X and y do not correlate." if model.alpha_max_ == 0.0 else remedy),
             EmptyModelWarning,
-            stacklevel=stacklevel,
         )

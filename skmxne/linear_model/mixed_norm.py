@@ -1,13 +1,12 @@
 """The mixed-norm estimate as a scikit-learn estimator."""
 
-import warnings
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 
-from .._logging import verbosity
+from .._logging import verbosity, warn
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
 from .base import BaseMixedNorm, store_model, warn_if_empty
@@ -239,5 +238,5 @@ class MixedNormEstimator(BaseMixedNorm):
                 reached = "A convex problem before the last of the reweighting did not reach"
             elif self.n_mxne_iter == 1 and self.n_iter_ < self.maxit:
                 remedy = "rounding does not allow for less, increase tol."
-            warnings.warn(f"{reached} tol={self.tol:g}: {remedy}", ConvergenceWarning, stacklevel=3)
-        warn_if_empty(self, "lower alpha.", stacklevel=4)
+            warn(f"{reached} tol={self.tol:g}: {remedy}", ConvergenceWarning)
+        warn_if_empty(self, "lower alpha.")

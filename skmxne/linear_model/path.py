@@ -1,13 +1,11 @@
 """The warm-started path of solutions."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array
 from sklearn.exceptions import ConvergenceWarning
 
-from .._logging import verbosity
+from .._logging import verbosity, warn
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
 from .fit_problem import MixedNormProblem
@@ -121,12 +119,11 @@ def mixed_norm_path(
 def warn_if_missed(n_missed, of, params):
     """Warn, in the name of the caller's caller, of solutions that miss the tolerance."""
     if n_missed:
-        warnings.warn(
+        warn(
             f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
             f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
             "less.",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -11,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+from .._logging import warn
 from ..solvers.dispatch import check_solver
 
 # Whether X is finite shows in the norms of its columns, which are needed anyway: looking at all of
@@ -326,4 +326,4 @@ def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
     elif alpha == alphas[0] and at_the_top:
         remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"
     if remedy:
-        warnings.warn(f"alpha_={alpha:g} is {remedy}", UserWarning, stacklevel=3)
+        warn(f"alpha_={alpha:g} is {remedy}")

@@ -1,11 +1,10 @@
 """Alpha by an information criterion."""
 
-import warnings
 from typing import Self
 
 from numpy.typing import ArrayLike
 
-from .._logging import verbosity
+from .._logging import verbosity, warn
 from ..linear_model.base import BaseMixedNorm, store_model, warn_if_empty
 from ..linear_model.path import compute_factors, make_problem, pick_options, warn_if_missed
 from ..linear_model.validation import check_alphas, check_target_covariance, warn_if_at_edge
@@ -248,7 +247,7 @@ class MixedNormIC(BaseMixedNorm):
         warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
         doubts = diagnose(judgement, self.criterion, params["noise_variance"], len(y))
         for message, category in doubts if self.alpha_max_ > 0.0 else ():
-            warnings.warn(message, category, stacklevel=2)
+            warn(message, category)
         if self.n_active_ and not doubts:
             warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
         warn_if_empty(

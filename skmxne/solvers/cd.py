@@ -1,10 +1,24 @@
 """Coordinate descent: scikit-learn's MultiTaskLasso."""
 
+import os
 import warnings
+from threading import Lock
 
 import numpy as np
 
-from .._logging import catch_warnings
+# Held while scikit-learn's warning is silenced: filters are those of the whole process, and of two
+# threads at the same time one would bring back those of the other.
+_lock = Lock()
+
+
+def _renew_lock():
+    """Begin anew in a child process, where nobody would release it."""
+    global _lock
+    _lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
@@ -21,8 +35,8 @@ def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
         warm_start=True,
     )
     model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it
-    with catch_warnings():
-        # Whoever called looks at the gap. What other threads have to tell is not silenced.
+    with _lock, warnings.catch_warnings():
+        # Whoever called looks at the gap.
         warnings.filterwarnings("ignore", "Objective did not converge", ConvergenceWarning)
         model.fit(problem.X, problem.y)
     return model.coef_.T.copy(), model.n_iter_

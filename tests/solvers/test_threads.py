@@ -247,24 +247,22 @@ def test_visit_that_never_left_is_forgotten(monkeypatch, n_threads):
 # Interrupted at random times. Prints how often, the numbers of BLAS threads in the end, and the
 # level of messages.
 INTERRUPTED = """
-import logging, random, signal, sys, time, warnings
-from contextlib import nullcontext
+import logging, random, signal, sys, time
 from threading import Thread
 import numpy, scipy.linalg
 from threadpoolctl import threadpool_info
-from skmxne._logging import catch_warnings, verbosity
+from skmxne._logging import collect_warnings, verbosity
 from skmxne.solvers.threads import map_chunks, single_threaded_blas
 
 def use_threads():
     with single_threaded_blas():
         map_chunks(lambda chunk: None, 10, 1)
 
-# These of Python have locks that Ctrl-C can leave locked.
+# That of Python has a lock that Ctrl-C can leave locked.
 logging.Logger.setLevel = lambda logger, level: setattr(logger, "level", level)
-warnings.catch_warnings = nullcontext
 
 def use_messages():
-    with verbosity(True), catch_warnings():
+    with verbosity(True), collect_warnings():
         pass
 
 use = {"threads": use_threads, "messages": use_messages}[sys.argv[1]]
