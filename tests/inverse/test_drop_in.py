@@ -117,8 +117,11 @@ FINISHED = {
     )
 }
 
-# Noise and numbers of trials are as suits each test.
-pytestmark = pytest.mark.filterwarnings("ignore:The whitened data before time 0")
+# Noise and numbers of trials are as suits each test, and so is looseness.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The whitened data before time 0"),
+    pytest.mark.filterwarnings("ignore:loose=.* less gain"),
+]
 
 
 # Rows that make sense for some columns only.
@@ -497,7 +500,6 @@ def test_arguments_by_their_place_are_those_of_mne(surface):
     assert compare(stc, run(surface, 50, **options)) == 0.0
 
 
-@pytest.mark.filterwarnings("ignore:loose=.* less gain")
 def test_objects_are_not_modified(make_case, models):
     for kind, loose in models.values():
         case = make_case(kind)
