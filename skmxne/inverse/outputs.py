@@ -249,16 +249,23 @@ def _find_coefficients(estimator, n_features, n_orient):
     return getattr(estimator, "coef_", estimator), _find_column_scale(transformers, n_features)
 
 
+def _name_features(X, transformer):
+    """Give features the names that a transformer was fitted with, without which it warns."""
+    names = getattr(transformer, "feature_names_in_", None)
+    if names is None or len(names) != np.shape(X)[1]:
+        return X
+    try:
+        import pandas as pd
+    except ImportError:  # the names are of another kind of data frame
+        return X
+    return pd.DataFrame(np.asarray(X), columns=names)
+
+
 def _find_column_scale(transformers, n_features):
     """Return what fitted transformers, one after another, multiply every column by."""
     probe = result = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
     for transformer in transformers:
-        names = getattr(transformer, "feature_names_in_", None)
-        if names is not None and len(names) == np.shape(result)[1]:
-            import pandas as pd  # of whose data the names are
-
-            result = pd.DataFrame(np.asarray(result), columns=names)
-        result = transformer.transform(result)
+        result = transformer.transform(_name_features(result, transformer))
     result = np.asarray(result)
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(

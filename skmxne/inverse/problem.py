@@ -110,12 +110,17 @@ class InverseProblem:
     ('simulated', True)
     """
 
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
     n_orient: int
     ch_names: list[str]
+    times: NDArray[np.float64]
     locations: NDArray[np.float64]
     whitener: NDArray[np.float64]
     source_scale: NDArray[np.float64]
     target_scale: NDArray[np.float64]
+    y_folds: NDArray[np.float64] | None
+    fold_weights: NDArray[np.float64] | None
 
     def __init__(
         self,
