@@ -24,7 +24,7 @@ _NO_NOISE = 1e-6
 
 
 def warn_if_flat(evokeds, noise_cov):
-    """Warn, in the name of the caller's caller, of channels that record nothing."""
+    """Warn of channels that record nothing."""
     types, ch_names = np.array(evokeds[0].get_channel_types()), np.array(evokeds[0].ch_names)
     variances = noise_cov.data if noise_cov.data.ndim == 1 else noise_cov.data.diagonal()
     variances = dict(zip(noise_cov.ch_names, variances, strict=True))
@@ -69,7 +69,7 @@ def _find_median(values):
 
 
 def warn_if_noise_differs(y, evokeds, whitener):
-    """Warn, in the name of the caller's caller, where a baseline is not what noise would be."""
+    """Warn where a baseline is not what noise would be."""
     for one in evokeds:
         data, y = np.split(y, [len(one.times)], axis=1)
         baseline = data[:, one.times < 0]

@@ -248,7 +248,7 @@ def _check_depth(depth):
 
 
 def _warn_if_kinds_differ(loose):
-    """Warn, in the name of the caller's caller's caller, where weights favour a kind of space.
+    """Warn where weights favour a kind of space.
 
     Depth weights even out the power of all orientations, of which loose weights then take a part.
     """

@@ -117,7 +117,7 @@ def mixed_norm_path(
 
 
 def warn_if_missed(n_missed, of, params):
-    """Warn, in the name of the caller's caller, of solutions that miss the tolerance."""
+    """Warn of solutions that miss the tolerance."""
     if n_missed:
         warn(
             f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
