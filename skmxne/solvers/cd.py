@@ -2,19 +2,19 @@
 
 import os
 import warnings
-from threading import Lock
+from threading import RLock
 
 import numpy as np
 
 # Held while scikit-learn's warning is silenced: filters are those of the whole process, and of two
 # threads at the same time one would bring back those of the other.
-_lock = Lock()
+_lock = RLock()
 
 
 def _renew_lock():
     """Begin anew in a child process, where nobody would release it."""
     global _lock
-    _lock = Lock()
+    _lock = RLock()
 
 
 if hasattr(os, "register_at_fork"):
