@@ -2,9 +2,6 @@
 
 from html import escape
 
-# Where the pages of the documentation are. There are none yet: no link is made.
-DOCUMENTATION_URL = ""
-
 # Colours are those around the table, so that it can be read on dark pages, too.
 _STYLE = """<style>
 table.skmxne-table {border-collapse: collapse; color: inherit; margin: 0.5em 0; font-size: 0.9em}
@@ -30,14 +27,7 @@ def make_table(caption, rows):
 
 
 class RepresentationMixin:
-    """An estimator of scikit-learn that links to our documentation, and sums up its fit."""
-
-    _doc_link_module = "skmxne"
-
-    @property
-    def _doc_link_template(self):
-        page = "generated/skmxne.{estimator_name}.html"
-        return f"{DOCUMENTATION_URL}/{page}" if DOCUMENTATION_URL else ""
+    """An estimator of scikit-learn that sums up its fit."""
 
     def _summarize(self):
         """Return what a fit has come to, as names and values. Before it, nothing."""
