@@ -123,6 +123,9 @@ def look():
     filters = [each for each in filters if each[2] is not np.exceptions.ComplexWarning]
     return threads, filters, logging.getLogger("skmxne").level
 
+# That of Python has a lock that Ctrl-C can leave locked.
+logging.Logger.setLevel = lambda logger, level: setattr(logger, "level", level)
+
 model = eval(sys.argv[1])
 sizes = dict(n_orient=3, n_targets=5, n_active=4, noise=1.0)
 X, y = make_block_sparse_regression(40, 200, random_state=0, **sizes)
