@@ -55,11 +55,12 @@ def _find_flat(data, noise):
     constant = np.ptp(data, axis=1) == 0.0
     if len(data) < _ENOUGH_CHANNELS or data.shape[1] < _SHORTEST_BASELINE:
         return constant
-    size = data.std(axis=1) / np.where(noise > 0.0, noise, np.inf)
-    size[noise <= 0.0] = np.inf
-    size /= _find_median(size[~constant & (noise > 0.0)])
-    weak = size < _FLAT
-    return constant | (weak if not np.any(~weak & (size < _APART)) else False)
+    has_noise = noise > 0.0
+    size = np.full(len(data), np.inf)
+    size[has_noise] = data[has_noise].std(axis=1) / noise[has_noise]
+    size /= _find_median(size[~constant & has_noise])
+    is_apart = not np.any((size >= _FLAT) & (size < _APART))
+    return constant | ((size < _FLAT) & is_apart)
 
 
 def _find_median(values):

@@ -1,7 +1,6 @@
 """Inverse problems: recordings as X and y, coefficients as sources."""
 
 import logging
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -45,8 +44,6 @@ class InverseProblem:
         The data at the channels to use.
     gain : PreparedGain
         The gain at these channels.
-    folds : list of mne.Evoked, default=()
-        Averages of parts of the trials that `evoked` is the average of.
 
     Attributes
     ----------
@@ -126,7 +123,6 @@ class InverseProblem:
         self,
         evoked: mne.Evoked | list[mne.Evoked],
         gain: PreparedGain,
-        folds: Sequence[mne.Evoked] = (),
     ) -> None:
         if not isinstance(gain, PreparedGain):
             raise TypeError(
@@ -142,20 +138,13 @@ class InverseProblem:
         self.target_scale = np.concatenate(
             [np.full(len(one.times), np.sqrt(one.nave)) for one in self._evokeds]
         )
-        self.y = self._whiten(self._evokeds)
+        self.y = _whiten(self._evokeds, self.whitener, self.target_scale)
         with np.errstate(over="ignore"):
             if not np.isfinite(np.linalg.norm(self.y)):
                 raise ValueError(
                     "evoked has values that are too large for noise_cov. Check the units of both."
                 )
         self.y_folds = self.fold_weights = None
-        if folds:
-            self.y_folds = np.stack([self._whiten([fold]) for fold in folds])
-            self.fold_weights = np.array([fold.nave for fold in folds]) / evoked.nave
-
-    def _whiten(self, evokeds):
-        """Whiten data of all channels and targets, with the noise of the averages of all trials."""
-        return self.whitener @ np.hstack([one.data for one in evokeds]) * self.target_scale
 
     def __repr__(self):
         return (
@@ -310,14 +299,13 @@ class InverseProblem:
         """
         with quiet_mne(), prefix_epochs(), single_threaded_blas():
             average, folds = average_folds(epochs, n_folds)
-            (evoked,) = prepare_evokeds(average, forward, noise_cov)
-            warn_if_flat([evoked], noise_cov)
-            folds = [fold.pick(evoked.ch_names) for fold in folds]
-            info = evoked.info
-            gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
-            problem = cls(evoked, gain, folds)
-        warn_if_noise_differs(problem.y, problem._evokeds, problem.whitener)
-        logger.info("%r", problem)
+            problem = cls.from_evoked(
+                average, forward, noise_cov, loose=loose, depth=depth, rank=rank
+            )
+            folds = [fold.pick(problem.ch_names) for fold in folds]
+            scales = problem.whitener, problem.target_scale
+            problem.y_folds = np.stack([_whiten([fold], *scales) for fold in folds])
+            problem.fold_weights = np.array([fold.nave for fold in folds]) / average.nave
         return problem
 
     @property
@@ -544,6 +532,11 @@ class InverseProblem:
         with quiet_mne():
             outputs = list(map(make_output, self._evokeds, targets))
         return outputs if self._is_list else outputs[0]
+
+
+def _whiten(evokeds, whitener, target_scale):
+    """Whiten data of all channels and targets, with the noise of the averages of all trials."""
+    return whitener @ np.hstack([one.data for one in evokeds]) * target_scale
 
 
 def _are_equal(values):
