@@ -4,11 +4,10 @@ import inspect
 import logging
 import os
 import warnings
-import weakref
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from threading import RLock
+from threading import Lock
 
 import numpy as np
 
@@ -40,68 +39,41 @@ def collect_warnings():
         _collected.reset(token)
 
 
-class _Wish:
-    """A level of messages that a fit asks for, as long as it is under way."""
-
-    def __init__(self, level):
-        self.level = level
-
-
 class _SharedLevel:
-    """The level of a logger, of which several threads may ask for another one for a while.
+    """The level of a logger, which fits in several threads may set for a while.
 
-    The last to ask counts, and the level of the user comes back when all have ended. What fits
-    under way ask for is kept by weak references: Ctrl-C may keep a fit from taking it back, which
-    the next one does.
+    The last to ask counts, and the level of the user comes back when all have ended.
     """
 
     def __init__(self, name):
-        self.logger, self._wishes, self._level_of_user = logging.getLogger(name), [], logging.NOTSET
+        self.logger = logging.getLogger(name)
         self.begin_anew()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self.begin_anew)
 
     def begin_anew(self):
         """Begin anew in a child process, which lacks the threads of its parent."""
-        self._lock = RLock()
+        self._lock, self._asked, self._level_of_user = Lock(), [], logging.NOTSET
 
     def of_user(self):
         """Return the level that the user has set."""
-        return self._level_of_user if self._wishes else self.logger.level
+        return self._level_of_user if self._asked else self.logger.level
 
     @contextmanager
     def at(self, level):
-        """Ask for a level."""
-        wish = _Wish(level)
+        """Set a level for a while."""
+        key = object()
+        with self._lock:
+            if not self._asked:
+                self._level_of_user = self.logger.level
+            self._asked.append((key, level))
+            self.logger.setLevel(level)
         try:
-            self.update(wish)
             yield
         finally:
-            del wish
-            self.update()
-
-    def update(self, wish=None):
-        """Set the level of the last wish under way, with a new one if there is, or the user's."""
-        # Within `try` are only calls: in Python 3.14 Ctrl-C may come between `with lock:` and its
-        # first line, and where a comprehension goes back, which no `finally` sees.
-        try:
-            self._lock.acquire()
-            self._update(wish)
-        finally:
-            try:  # noqa: SIM105
-                self._lock.release()
-            except RuntimeError:  # Ctrl-C came while it was waited for
-                pass
-
-    def _update(self, wish):
-        if wish is not None:
-            if not self._wishes:
-                self._level_of_user = self.logger.level
-            self._wishes.append(weakref.ref(wish))
-        alive = [wish for wish in self._wishes if wish() is not None]
-        last = alive[-1]() if alive else None
-        self.logger.setLevel(self._level_of_user if last is None else last.level)
-        self._wishes[:] = alive
+            with self._lock:
+                self._asked = [(other, level) for other, level in self._asked if other is not key]
+                self.logger.setLevel(self._asked[-1][1] if self._asked else self._level_of_user)
 
 
 _ours, _of_mne = _SharedLevel(__package__), _SharedLevel("mne")

@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 
 from skmxne import InverseProblem, MixedNormEstimator, mixed_norm
-from skmxne._logging import _ours, _Wish, collect_warnings, quiet_mne, verbosity, warn
+from skmxne._logging import collect_warnings, quiet_mne, verbosity, warn
 
 
 @pytest.fixture
@@ -70,14 +70,6 @@ def test_two_that_ask_for_the_same_level_are_told_apart(logger):
                 assert logger.level == logging.INFO
             assert logger.level == logging.WARNING
         assert logger.level == logging.INFO
-    assert logger.level == 7
-
-
-def test_fit_that_never_ended_is_forgotten(logger):
-    """As after an exception (Ctrl-C) in the first line of what should have ended it."""
-    _ours.update(_Wish(logging.DEBUG))
-    with verbosity("ERROR"):
-        assert logger.level == logging.ERROR
     assert logger.level == 7
 
 
