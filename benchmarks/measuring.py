@@ -181,11 +181,12 @@ class Tuner:
 def count_products(problem, alphas, tol):
     """Count the products with all of ``X`` that a warm-started path of ours makes."""
     from skmxne.linear_model.fit_problem import MixedNormProblem
+    from skmxne.linear_model.options import FitOptions
 
-    mixed_norm_problem = MixedNormProblem(problem.X, problem.y, n_orient=problem.n_orient)
-    start = None
-    for alpha in alphas:
-        _, start = mixed_norm_problem.solve(alpha, start, tol=tol)
+    options = FitOptions(n_orient=problem.n_orient, tol=tol)
+    mixed_norm_problem = MixedNormProblem(problem.X, problem.y, options)
+    for _ in mixed_norm_problem.solve_path(alphas):
+        pass
     return mixed_norm_problem.design.n_products
 
 

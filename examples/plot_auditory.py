@@ -32,21 +32,23 @@ if mne.datasets.has_dataset("sample"):
     )
     forward = mne.read_forward_solution(folder / "sample_audvis-meg-eeg-oct-6-fwd.fif")
     noise_cov = mne.read_cov(folder / "sample_audvis-cov.fif")
-    evoked.pick("meg", exclude="bads").crop(0.05, 0.15)
+    evoked.pick("meg", exclude="bads")
+    tmin, tmax = 0.05, 0.15
 else:
     title = "simulated EEG of two sources"
     recording = make_recording(n_sources=2)
     evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
-    evoked.crop(0.05, 0.35)
+    tmin, tmax = 0.05, 0.35
 print(f"{title}: {len(evoked.ch_names)} channels, {evoked.nave} trials")
 
 # %%
 # The sources
 # -----------
 # The number of trials and the covariance tell the level of the noise. `MixedNormIC` adds sources
-# as long as they explain more than noise would, and more than errors of the head model leave.
+# as long as they explain more than noise would, and more than errors of the head model leave. Times
+# before 0 stay in the average: they show whether covariance and number of trials are right.
 
-problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0.2)
+problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0.2, tmin=tmin, tmax=tmax)
 model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 dipoles = problem.to_dipoles(model)
 residual = problem.to_residual(model)
@@ -76,7 +78,9 @@ kind, unit, scale = ("grad", "fT/cm", 1e13) if "grad" in evoked else ("eeg", "µ
 fig = plt.figure(figsize=(10, 7), layout="constrained")
 grid = fig.add_gridspec(2, 2)
 top = grid[0, :].subgridspec(1, 2).subplots(sharey=True)
-for ax, name, data in zip(top, ("data", "residual"), (evoked, residual), strict=True):
+for ax, name, data in zip(
+    top, ("data", "residual"), (evoked.crop(tmin, tmax), residual), strict=True
+):
     ax.plot(data.times * 1e3, data.get_data(kind).T * scale, color="0.4", linewidth=0.6)
     ax.set(title=f"{name} ({kind})", xlabel="time (ms)")
     ax.margins(x=0)

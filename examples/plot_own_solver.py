@@ -14,14 +14,15 @@ import numpy as np
 
 from skmxne import MixedNormCV, MixedNormEstimator
 from skmxne.datasets import make_block_sparse_regression
-from skmxne.solvers import SOLVERS, BlockProblem
+from skmxne.solvers import SOLVERS, BlockProblem, prox_l21
 
 # %%
 # The function
 # ------------
 # It gets a `BlockProblem`, with the columns ``X`` of the positions at work, ``y``, the ``penalty``
-# and ``n_orient``, and coefficients to start from. It returns coefficients whose duality gap is at
-# most ``tol``, and the number of iterations. This one updates blocks in random order.
+# and ``n_orient``, and coefficients to start from. It returns coefficients whose duality gap,
+# relative to the power of ``y``, is at most ``tol``, and the number of iterations. This one updates
+# blocks in random order; `prox_l21` is the proximal operator of the norm.
 
 
 def solve_in_random_order(problem, coef, *, tol, maxit, dgap_freq):
@@ -34,7 +35,7 @@ def solve_in_random_order(problem, coef, *, tol, maxit, dgap_freq):
             block = slice(g * n_orient, (g + 1) * n_orient)
             columns, step = problem.X[:, block], 1 / problem.lipschitz[g]
             new = coef[block] + step * columns.T @ residual
-            new *= max(0.0, 1 - step * problem.penalty / np.linalg.norm(new))
+            new = prox_l21(new, step * problem.penalty, n_orient)
             residual += columns @ (coef[block] - new)
             coef[block] = new
         if n_iter % dgap_freq == 0 and problem.dual_gap(coef, residual) <= tol:
@@ -81,7 +82,7 @@ def follow_gap(solve, steps):
     gaps = []
     for n_steps in steps:
         coef, _ = solve(problem, start.copy(), tol=0, maxit=int(n_steps), dgap_freq=np.inf)
-        gaps.append(problem.dual_gap(coef) / np.vdot(problem.y, problem.y))
+        gaps.append(problem.dual_gap(coef))
     return gaps
 
 

@@ -94,7 +94,6 @@ else:
 first, last = evoked.times[[0, -1]]
 if not first <= arguments.tmin < arguments.tmax <= last:
     parser.error(f"--tmin and --tmax, in s, must be in this order between {first:g} and {last:g}")
-evoked.crop(arguments.tmin, arguments.tmax)
 if arguments.picks:
     try:
         evoked.pick(arguments.picks)
@@ -110,7 +109,11 @@ if arguments.picks:
 # alpha of 100 %, more and more below.
 
 problem = InverseProblem.from_evoked(
-    evoked, forward, noise_cov, loose=arguments.loose, depth=arguments.depth
+    *(evoked, forward, noise_cov),
+    loose=arguments.loose,
+    depth=arguments.depth,
+    tmin=arguments.tmin,
+    tmax=arguments.tmax,
 )
 model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 

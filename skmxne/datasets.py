@@ -181,7 +181,7 @@ def make_recording(
         epochs = mne.EpochsArray(trials, info, tmin=times[0], event_id={"simulated": 1})
         epochs.set_eeg_reference(projection=True).apply_proj().apply_baseline((None, 0))
 
-        left, right = (one["vertno"] for one in forward["src"])
+        left, right = (space["vertno"] for space in forward["src"])
         is_left = sources < left.size
         vertices = [left[sources[is_left]], right[sources[~is_left] - left.size]]
         stc = mne.SourceEstimate(responses, vertices, times[0], 1 / info["sfreq"], "simulated")

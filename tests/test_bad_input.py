@@ -673,7 +673,7 @@ def draw_sources(case, **options):
         (lambda c, ic: draw_sources(c, fig="a"), "fig"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:(alpha_=|The model leaves)")
+@pytest.mark.filterwarnings("ignore:(The alpha chosen|The residual has)")
 def test_displays_of_something_else(case, call, argument):
     import matplotlib.pyplot as plt
 

@@ -28,7 +28,7 @@ callbacks = pytest.mark.skipif(
     find_spec("sklearn.callback") is None, reason="callbacks need scikit-learn 1.9"
 )
 # The grids are so coarse that the choice is at an edge.
-pytestmark = pytest.mark.filterwarnings("ignore:alpha_=")
+pytestmark = pytest.mark.filterwarnings("ignore:The alpha chosen")
 
 
 class Listener:

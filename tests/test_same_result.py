@@ -23,7 +23,7 @@ MODELS = {
     "MixedNormCV, two jobs": MixedNormCV(n_orient=3, alphas=5, cv=3, n_jobs=2),
 }
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-pytestmark = pytest.mark.filterwarnings("ignore:alpha_=", "ignore:The model leaves")
+pytestmark = pytest.mark.filterwarnings("ignore:The alpha chosen", "ignore:The residual has")
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ ROUNDING = {np.float64: 0.0, np.float32: 1e-5}
 def count_missed(record):
     """Return how many solutions a warning tells of."""
     messages = [str(each.message) for each in record if each.category is ConvergenceWarning]
-    found = [re.search(r"did not get below tol=\S+ of \S+ at (\d+) of", each) for each in messages]
+    found = [re.search(r"above tol=\S+ at (\d+) of", each) for each in messages]
     return sum(int(each[1]) for each in found if each)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from .. import __version__
 from .terminal import (
-    advise,
     check_current_folder,
     end_by_signals,
     explain,
@@ -72,7 +71,7 @@ def _protect_numbers(arguments):
 
     Whatever looks so gets one, so that what is read can be without it again.
     """
-    return [f" {each}" if _NEGATIVE.match(each) else each for each in arguments]
+    return [f" {argument}" if _NEGATIVE.match(argument) else argument for argument in arguments]
 
 
 def _read_text(text):
@@ -267,7 +266,7 @@ def _check_localize(parser, arguments):
     if arguments.condition is not None and not any(files):
         parser.error("--condition is for files, give --evoked, too")
     periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
-    for name, (start, stop) in {name: each for name, each in periods.items() if each}.items():
+    for name, (start, stop) in {name: period for name, period in periods.items() if period}.items():
         if not isinstance(start, str) and not isinstance(stop, str) and not start <= stop:
             parser.error(f"{name}: {start:zg} is not before {stop:zg}")
     if arguments.n_mxne_iter < 1:
@@ -293,11 +292,11 @@ def _localize(arguments):
     check_current_folder()
     with atomic_directory(arguments.output, arguments.overwrite) as folder:
         evoked, problem, model, notes = _fit_and_warn(arguments)
-        dipoles = sorted(problem.to_dipoles(model), key=lambda each: -abs(each.amplitude).max())
+        dipoles = sorted(problem.to_dipoles(model), key=lambda dipole: -abs(dipole.amplitude).max())
         residual = problem.to_residual(model)
         is_chosen = arguments.alpha in _CRITERIA
         alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if is_chosen else f"{model.alpha:g} %"
-        summary = summarize(problem, model, alpha)
+        summary = " ".join([summarize(problem, model, alpha), *getattr(model, "remarks_", [])])
         title = f"Sources of {evoked.comment!r}"
         settings = _describe(arguments) | describe_data(evoked, problem)
         save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
@@ -320,9 +319,8 @@ def _fit_and_warn(arguments):
             evoked, problem, model = _fit(arguments)
         finally:
             of_interest = UserWarning | RuntimeWarning  # others are for developers
-            caught = [each for each in caught if issubclass(each.category, of_interest)]
-            notes = [*dict.fromkeys(to_line(each.message) for each in caught)]
-            notes = list(map(advise, notes))
+            caught = [warning for warning in caught if issubclass(warning.category, of_interest)]
+            notes = [*dict.fromkeys(to_line(warning.message) for warning in caught)]
             for note in notes:
                 tell(sys.stderr, f"skmxne: warning: {note}\n")
     return evoked, problem, model, notes
@@ -330,7 +328,6 @@ def _fit_and_warn(arguments):
 
 def _fit(arguments):
     """Make the problem and fit the model."""
-    from ..inverse.diagnostics import warn_if_noise_differs
     from ..inverse.problem import InverseProblem
     from .recording_files import crop_evoked, prepare_evoked, read_recording
 
@@ -346,20 +343,17 @@ def _fit(arguments):
     if arguments.no_baseline:
         baseline = None
     elif arguments.baseline:
-        baseline = [_find_number(each) for each in arguments.baseline]
+        baseline = [_find_number(value) for value in arguments.baseline]
     whole = prepare_evoked(evoked, baseline=baseline, picks=arguments.picks)
     evoked = crop_evoked(whole, _find_number(arguments.tmin), _find_number(arguments.tmax))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The whitened data before")  # that were kept
-        problem = InverseProblem.from_evoked(
-            *(evoked, forward, noise_cov),
-            loose=arguments.loose,
-            depth=_find_number(arguments.depth),
-            rank=arguments.rank_to_use,
-        )
-    whole.pick(problem.ch_names)
-    whitened = problem.whitener @ whole.data * problem.target_scale[0]
-    warn_if_noise_differs(whitened, [whole], problem.whitener)
+    problem = InverseProblem.from_evoked(
+        *(whole, forward, noise_cov),
+        loose=arguments.loose,
+        depth=_find_number(arguments.depth),
+        rank=arguments.rank_to_use,
+        tmin=evoked.times[0],
+        tmax=evoked.times[-1],
+    )
     if arguments.alpha not in _CRITERIA and 0 < arguments.alpha < 1:
         warnings.warn(
             f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "

@@ -23,7 +23,7 @@ def read_recording(evoked, forward, noise_cov, condition=None):
     _check_files(paths)
     with mne.use_log_level("CRITICAL"):  # it warns of names of files, and logs its errors
         averages, forward, noise_cov = [_read(option, path) for option, path in paths.items()]
-    numbered = {k: one for k, one in enumerate(averages) if one.kind == "average"}
+    numbered = {k: average for k, average in enumerate(averages) if average.kind == "average"}
     if not numbered:
         raise ValueError(f"{evoked} has no average. --evoked needs one, not its standard error.")
     for average in numbered.values():
@@ -69,7 +69,7 @@ def _find_period(option, start, stop, evoked):
             f"{option}: {' to '.join(asked)} s is no period of the average, which is from "
             f"{_write_time(evoked, 0)} to {_write_time(evoked, -1)} s."
         )
-    return tuple(times[np.abs(times - each).argmin()] for each in (start, stop))
+    return tuple(times[np.abs(times - end).argmin()] for end in (start, stop))
 
 
 def _write_time(evoked, index):

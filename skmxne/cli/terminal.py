@@ -1,4 +1,4 @@
-"""The terminal that the command runs in: signals that end it, and messages in its own words."""
+"""The terminal that the command runs in: signals that end it, and messages."""
 
 import errno
 import os
@@ -8,13 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
 
-# What warnings advise the users of estimators, words that only these know, and what to do here.
-_ADVICE = re.compile("(With an InverseProblem|Check noise_variance).*")
-_OTHERS = re.compile("noise_variance|nave|alphas|eps=")
-_WORDS = (
-    "Check --noise-cov, and the number of trials in the file of --evoked; --alpha cv needs no "
-    "level of the noise, --alpha NUMBER no grid."
-)
 # Whoever reads the output is no longer there: the reader of a pipe, or the terminal.
 _GONE = errno.EPIPE, errno.EIO
 # Bytes that the encoding of the system does not have, as Python holds them.
@@ -100,9 +93,3 @@ def check_current_folder():
             f"The current folder cannot be reached: {error.strerror}. Change to another (cd) and "
             "try again."
         ) from error
-
-
-def advise(note):
-    """Tell what to do in terms of the command."""
-    note, n_told = _ADVICE.subn(_WORDS, note)
-    return f"{note} {_WORDS}" if _OTHERS.search(note) and not n_told else note

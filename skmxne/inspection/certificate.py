@@ -4,6 +4,7 @@ Nothing here is shared with the solvers: the optimality conditions and the duali
 again, in double precision, from the data, the coefficients and the hyperparameters.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +16,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_is_fitted
 
+from ..linear_model.options import FitOptions
 from ..linear_model.validation import (
     check_data,
     check_magnitude,
-    check_parameters,
+    check_real,
     check_sample_weight,
-    check_weights,
     prefix_errors,
 )
 
@@ -58,14 +59,14 @@ class CertifiedProblem:
 
     Attributes
     ----------
-    params : dict
+    options : FitOptions
         The parameters, checked.
     """
 
-    def __init__(self, X, y, params, sample_weight):
+    def __init__(self, X, y, sample_weight, **params):
         X, y = check_data(X, y)
         assert_all_finite(X, input_name="X")
-        self.params = params = check_parameters(params, X.shape[1])
+        self.options = FitOptions.check(X.shape[1], **params)
         self.eps = np.finfo(X.dtype).eps
         self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
         if sample_weight is not None:
@@ -73,11 +74,9 @@ class CertifiedProblem:
             self.X, self.y = self.X * roots, self.y * roots
         check_magnitude("y", self.y, np.vdot(self.y, self.y))
         check_magnitude("X", self.X, np.vdot(self.X, self.X))
-        self.n_orient = params["n_orient"]
-        n_positions = X.shape[1] // self.n_orient
-        self.scale = check_weights(params["weights"], params["weights_min"], n_positions)
+        self.n_orient, self.scale = self.options.n_orient, self.options.scale
         if self.scale is None:
-            self.scale = np.ones(n_positions)
+            self.scale = np.ones(X.shape[1] // self.n_orient)
 
     def check_coef(self, coef):
         """Return coefficients as blocks of shape (n_positions, n_orient, n_targets)."""
@@ -273,22 +272,24 @@ def verify(
             f"{type(estimator).__name__}. For other models pass coef_ to compute_certificate."
         )
     params = estimator.get_params(deep=False)
-    problem = CertifiedProblem(X, y, params, sample_weight)
-    coef, params = np.asarray(estimator.coef_, dtype=np.float64), problem.params
-    scale = np.repeat(estimator.debias_scale_, params["n_orient"])
+    names = ["n_orient", "weights", "weights_min", "n_mxne_iter", "reweighting_scale", "time_pca"]
+    problem = CertifiedProblem(X, y, sample_weight, **{name: params[name] for name in names})
+    coef, options = np.asarray(estimator.coef_, dtype=np.float64), problem.options
+    scale = np.repeat(estimator.debias_scale_, options.n_orient)
     if coef.shape[-1] != len(scale):
         raise ValueError(
-            f"estimator has n_orient={params['n_orient']}, with which it was not fitted. Verify it "
+            f"estimator has n_orient={options.n_orient}, with which it was not fitted. Verify it "
             "with the parameters of the fit."
         )
     coef = problem.check_coef(coef / scale)
-    if not isinstance(params["time_pca"], bool | np.bool_):
-        problem.limit_rank(params["time_pca"])
+    if not isinstance(options.time_pca, bool):
+        problem.limit_rank(options.time_pca)
     alpha = estimator.alpha_ if hasattr(estimator, "alpha_") else estimator.alpha
+    alpha = check_real("alpha", alpha, 0, 100)
     alpha_max, amplitude = problem.find_alpha_max(), None
-    if params["n_mxne_iter"] > 1 and alpha > 0 and alpha_max > 0:
-        amplitude = params["reweighting_scale"] or problem.find_reweighting_scale()
-    return problem.certify(coef, float(alpha) / 100.0 * alpha_max, amplitude)
+    if options.n_mxne_iter > 1 and alpha > 0 and alpha_max > 0:
+        amplitude = options.reweighting_scale or problem.find_reweighting_scale()
+    return problem.certify(coef, alpha / 100.0 * alpha_max, amplitude)
 
 
 def compute_certificate(
@@ -379,9 +380,12 @@ def compute_certificate(
     >>> compute_certificate(X, y, lasso.coef_, penalty=0.1 * len(X)).holds(tol=1e-4)
     True
     """
-    params = dict(n_orient=n_orient, weights_min=weights_min, reweighting_scale=reweighting_scale)
     problem = CertifiedProblem(
-        X, y, params | {"penalty": penalty, "weights": weights}, sample_weight
+        *(X, y, sample_weight),
+        n_orient=n_orient,
+        weights=weights,
+        weights_min=weights_min,
+        reweighting_scale=reweighting_scale,
     )
-    coef, params = problem.check_coef(coef), problem.params
-    return problem.certify(coef, params["penalty"], params["reweighting_scale"])
+    penalty = check_real("penalty", penalty, 0, math.inf)
+    return problem.certify(problem.check_coef(coef), penalty, problem.options.reweighting_scale)

@@ -34,8 +34,8 @@ def warn_if_flat(evokeds, noise_cov):
         of_kind = types == kind
         if noise[of_kind].any():
             flat["noise_cov"][of_kind] = noise[of_kind] <= _NO_NOISE * _find_median(noise[of_kind])
-        for one in evokeds:
-            flat["evoked"][of_kind] |= _find_flat(one.data[of_kind], noise[of_kind])
+        for evoked in evokeds:
+            flat["evoked"][of_kind] |= _find_flat(evoked.data[of_kind], noise[of_kind])
     parts = [
         f"{join_names(ch_names[is_flat])} in {where}"
         for where, is_flat in flat.items()
@@ -69,16 +69,16 @@ def _find_median(values):
     return np.median(positive) if len(positive) else 1.0
 
 
-def warn_if_noise_differs(y, evokeds, whitener):
+def warn_if_noise_differs(evokeds, whitener):
     """Warn where a baseline is not what noise would be."""
-    for one in evokeds:
-        data, y = np.split(y, [len(one.times)], axis=1)
-        baseline = data[:, one.times < 0]
-        if baseline.shape[1] < _SHORTEST_BASELINE:
+    for evoked in evokeds:
+        is_before = evoked.times < 0
+        if np.count_nonzero(is_before) < _SHORTEST_BASELINE:
             continue
-        doubt = _doubt_channels(baseline, one.ch_names, whitener) or _doubt_noise(baseline)
+        baseline = whitener @ evoked.data[:, is_before] * np.sqrt(evoked.nave)
+        doubt = _doubt_channels(baseline, evoked.ch_names, whitener) or _doubt_noise(baseline)
         if doubt:
-            whose = f" of {one.comment!r}" if len(evokeds) > 1 else ""
+            whose = f" of {evoked.comment!r}" if len(evokeds) > 1 else ""
             warn(f"The whitened data{whose} before time 0 have {doubt}", RuntimeWarning)
 
 
@@ -134,15 +134,16 @@ def _doubt_noise(baseline):
     _, most = chi2_bounds(len(baseline) * n_independent)
     if not least <= power <= max(2.0, most):
         return (
-            f"{power:.2g} times the power of the noise that noise_cov and nave (the number of "
-            "trials) predict. noise_cov has to be that of single trials, in the same units, with "
-            "the same filter; and the baseline has to be corrected (apply_baseline)."
+            f"{power:.2g} times the power that the noise covariance and the number of trials "
+            "predict. The covariance has to be that of single trials, in the same units, with the "
+            "same filter; and the baseline has to be corrected."
         )
     rows = _compare_rows(baseline)
     if rows is not None and rows.max() > 1.0:
         ratio = np.mean(baseline**2, axis=1).max() / power
         return (
-            f"the power that noise_cov predicts on average, but {ratio:.2g} times as much in one "
-            "component. noise_cov may be of other data, of another filter, or of too few samples."
+            "the power that the noise covariance predicts on average, but "
+            f"{ratio:.2g} times as much in one component. The covariance may be of other data, of "
+            "another filter, or of too few samples."
         )
     return None

@@ -1,19 +1,24 @@
 """The function `mixed_norm`, to be used in place of that of MNE."""
 
 import logging
-import re
 from numbers import Integral, Real
 from typing import Any
 
 import mne
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn import exceptions
 
 from .._logging import collect_warnings, find_level, quiet_mne, verbosity, warn
+from ..linear_model.fit_problem import MixedNormProblem
 from ..linear_model.mixed_norm import MixedNormEstimator
-from ..linear_model.path import make_problem
-from ..linear_model.validation import check_alphas, check_parameters, check_weights, prefix_errors
+from ..linear_model.options import FitOptions
+from ..linear_model.validation import (
+    check_alphas,
+    check_bool,
+    check_real,
+    check_weights,
+    prefix_errors,
+)
 from ..model_selection.information_criterion import MixedNormIC
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
@@ -23,15 +28,6 @@ from .outputs import SOURCE_ESTIMATES, check_pick_ori, make_weights
 from .problem import InverseProblem
 
 logger = logging.getLogger(__name__)
-# Words of the estimators' warnings, and the same in terms of the arguments here.
-_WORDS = {
-    "^alpha_=": "alpha=",
-    r"lower eps=\S*\d|add \w+ alphas": "change sure_alpha_grid",
-    "noise_variance=1 tells": "noise_cov and nave tell",
-    "With an InverseProblem, (.*?);.*? it.": r"\1.",
-    "Check noise_variance.*": "Check noise_cov, and nave of evoked.",
-    "X and y do not correlate": "the data do not correlate with the fields of any",
-}
 
 
 def mixed_norm(
@@ -179,34 +175,25 @@ def mixed_norm(
     params |= dict(n_mxne_iter=n_mxne_iter, solver=solver, debias=debias, time_pca=time_pca)
     params |= dict(weights=weights, weights_min=weights_min)
     outputs = dict(return_residual=return_residual, return_as_dipoles=return_as_dipoles)
-    check_parameters(outputs | {"n_orient": 1}, 1)
+    for name, value in outputs.items():
+        check_bool(name, value)
     if isinstance(evoked, list) and len(evoked) == 1:
         (evoked,) = evoked  # MNE returns no list of one
     level = find_level(verbose)
     try:
         with verbosity(verbose), quiet_mne(level), collect_warnings() as collected:
-            params = _read_parameters(alpha, sure_alpha_grid, pick_ori, forward, params)
+            # Validate arguments before the slow preparation of the data.
+            check_forward(forward)
+            check_pick_ori(pick_ori, 3, "surface")
+            choice, params = _read_choice(alpha, sure_alpha_grid), _read_options(params, forward)
             problem = _make_problem(evoked, forward, noise_cov, loose, depth, rank)
             check_pick_ori(pick_ori, problem.n_orient, forward["src"].kind)
-            coef = _fit(problem, params)
+            coef = _fit(problem, choice, params)
             return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
     finally:
-        if level <= logging.WARNING:  # above, MNE leaves them out
-            _give_out(collected)
-
-
-class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
-    """Scikit-learn's category and that of MNE, for filters of either."""
-
-
-def _give_out(collected):
-    """Warn in terms of the arguments of the function."""
-    for text, category in dict.fromkeys(collected):
-        for words, ours in _WORDS.items():
-            text = re.sub(words, ours, text)
-        if category is exceptions.ConvergenceWarning:
-            category = ConvergenceWarning
-        warn(text, category)
+        for message, category in dict.fromkeys(collected):
+            if level <= logging.WARNING:  # above, MNE leaves them out
+                warn(message, category)
 
 
 def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
@@ -221,25 +208,24 @@ def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
     return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
 
 
-def _read_parameters(alpha, grid, pick_ori, forward, params):
-    """Check what needs no data, which take longer, and return parameters of an estimator."""
-    check_forward(forward)
-    check_pick_ori(pick_ori, 3, "surface")  # the name only: the rest when orientations are known
-    params = dict(params)
+def _read_choice(alpha, grid):
+    """Return the percentage, or the criterion and its grid, as parameters of an estimator."""
     if not isinstance(alpha, str):
         if not isinstance(alpha, Real) or isinstance(alpha, bool):
             raise TypeError(
                 f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}. 'ric' chooses "
                 "it for finding sources."
             )
-        params["alpha"] = alpha
-    elif alpha in ("sure", "bic", "ric"):
-        params["criterion"] = alpha
-        if not (isinstance(grid, str) and grid == "auto"):
-            params["alphas"] = _read_grid(grid)
-    else:
+        return {"alpha": check_real("alpha", alpha, 0, 100)}
+    if alpha not in ("sure", "bic", "ric"):
         raise ValueError(f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}.")
-    # MNE's function takes other types, too, for what is meant.
+    is_auto = isinstance(grid, str) and grid == "auto"
+    return {"criterion": alpha} | ({} if is_auto else {"alphas": _read_grid(grid)})
+
+
+def _read_options(params, forward):
+    """Return the other parameters of an estimator, from what MNE's function takes for them."""
+    params = dict(params)
     if isinstance(params["debias"], Integral) and params["debias"] in (0, 1):
         params["debias"] = bool(params["debias"])
     if isinstance(params["time_pca"], Integral) and params["time_pca"] == 0:
@@ -248,7 +234,7 @@ def _read_parameters(alpha, grid, pick_ori, forward, params):
         params["dgap_freq"] = int(params["dgap_freq"])
     if isinstance(params["weights_min"], Real):
         params["weights_min"] = max(params["weights_min"], 0)
-    params = check_parameters(params | {"n_orient": 1}, 1)
+    FitOptions.check(1, **params | {"weights": None})
     params["weights"] = _read_weights(params["weights"], params["weights_min"], forward)
     return params
 
@@ -285,21 +271,23 @@ def _read_weights(weights, weights_min, forward):
     return weights
 
 
-def _fit(problem, params):
+def _fit(problem, choice, params):
     """Fit the model, and return its coefficients on `X` and `y` of the problem."""
     params = params | {"n_orient": problem.n_orient}
     if params["solver"] == "cd" and problem.n_orient > 1:
         warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning)
         params["solver"] = "auto"
-    roots = problem.target_scale
-    if "criterion" in params:
+    if "criterion" in choice:
         # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
-        model = MixedNormIC(**params).fit(problem.X, problem.y)
-        logger.info("Alpha chosen by %s: %.3g", params["criterion"], model.alpha_)
+        model = MixedNormIC(**choice, **params).fit(problem.X, problem.y)
+        logger.info("Alpha chosen by %s: %.3g", model.criterion, model.alpha_)
+        for remark in model.remarks_:
+            logger.info(remark)
         return model.coef_
+    roots = problem.target_scale
     y = problem.y / roots  # MNE leaves the number of trials out
     scale = _find_reweighting_scale(problem.X, y, params)
-    model = MixedNormEstimator(reweighting_scale=scale, **params)
+    model = MixedNormEstimator(**choice, reweighting_scale=scale, **params)
     return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
 
 
@@ -308,7 +296,7 @@ def _find_reweighting_scale(X, y, params):
     if params["n_mxne_iter"] == 1:
         return 1.0  # without reweighting it does not matter
     with single_threaded_blas():
-        alpha_max = make_problem(X, y, params | {"reweighting_scale": None}).alpha_max
+        alpha_max = MixedNormProblem(X, y, FitOptions.check(X.shape[1], **params)).alpha_max
     return 100 / alpha_max if alpha_max > 0 else 1.0
 
 

@@ -418,5 +418,5 @@ def _find_depth_prior(gain, X, info, forward, whitener, depth):
 def _pick_best_type(info):
     """Return where gradiometers are, or else magnetometers, or else electrodes."""
     types = np.array(info.get_channel_types())
-    best = next(one for one in ("grad", "mag", "eeg") if one in types)
+    best = next(kind for kind in ("grad", "mag", "eeg") if kind in types)
     return np.flatnonzero(types == best)

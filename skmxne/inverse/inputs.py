@@ -28,10 +28,10 @@ def prepare_evokeds(evoked, forward, noise_cov):
     _check_noise_cov(noise_cov)
     ch_names = select_channels(evokeds, forward, noise_cov)
     _check_covariance(noise_cov, ch_names)
-    evokeds = [one.copy().pick(ch_names) for one in evokeds]
-    for one in evokeds:
-        _check_data(one)
-        check_sensors(one.info, forward)
+    evokeds = [average.copy().pick(ch_names) for average in evokeds]
+    for average in evokeds:
+        _check_data(average)
+        check_sensors(average.info, forward)
     return evokeds
 
 
@@ -40,43 +40,62 @@ def _check_evokeds(evoked):
     evokeds = list(evoked) if isinstance(evoked, list | tuple) else [evoked]
     if not evokeds:
         raise ValueError("evoked is an empty list. Pass at least one instance of mne.Evoked.")
-    for one in evokeds:
-        if not isinstance(one, mne.Evoked):
+    for average in evokeds:
+        if not isinstance(average, mne.Evoked):
             raise TypeError(
                 "evoked must be an instance of mne.Evoked or a list of such, got "
-                f"{type(one).__name__}. Read one with mne.read_evokeds, or average epochs with "
+                f"{type(average).__name__}. Read one with mne.read_evokeds, or average epochs with "
                 "epochs.average()."
             )
-        if one.kind != "average":
+        if average.kind != "average":
             raise ValueError(
-                f"evoked has kind={one.kind!r}. Pass an average, as mne.read_evokeds reads with "
-                "kind='average'."
+                f"evoked has kind={average.kind!r}. Pass an average, as mne.read_evokeds reads "
+                "with kind='average'."
             )
-        is_number = isinstance(one.nave, Real) and not isinstance(one.nave, bool)
-        if not (is_number and 0 < one.nave < np.inf):
+        is_number = isinstance(average.nave, Real) and not isinstance(average.nave, bool)
+        if not (is_number and 0 < average.nave < np.inf):
             raise ValueError(
-                f"evoked has nave={one.nave}. Set it to the number of trials averaged."
+                f"evoked has nave={average.nave}. Set it to the number of trials averaged."
             )
-        shape = len(one.ch_names), len(one.times)
-        data = np.asarray(one.data)
-        if data.shape != shape or data.dtype.kind not in "fiu" or np.ma.is_masked(one.data):
+        shape = len(average.ch_names), len(average.times)
+        data = np.asarray(average.data)
+        if data.shape != shape or data.dtype.kind not in "fiu" or np.ma.is_masked(average.data):
             raise ValueError(
                 f"evoked has data of shape {data.shape} and dtype {data.dtype}, but should have "
                 f"real numbers, not masked, of {shape[0]} channels and {shape[1]} times."
             )
-        check_same_sensors(evokeds[0], one)
+        check_same_sensors(evokeds[0], average)
     return evokeds
+
+
+def crop_evokeds(evokeds, tmin=None, tmax=None):
+    """Return averages restricted to some times."""
+    if tmin is None and tmax is None:
+        return evokeds
+    for name, value in {"tmin": tmin, "tmax": tmax}.items():
+        if not isinstance(value, Real | None) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a time in s, or None, got {value!r}.")
+    for evoked in evokeds:
+        first, last, step = evoked.times[0], evoked.times[-1], 1 / evoked.info["sfreq"]
+        start, stop = first if tmin is None else tmin, last if tmax is None else tmax
+        if not first - step < start <= stop < last + step:
+            raise ValueError(
+                f"tmin={tmin} to tmax={tmax} is no period of evoked, whose times are from "
+                f"{first:zg} to {last:zg} s."
+            )
+    return [evoked.copy().crop(tmin, tmax) for evoked in evokeds]
 
 
 def describe_evokeds(evokeds):
     """Describe averages in words."""
     types = evokeds[0].get_channel_types()
     counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
-    times = [f"{1e3 * one.times[0]:z.0f} to {1e3 * one.times[-1]:z.0f} ms" for one in evokeds]
-    n_times = sum(len(one.times) for one in evokeds)
+    ends = (1e3 * average.times[[0, -1]] for average in evokeds)
+    times = [f"{first:z.0f} to {last:z.0f} ms" for first, last in ends]
+    n_times = sum(len(average.times) for average in evokeds)
     return {
-        "Condition": ", ".join(one.comment or "unnamed" for one in evokeds),
-        "Trials": ", ".join(f"{one.nave:g}" for one in evokeds),
+        "Condition": ", ".join(average.comment or "unnamed" for average in evokeds),
+        "Trials": ", ".join(f"{average.nave:g}" for average in evokeds),
         "Times": f"{', '.join(times)} ({n_times} samples)",
         "Channels": ", ".join(counts),
     }
@@ -279,7 +298,8 @@ def check_sensors(info, forward):
             "evoked.set_eeg_reference(projection=True) and evoked.apply_proj(), or leave EEG out "
             "with evoked.pick('meg')."
         )
-    grades = [_find_compensation_grade(one, info["ch_names"]) for one in (info, forward["info"])]
+    infos = info, forward["info"]
+    grades = [_find_compensation_grade(sensors, info["ch_names"]) for sensors in infos]
     if grades[0] != grades[1]:
         raise ValueError(
             f"evoked has compensation grade {grades[0]}, forward {grades[1]}. Change that of the "
@@ -295,7 +315,7 @@ def _warn_if_displaced(info, forward):
         ("MEG sensors", ch_names[types != "eeg"], "dev_head_t: the head was elsewhere"),
         ("electrodes", ch_names[types == "eeg"], "their montage"),
     ):
-        places = [_locate_sensors(one, names) for one in (info, forward["info"])]
+        places = [_locate_sensors(sensors, names) for sensors in (info, forward["info"])]
         displacement = np.linalg.norm(places[0] - places[1], axis=1)
         largest = np.nan_to_num(displacement).max(initial=0.0)
         if largest > _DISPLACED:
@@ -329,7 +349,7 @@ def check_same_sensors(first, other):
             "evoked must be a list of objects with the same channels, but some lack "
             f"{join_names(different)}. Pick the same channels in all of them."
         )
-    products = [_multiply_projectors(one.info, first.ch_names) for one in (first, other)]
+    products = [_multiply_projectors(evoked.info, first.ch_names) for evoked in (first, other)]
     # Unit vectors, which files hold in single precision.
     if not np.allclose(*products, rtol=0, atol=1e-5):
         raise ValueError(

@@ -19,7 +19,7 @@ _CLASSES = {
     "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
     "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
 }
-SOURCE_ESTIMATES = tuple({one for pair in _CLASSES.values() for one in pair})
+SOURCE_ESTIMATES = tuple({cls for pair in _CLASSES.values() for cls in pair})
 
 
 def check_pick_ori(pick_ori, n_orient, kind):
@@ -102,12 +102,6 @@ def make_residual(evoked, prediction):
     residual = evoked.copy()
     residual.data = residual.data.astype(np.float64) - predicted.data
     return residual
-
-
-def compare_power(data, residual):
-    """Compute the percentage of the power of data that is not in the residual."""
-    power = np.sum(data**2)
-    return float(100 * (1 - np.sum(residual**2) / power)) if power else 0.0
 
 
 def make_weights(stc, src, name="stc"):

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from .._html import make_table
 from .._logging import quiet_mne, warn
 from ..model_selection.noise import estimate_covariance
+from ..solvers.objective import compute_explained
 from ..solvers.threads import single_threaded_blas
 from . import outputs
 from .diagnostics import warn_if_flat, warn_if_noise_differs
 from .gain import PreparedGain, prepare_gain
-from .inputs import describe_evokeds, prepare_evokeds
+from .inputs import crop_evokeds, describe_evokeds, prepare_evokeds
 from .outputs import list_steps, read_coefficients
 from .trial_folds import average_folds, prefix_epochs
 from .weighting import SourceWeighting
@@ -133,10 +134,10 @@ class InverseProblem:
         self.X, self.source_scale, self.whitener, self._gain = gain
         self.n_orient = self._gain.n_orient
         self.ch_names = self._evokeds[0].ch_names
-        self.times = np.concatenate([one.times for one in self._evokeds])
+        self.times = np.concatenate([evoked.times for evoked in self._evokeds])
         self.locations = self._gain.locations
         self.target_scale = np.concatenate(
-            [np.full(len(one.times), np.sqrt(one.nave)) for one in self._evokeds]
+            [np.full(len(evoked.times), np.sqrt(evoked.nave)) for evoked in self._evokeds]
         )
         self.y = _whiten(self._evokeds, self.whitener, self.target_scale)
         with np.errstate(over="ignore"):
@@ -179,6 +180,8 @@ class InverseProblem:
         loose: str | float | dict[str, float] = "auto",
         depth: float | dict[str, Any] | None = 0.8,
         rank: str | dict[str, int] | None = None,
+        tmin: float | None = None,
+        tmax: float | None = None,
     ) -> Self:
         """Make the inverse problem of averaged data.
 
@@ -187,8 +190,9 @@ class InverseProblem:
         objects lacks, unless `evoked` lacks all of that type. Projectors, applied or not, are
         taken into account by the whitener. No object is modified.
 
-        The times before 0 tell whether `noise_cov` and `nave` are right, and which channels are
-        bad. To have that checked, crop `evoked` after a first call with all times.
+        The times before 0 tell whether `noise_cov` and the number of trials are right, and which
+        channels are bad. So leave them in `evoked`, and choose the times to explain by `tmin` and
+        `tmax`.
 
         Parameters
         ----------
@@ -213,6 +217,8 @@ class InverseProblem:
             The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
             dict has the types of channels as keys: "eeg", and "mag" or "grad", or "meg" where both
             are used, which MNE whitens together. Types that are not used do not matter.
+        tmin, tmax : float or None, default=None
+            The first and the last time to explain, in s; None for those of `evoked`.
 
         Returns
         -------
@@ -241,8 +247,9 @@ class InverseProblem:
             warn_if_flat(evokeds, noise_cov)
             info = evokeds[0].info
             gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
-        problem = cls(evokeds[0] if isinstance(evoked, mne.Evoked) else evokeds, gain)
-        warn_if_noise_differs(problem.y, problem._evokeds, problem.whitener)
+            window = crop_evokeds(evokeds, tmin, tmax)
+        problem = cls(window[0] if isinstance(evoked, mne.Evoked) else window, gain)
+        warn_if_noise_differs(evokeds, problem.whitener)
         logger.info("%r", problem)
         return problem
 
@@ -257,6 +264,8 @@ class InverseProblem:
         loose: str | float | dict[str, float] = "auto",
         depth: float | dict[str, Any] | None = 0.8,
         rank: str | dict[str, int] | None = None,
+        tmin: float | None = None,
+        tmax: float | None = None,
     ) -> Self:
         """Make the inverse problem of the average of epochs, with folds of trials.
 
@@ -277,7 +286,7 @@ class InverseProblem:
             The number of folds. Trials are drawn so that folds have the same share of every
             condition (event type), but for one trial; conditions of fewer than `n_folds` trials
             are taken together with the most frequent one.
-        loose, depth, rank : object
+        loose, depth, rank, tmin, tmax : object
             As for :meth:`from_evoked`.
 
         Returns
@@ -299,10 +308,9 @@ class InverseProblem:
         """
         with quiet_mne(), prefix_epochs(), single_threaded_blas():
             average, folds = average_folds(epochs, n_folds)
-            problem = cls.from_evoked(
-                average, forward, noise_cov, loose=loose, depth=depth, rank=rank
-            )
-            folds = [fold.pick(problem.ch_names) for fold in folds]
+            options = dict(loose=loose, depth=depth, rank=rank, tmin=tmin, tmax=tmax)
+            problem = cls.from_evoked(average, forward, noise_cov, **options)
+            folds = crop_evokeds([fold.pick(problem.ch_names) for fold in folds], tmin, tmax)
             scales = problem.whitener, problem.target_scale
             problem.y_folds = np.stack([_whiten([fold], *scales) for fold in folds])
             problem.fold_weights = np.array([fold.nave for fold in folds]) / average.nave
@@ -472,7 +480,9 @@ class InverseProblem:
         """
         residual = self.y - self.whitener @ self._predict_field(estimator) * self.target_scale
         return self._for_each_evoked(
-            lambda _, targets: outputs.compare_power(self.y[:, targets], residual[:, targets])
+            lambda _, targets: compute_explained(
+                np.sum(self.y[:, targets] ** 2), np.sum(residual[:, targets] ** 2)
+            )
         )
 
     def weights_from(self, stc: mne.SourceEstimate) -> NDArray[np.float64]:
@@ -527,7 +537,7 @@ class InverseProblem:
 
     def _for_each_evoked(self, make_output):
         """Call a function with all data and their targets, and return a list if these were one."""
-        stops = np.cumsum([len(one.times) for one in self._evokeds])
+        stops = np.cumsum([len(evoked.times) for evoked in self._evokeds])
         targets = map(slice, [0, *stops[:-1]], stops)
         with quiet_mne():
             outputs = list(map(make_output, self._evokeds, targets))
@@ -536,7 +546,7 @@ class InverseProblem:
 
 def _whiten(evokeds, whitener, target_scale):
     """Whiten data of all channels and targets, with the noise of the averages of all trials."""
-    return whitener @ np.hstack([one.data for one in evokeds]) * target_scale
+    return whitener @ np.hstack([evoked.data for evoked in evokeds]) * target_scale
 
 
 def _are_equal(values):

@@ -1,5 +1,6 @@
 """Depth and orientation weighting of a gain, for inverse problems and as a transformer."""
 
+import math
 from functools import partial
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._html import RepresentationMixin
 from .._progress import ProgressMixin
-from ..linear_model.validation import check_features, check_parameters
+from ..linear_model.options import check_n_orient
+from ..linear_model.validation import check_features, check_real
 
 
 class SourceWeighting(
@@ -106,9 +108,16 @@ class SourceWeighting(
             If a hyperparameter or the data are not valid, or weights infinite.
         """
         X = check_features(X, partial(validate_data, self), ensure_all_finite=True)
-        params = check_parameters(self.get_params(), X.shape[1])
+        n_orient = check_n_orient(self.n_orient, X.shape[1])
+        depth = check_real("depth", self.depth, 0, math.inf, optional=True)
+        loose = check_real("loose", self.loose, 0, 1, interval="[]")
+        if n_orient != 3 and loose != 1:
+            raise ValueError(
+                f"loose={loose:g} needs n_orient=3, two tangential orientations and the normal, "
+                f"got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
+            )
         with self._report(X, y):
-            self.scale_ = self._compute_scale(X, **params)
+            self.scale_ = self._compute_scale(X, depth, loose, n_orient)
         return self
 
     @staticmethod

@@ -1,17 +1,20 @@
 """What the regressors have in common: parameters, what a fit leaves, predictions."""
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import exceptions
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._html import RepresentationMixin
 from .._logging import warn
 from .._progress import ProgressMixin
-from .validation import cast_coef, check_data, check_features, check_parameters
+from .options import FitOptions
+from .validation import cast_coef, check_data, check_features
 
 
 class BaseMixedNorm(
@@ -105,9 +108,10 @@ class BaseMixedNorm(
         return X[:, active] @ self.coef_[..., active].T
 
     def _check(self, X, y):
-        """Check the data and the hyperparameters."""
+        """Check the data, and the hyperparameters that all regressors have."""
         X, y = check_data(X, y, partial(validate_data, self))
-        return X, y, check_parameters(self.get_params(deep=False), X.shape[1])
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return X, y, FitOptions.check(X.shape[1], **shared)
 
     def _summarize(self):
         """Return what a fit has come to, as names and values."""
@@ -127,9 +131,14 @@ class BaseMixedNorm(
         }
 
 
-def store_model(model, problem, alpha, solution, factors, y_ndim):
+# The hyperparameters that make the options of a fit.
+_SHARED = [name for name in signature(BaseMixedNorm).parameters if name != "verbose"]
+
+
+def store_model(model, problem, alpha, solution, y_ndim):
     """Store a solution as the fitted attributes of a model, for all features."""
     X = problem.design.X
+    factors = problem.debias(alpha, solution)
     active, coef = problem.to_coef(solution, factors)
     model.coef_ = np.zeros((problem.n_targets, X.shape[1]), dtype=X.dtype, order="F")
     model.coef_[:, active] = cast_coef(coef, X.dtype)
@@ -154,11 +163,31 @@ class EmptyModelWarning(UserWarning, RuntimeWarning):
     """No position is active. MNE's category and that of scikit-learn, for filters of either."""
 
 
+class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
+    """A fit is not as exact as asked for. Scikit-learn's category and that of MNE."""
+
+
 def warn_if_empty(model, remedy):
     """Warn where no position is active."""
     if model.n_active_ == 0:
-        warn(
-            "No position is active, the model is all zero: "
-            + ("X and y do not correlate." if model.alpha_max_ == 0.0 else remedy),
-            EmptyModelWarning,
-        )
+        reason = "no position correlates with the data." if model.alpha_max_ == 0.0 else remedy
+        warn(f"No position is active, the model is all zero: {reason}", EmptyModelWarning)
+
+
+def warn_if_not_converged(statuses, options, fits, gap=None):
+    """Warn of solutions whose duality gap is above the tolerance, and say why it is."""
+    missed = [status for status in statuses if status != "converged"]
+    if not missed:
+        return
+    found = f"The duality gap is above tol={options.tol:g} at {len(missed)} of {len(statuses)}"
+    found = f"{found} {fits}"
+    if gap is not None:
+        found = f"The duality gap, {gap:.1e} of the power of y, is above tol={options.tol:g}"
+        if gap <= options.tol:
+            found = f"A convex problem before the last has a duality gap above tol={options.tol:g}"
+    remedies = {
+        "maxit": f"increase maxit={options.maxit}",
+        "stalled": "it no longer gets smaller, increase tol",
+    }
+    remedy = "; ".join(remedies[status] for status in sorted(set(missed)))
+    warn(f"{found}: {remedy}.", ConvergenceWarning)

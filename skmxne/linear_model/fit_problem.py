@@ -1,12 +1,14 @@
 """Data made ready once, for any number of alphas."""
 
+from functools import cached_property
+
 import numpy as np
 
 from ..solvers.active_set import Solution
 from ..solvers.debiasing import compute_debiasing
 from ..solvers.design import BlockDesign, Correlation
 from ..solvers.least_squares import solve_least_squares
-from ..solvers.objective import compute_columns
+from ..solvers.objective import compute_columns, compute_explained
 from ..solvers.reweighting import solve_reweighted
 from .validation import check_magnitude
 
@@ -26,14 +28,30 @@ class MixedNormProblem:
         ``||.||_F^2`` of what a limited rank leaves out of the data.
     """
 
-    def __init__(self, X, y, *, n_orient=1, scale=None, time_pca=True, reweighting_scale=None):
-        self.design = BlockDesign(X, n_orient, scale)
+    def __init__(self, X, y, options, sample_weight=None):
+        self.options = options
+        y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        if sample_weight is None:
+            self._prepare(X, y)
+            return
+        roots = np.sqrt(sample_weight)[:, None]
+        with np.errstate(over="ignore"):
+            X, y = X * roots.astype(X.dtype), y * roots
+        try:
+            self._prepare(X, y)
+        except ValueError as error:
+            raise ValueError(f"{error} (X and y are weighted by sample_weight.)") from error
+
+    def _prepare(self, X, y):
+        """Check the size of numbers, and reduce the targets."""
+        scale = self.options.scale
+        self.design = BlockDesign(X, self.options.n_orient, scale)
         self.n_targets = y.shape[1]
         column_norms = self.design.norms  # first: they show whether X is finite
         check_magnitude("y", y, np.vdot(y, y))
         if column_norms.any() or scale is None:
             check_magnitude("X", X, column_norms.max() ** 2)
-        self.y, self.basis, self.power_left_out = _reduce_targets(y, time_pca)
+        self.y, self.basis, self.power_left_out = _reduce_targets(y, self.options.time_pca)
         norms = self.design.correlate(self.y)
         # What rounding alone makes of data that do not correlate with any column.
         rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * column_norms
@@ -43,48 +61,61 @@ class MixedNormProblem:
         self.alpha_max = float(norms.max())
         if not np.isfinite(self.alpha_max):
             raise ValueError("X and y together are too large: divide them by constants.")
-        self.reweighting_scale = reweighting_scale
+
+    @cached_property
+    def reweighting_scale(self):
+        """The amplitude of the reweighted penalty."""
+        if self.options.reweighting_scale is not None:
+            return self.options.reweighting_scale
+        return self.alpha_max / self.design.largest_norm**2
 
     def compute_penalty(self, alpha):
         """Turn a percentage of `alpha_max` into a penalty."""
         return (max(alpha, _LEAST_ALPHA) if alpha else 0.0) / 100.0 * self.alpha_max
 
-    def solve(self, alpha, start=None, *, n_mxne_iter=1, **options):
-        """Solve for one alpha."""
+    def solve(self, alpha, start=None):
+        """Solve for one alpha, and return the solution and that of the first convex problem."""
+        options = self.options
         if self.alpha_max == 0.0:
-            power = np.vdot(self.y, self.y)
             solution = Solution.empty(self.y, self.empty.correlation)
-            solution.objective.append(0.5 * power)
+            solution.objective.append(0.5 * np.vdot(self.y, self.y))
             return solution, solution
         if alpha == 0:
-            solution = solve_least_squares(self.design, self.y, tol=options.get("tol", np.inf))
+            solution = solve_least_squares(self.design, self.y, tol=options.tol)
             return solution, solution
-        if n_mxne_iter > 1:
-            if self.reweighting_scale is None:
-                self.reweighting_scale = self.alpha_max / self.design.largest_norm**2
-            options["reweighting_scale"] = self.reweighting_scale
         return solve_reweighted(
             self.design,
             self.y,
             self.compute_penalty(alpha),
             self.empty if start is None else start,
-            n_mxne_iter=n_mxne_iter,
-            **options,
+            n_mxne_iter=options.n_mxne_iter,
+            reweighting_scale=self.reweighting_scale if options.n_mxne_iter > 1 else None,
+            solver=options.solver,
+            tol=options.tol,
+            maxit=options.maxit,
+            active_set_size=options.active_set_size,
+            dgap_freq=options.dgap_freq,
         )
 
-    def debias(self, solution):
+    def solve_path(self, alphas, start=None):
+        """Yield the solutions for one alpha after the other, each started from the one before."""
+        for alpha in alphas:
+            solution, start = self.solve(alpha, start)
+            yield solution
+
+    def debias(self, alpha, solution):
         """Compute the factor of each active position that takes its shrinkage away."""
+        if not self.options.debias or alpha == 0:  # without penalty nothing is shrunk
+            return np.ones(len(solution.positions))
         columns = self.design.columns(solution.positions)
         return compute_debiasing(columns, self.y, solution.coef, self.design.n_orient)
 
     def compute_explained_variance(self, solution, factors):
         """Compute the percentage of the power of the data that a debiased solution explains."""
         power = np.vdot(self.y, self.y) + self.power_left_out
-        if power == 0.0:
-            return 0.0
         coef = solution.coef * np.repeat(factors, self.design.n_orient)[:, None]
         residual = self.y - self.design.columns(solution.positions) @ coef
-        return float(100.0 * (1.0 - (np.vdot(residual, residual) + self.power_left_out) / power))
+        return compute_explained(power, np.vdot(residual, residual) + self.power_left_out)
 
     def to_coef(self, solution, factors=1.0):
         """Turn a solution into coefficients for ``X`` and ``y`` as they were given."""

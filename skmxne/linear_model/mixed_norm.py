@@ -4,14 +4,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
 
-from .._logging import verbosity, warn
+from .._logging import verbosity
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
-from .base import BaseMixedNorm, store_model, warn_if_empty
-from .path import make_problem, solve_path
-from .validation import check_sample_weight
+from .base import BaseMixedNorm, store_model, warn_if_empty, warn_if_not_converged
+from .fit_problem import MixedNormProblem
+from .validation import check_bool, check_real, check_sample_weight
 
 
 class MixedNormEstimator(BaseMixedNorm):
@@ -206,17 +205,18 @@ class MixedNormEstimator(BaseMixedNorm):
         UserWarning
             If no position is active.
         """
-        X, y, params = self._check(X, y)
+        X, y, options = self._check(X, y)
+        alpha = check_real("alpha", self.alpha, 0, 100)
+        check_bool("warm_start", self.warm_start)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(X))
         report = self._report(X, y, sample_weight)
         with verbosity(self.verbose), single_threaded_blas(), report:
-            problem = make_problem(X, y, params, sample_weight)
-            start = self._get_start(problem)
-            alpha = params["alpha"]
-            ((solution, factors),) = solve_path(problem, [alpha], params, start)
-            store_model(self, problem, alpha, solution, factors, y.ndim)
-        self._warn()
+            problem = MixedNormProblem(X, y, options, sample_weight)
+            solution, _ = problem.solve(alpha, self._get_start(problem))
+            store_model(self, problem, alpha, solution, y.ndim)
+        warn_if_not_converged([solution.status], options, "fits", self.dual_gap_)
+        warn_if_empty(self, "lower alpha.")
         return self
 
     def _get_start(self, problem):
@@ -228,15 +228,3 @@ class MixedNormEstimator(BaseMixedNorm):
         if coef.shape != shape or len(self.debias_scale_) * self.n_orient != shape[1]:
             return None
         return problem.from_coef(coef / np.repeat(self.debias_scale_, self.n_orient))
-
-    def _warn(self):
-        """Warn of what the user should know of the fit."""
-        if not self.converged_:
-            reached = f"The duality gap reached is {self.dual_gap_:.1e} of ||y||^2, above"
-            remedy = f"increase maxit={self.maxit}, or tol where rounding does not allow for less."
-            if self.dual_gap_ <= self.tol:
-                reached = "A convex problem before the last of the reweighting did not reach"
-            elif self.n_mxne_iter == 1 and self.n_iter_ < self.maxit:
-                remedy = "rounding does not allow for less, increase tol."
-            warn(f"{reached} tol={self.tol:g}: {remedy}", ConvergenceWarning)
-        warn_if_empty(self, "lower alpha.")

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csc_array
-from sklearn.exceptions import ConvergenceWarning
 
-from .._logging import verbosity, warn
+from .._logging import verbosity
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
+from .base import warn_if_not_converged
 from .fit_problem import MixedNormProblem
-from .validation import cast_coef, check_alphas, check_data, check_parameters, check_weights
+from .options import FitOptions
+from .validation import cast_coef, check_alphas, check_data
 
 
 def mixed_norm_path(
@@ -86,7 +87,9 @@ def mixed_norm_path(
     >>> [coef.nnz // (3 * 10) for coef in coefs]
     [1, 2, 2]
     """
-    params = dict(
+    X, y = check_data(X, y)
+    options = FitOptions.check(
+        X.shape[1],
         n_orient=n_orient,
         n_mxne_iter=n_mxne_iter,
         reweighting_scale=reweighting_scale,
@@ -99,75 +102,18 @@ def mixed_norm_path(
         dgap_freq=dgap_freq,
         debias=debias,
         time_pca=time_pca,
-        verbose=verbose,
     )
-    X, y = check_data(X, y)
-    params = check_parameters(params, X.shape[1])
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
-        problem = make_problem(X, y, params)
-        coefs, dual_gaps, n_missed = [], [], 0
-        for solution, factors in solve_path(problem, alphas, params):
-            active, coef = problem.to_coef(solution, factors)
+        problem = MixedNormProblem(X, y, options)
+        coefs, dual_gaps, statuses = [], [], []
+        for alpha, solution in zip(alphas, problem.solve_path(alphas), strict=True):
+            active, coef = problem.to_coef(solution, problem.debias(alpha, solution))
             coefs.append(_to_sparse(active, cast_coef(coef, X.dtype), X.shape[1]))
             dual_gaps.append(solution.dual_gap)
-            n_missed += not solution.converged
-    warn_if_missed(n_missed, f"{len(alphas)} alphas", params)
+            statuses.append(solution.status)
+    warn_if_not_converged(statuses, options, "alphas")
     return alphas, coefs, np.array(dual_gaps)
-
-
-def warn_if_missed(n_missed, of, params):
-    """Warn of solutions that miss the tolerance."""
-    if n_missed:
-        warn(
-            f"The duality gap did not get below tol={params['tol']:g} of ||y||^2 at {n_missed} of "
-            f"{of}: increase maxit={params['maxit']}, or tol where rounding does not allow for "
-            "less.",
-            ConvergenceWarning,
-        )
-
-
-def make_problem(X, y, params, sample_weight=None):
-    """Make the problem that the parameters of an estimator describe."""
-    n_orient = params["n_orient"]
-    y = y.reshape(len(y), -1).astype(np.float64, copy=False)
-    if sample_weight is not None:
-        roots = np.sqrt(sample_weight)[:, None]
-        with np.errstate(over="ignore"):
-            X, y = X * roots.astype(X.dtype), y * roots
-    options = dict(
-        n_orient=n_orient,
-        scale=check_weights(params["weights"], params["weights_min"], X.shape[1] // n_orient),
-        time_pca=params["time_pca"],
-        reweighting_scale=params["reweighting_scale"],
-    )
-    try:
-        return MixedNormProblem(X, y, **options)
-    except ValueError as error:
-        if sample_weight is None:
-            raise
-        raise ValueError(f"{error} (X and y are weighted by sample_weight.)") from error
-
-
-def solve_path(problem, alphas, params, start=None):
-    """Solve a problem for one alpha after the other, each started from the one before."""
-    for alpha in alphas:
-        solution, start = problem.solve(alpha, start, **pick_options(params))
-        yield solution, compute_factors(problem, alpha, solution, params)
-
-
-def pick_options(params):
-    """Return the parameters that `MixedNormProblem.solve` takes."""
-    names = ("n_mxne_iter", "solver", "maxit", "tol", "active_set_size", "dgap_freq")
-    return {name: params[name] for name in names}
-
-
-def compute_factors(problem, alpha, solution, params):
-    """Compute the debiasing factors that the parameters of an estimator ask for."""
-    # Without penalty nothing is shrunk.
-    if params["debias"] and alpha > 0:
-        return problem.debias(solution)
-    return np.ones(len(solution.positions))
 
 
 def _to_sparse(active, coef, n_features):

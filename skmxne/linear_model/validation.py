@@ -1,6 +1,5 @@
 """Checks of data, parameters and grids: errors that name the argument and say what to do."""
 
-import math
 import re
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +10,6 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from .._logging import warn
-from ..solvers.dispatch import check_solver
 
 # Whether X is finite shows in the norms of its columns, which are needed anyway: looking at all of
 # X once more takes as long as a product.
@@ -108,48 +106,6 @@ def cast_coef(coef, dtype):
     return cast
 
 
-def check_parameters(params, n_features):
-    """Check the hyperparameters of fits of every kind."""
-    params = dict(params)
-    _check_real(params, "alpha", 0, 100)
-    _check_integer(params, "n_orient")
-    _check_integer(params, "n_mxne_iter")
-    _check_real(params, "reweighting_scale", 0, math.inf, optional=True, interval="()")
-    _check_real(params, "weights_min", 0, math.inf)
-    _check_real(params, "penalty", 0, math.inf)
-    _check_integer(params, "maxit")
-    _check_real(params, "tol", 0, math.inf)
-    _check_integer(params, "active_set_size", optional=True)
-    _check_n_jobs(params.get("n_jobs"))
-    _check_bool(params, "debias")
-    _check_bool(params, "warm_start")
-    _check_bool(params, "one_standard_error")
-    _check_bool(params, "return_residual")
-    _check_bool(params, "return_as_dipoles")
-    _check_real(params, "noise_variance", 0, math.inf, optional=True, interval="()")
-    _check_real(params, "depth", 0, math.inf, optional=True)
-    _check_real(params, "loose", 0, 1, interval="[]")
-    _check_real(params, "model_error", 0, 1)
-    if params.get("dgap_freq") != math.inf:
-        _check_integer(params, "dgap_freq", or_else="inf")
-    if not isinstance(params.get("time_pca", True), bool | np.bool_):
-        _check_integer(params, "time_pca", or_else="True or False")
-    n_orient = params["n_orient"]
-    if n_features % n_orient:
-        raise ValueError(
-            f"n_orient={n_orient} does not divide the {n_features} features of X: each position "
-            "has n_orient consecutive features. Set n_orient to the number of orientations in X "
-            "(1 for fixed, 3 for loose or free)."
-        )
-    if n_orient != 3 and params.get("loose", 1) != 1:
-        raise ValueError(
-            f"loose={params['loose']:g} needs n_orient=3, two tangential orientations and the "
-            f"normal, got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
-        )
-    check_solver(params.get("solver", "auto"), n_orient)
-    return params
-
-
 def check_weights(weights, weights_min, n_positions):
     """Check the weights of the positions and turn them into factors of their columns."""
     if weights is None:
@@ -233,11 +189,10 @@ def check_target_covariance(target_covariance, n_targets):
     return covariance
 
 
-def _check_real(params, name, low, high, *, optional=False, interval="[)"):
+def check_real(name, value, low, high, *, optional=False, interval="[)"):
     """Check for a number between two others; the brackets of the interval tell which may be it."""
-    value = params.get(name)
-    if name not in params or (value is None and optional):
-        return
+    if value is None and optional:
+        return None
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
         kind = "a number or None" if optional else "a number"
         hint = " MixedNormIC and MixedNormCV choose alpha." if name == "alpha" else ""
@@ -248,14 +203,13 @@ def _check_real(params, name, low, high, *, optional=False, interval="[)"):
     if not (above and below):
         raise ValueError(f"{name} must be in {left}{low}, {high}{right}, got {value!r}.")
     with prefix_errors(name):
-        params[name] = float(value)
+        return float(value)
 
 
-def _check_integer(params, name, *, optional=False, or_else=None):
+def check_integer(name, value, *, optional=False, or_else=None):
     """Check for a positive integer."""
-    value = params.get(name, 1)
-    if name not in params or (value is None and optional):
-        return
+    if value is None and optional:
+        return None
     kind = f"a positive integer{' or None' if optional else ''}"
     if or_else:
         kind = f"{kind}, or {or_else}"
@@ -263,22 +217,14 @@ def _check_integer(params, name, *, optional=False, or_else=None):
         raise TypeError(f"{name} must be {kind}, got {value!r}.")
     if value < 1:
         raise ValueError(f"{name} must be {kind}, got {value!r}.")
-    params[name] = int(value)
+    return int(value)
 
 
-def _check_n_jobs(n_jobs):
-    if n_jobs is None:
-        return
-    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool | np.bool_):
-        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
-    if n_jobs == 0:
-        raise ValueError("n_jobs must not be 0: 1 is one fold at a time, -1 all processors.")
-
-
-def _check_bool(params, name):
-    value = params.get(name, True)
+def check_bool(name, value):
+    """Check for True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
 
 
 # Largest alpha of a grid, in percent: at 100 nothing is active.
@@ -313,17 +259,16 @@ def check_alphas(alphas, eps):
     return np.sort(alphas.astype(np.float64))[::-1]
 
 
-def warn_if_at_edge(alpha, alphas, given, eps, at_the_top=None):
+def warn_if_at_edge(alpha, alphas, at_the_top=None):
     """Warn if the chosen alpha lies at an edge of the grid."""
     if len(alphas) == 1:  # no choice
         return
-    remedy = None
+    found = None
     if alpha == alphas[-1] > 0.0:
-        lower = f"lower eps={eps:g}" if isinstance(given, Integral) else "add smaller alphas"
-        remedy = f"the smallest of the grid, the best may lie below it: {lower}."
+        found = "the smallest of the grid: a better one may lie below it. Try smaller alphas."
     elif alpha == alphas[0] < _TOP:
-        remedy = "the largest of the grid, the best may lie above it: add larger alphas."
+        found = "the largest of the grid: a better one may lie above it. Try larger alphas."
     elif alpha == alphas[0] and at_the_top:
-        remedy = f"the largest of the grid, at which next to nothing is active: {at_the_top}"
-    if remedy:
-        warn(f"alpha_={alpha:g} is {remedy}")
+        found = f"the largest of the grid, where next to nothing is active. {at_the_top}"
+    if found:
+        warn(f"The alpha chosen, {alpha:g} %, is {found}")

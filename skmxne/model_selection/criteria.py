@@ -27,7 +27,9 @@ class Judgement(NamedTuple):
     n_active: np.ndarray  # (n_alphas,) of int
     noise_variance: float
     noise_power: float  # of a sample over all targets, in units of the variance
+    n_targets: int
     n_independent: np.ndarray  # (n_alphas,) of the targets, by the noise of each solution
+    n_independent_of_residual: float  # of the targets, in the residual of the solution chosen
     n_candidates: int = 0  # positions to choose from
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
     empty_is_better: bool = False  # than all solutions
@@ -48,9 +50,9 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
     )
     # The positions were chosen for what they explain: of noise, as much as the threshold.
     n_left = len(y) * power - n_active * threshold
-    left = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
+    variances = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
     floor = model_error * compute_largest_power(design, y, np.unique(np.concatenate(supports)))
-    by_own = _penalize(rss, n_active, left * threshold + floor)
+    by_own = _penalize(rss, n_active, variances * threshold + floor)
     alternative = int(np.argmin(by_own)) if np.isfinite(by_own).any() else None
     criterion, is_limited = by_own, False
     if noise_variance is not None:
@@ -77,7 +79,9 @@ def judge_positions(problem, y, solutions, *, noise_variance, target_covariance,
         n_active=n_active,
         noise_variance=float(noise_variance),
         noise_power=power,
+        n_targets=y.shape[1],
         n_independent=n_independent,
+        n_independent_of_residual=n_independent[best],
         n_candidates=n_candidates,
         empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
         is_limited=is_limited,
@@ -158,9 +162,19 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
         n_active=np.array([len(solution.positions) for solution in solutions]),
         noise_variance=float(noise_variance),
         noise_power=power,
+        n_targets=problem.n_targets,
         n_independent=np.full(len(rss), n_independent),
+        n_independent_of_residual=_count_in_residual(problem, solutions[best]),
         n_inexact=np.count_nonzero(~is_exact),
     )
+
+
+def _count_in_residual(problem, solution):
+    """Count the independent targets in what the positions of a solution leave."""
+    columns = problem.design.columns(solution.positions)
+    fit = fit_support(columns, problem.y, np.finfo(problem.design.X.dtype).eps)
+    n_left = len(problem.y) - fit.rank
+    return count_independent_targets(fit.gram, n_left, problem.n_targets)
 
 
 class SupportFit(NamedTuple):
@@ -240,7 +254,7 @@ def _retrace(problem, columns, chain, penalty):
     Returns the coefficients and the penalties of each convex problem, and whether the gaps of
     all are small enough.
     """
-    n_orient, tol = problem.design.n_orient, _EXACT * np.vdot(problem.y, problem.y)
+    n_orient = problem.design.n_orient
     weights, coefs, penalties = np.ones(len(chain[0].positions)), [], []
     is_exact = True
     for solution in chain:
@@ -253,13 +267,15 @@ def _retrace(problem, columns, chain, penalty):
         rows, scale = compute_columns(positions, n_orient), np.repeat(weights, n_orient)
         block_problem = BlockProblem(columns[:, rows] * scale[rows], problem.y, penalty, n_orient)
         start = coef[rows] / scale[rows, None]
-        scaled, _ = solve_newton(block_problem, start, tol=tol, maxit=_MAX_STEPS)
-        is_exact &= bool(block_problem.dual_gap(scaled) <= 10 * tol)
-        scaled[np.repeat(penalty * block_problem.block_norms(scaled) <= tol, n_orient)] = 0.0
+        scaled, _ = solve_newton(block_problem, start, tol=_EXACT, maxit=_MAX_STEPS)
+        is_exact &= bool(block_problem.dual_gap(scaled) <= 10 * _EXACT)
+        sizes = penalty * block_problem.block_norms(scaled)
+        negligible = sizes <= _EXACT * block_problem.power
+        scaled[np.repeat(negligible, n_orient)] = 0.0
         coef = np.zeros_like(coef)
         coef[rows] = scaled * scale[rows, None]
         coefs.append(coef)
-        if problem.reweighting_scale is not None:
+        if solution is not chain[-1]:
             norms = compute_block_norms(coef, n_orient)
             weights = 2.0 * np.sqrt(norms / problem.reweighting_scale)
     return coefs, penalties, is_exact

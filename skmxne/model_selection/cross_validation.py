@@ -1,7 +1,7 @@
 """Alpha by cross-validation."""
 
 from collections.abc import Callable
-from inspect import signature
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -14,10 +14,17 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._logging import verbosity
-from ..linear_model.base import BaseMixedNorm, store_model, warn_if_empty
-from ..linear_model.path import make_problem, solve_path, warn_if_missed
+from ..linear_model.base import (
+    BaseMixedNorm,
+    store_model,
+    warn_if_empty,
+    warn_if_not_converged,
+)
+from ..linear_model.fit_problem import MixedNormProblem
+from ..linear_model.mixed_norm import MixedNormEstimator
 from ..linear_model.validation import (
     check_alphas,
+    check_bool,
     check_sample_weight,
     prefix_errors,
     warn_if_at_edge,
@@ -27,8 +34,8 @@ from ..solvers.threads import single_threaded_blas
 from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples
 
 _AT_THE_TOP = (
-    "unless there is one source, it predicts best because the penalty shrinks a larger model more. "
-    "Compare with n_mxne_iter=10, or with MixedNormIC."
+    "Unless there is one source, it predicts best because the penalty shrinks larger models more. "
+    "Compare with reweighting (n_mxne_iter=10), or with an information criterion."
 )
 
 
@@ -195,35 +202,36 @@ class MixedNormCV(BaseMixedNorm):
         UserWarning
             If the alpha chosen is at an edge of the grid, or if no position is active.
         """
-        X, y, params = self._check(X, y)
+        X, y, options = self._check(X, y)
+        check_bool("one_standard_error", self.one_standard_error)
+        _check_n_jobs(self.n_jobs)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(X))
         alphas = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
-        params = {name: params[name] for name in signature(BaseMixedNorm).parameters}
+        model = self._make_estimator()
         splits = self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
         report = self._report(X, y, sample_weight, n_tasks=len(splits))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             results = self._make_parallel()(
-                delayed(fit_fold)(alphas, params, scorer, *split) for split in splits
+                delayed(fit_fold)(model, alphas, options, scorer, *split) for split in splits
             )
             paths = map(np.transpose, zip(*follow(results, "fold"), strict=True))
-            errors, scores, missed, n_active = paths
+            errors, scores, statuses, n_active = paths
             alpha = float(alphas[self._choose(-errors if scorer is None else scores)])
-            problem = make_problem(X, y, params, sample_weight)
-            ((solution, factors),) = solve_path(problem, [alpha], params)
-            store_model(self, problem, alpha, solution, factors, y.ndim)
+            problem = MixedNormProblem(X, y, options, sample_weight)
+            solution, _ = problem.solve(alpha)
+            store_model(self, problem, alpha, solution, y.ndim)
         self.alphas_, self.alpha_ = alphas, alpha
         self.mse_path_, self.n_active_path_ = errors, n_active
         vars(self).pop("score_path_", None)
         if scorer is not None:
             self.score_path_ = scores
-        n_missed = missed.sum() + (not solution.converged)
-        warn_if_missed(n_missed, f"{missed.size + 1} fits", params)
+        warn_if_not_converged([*statuses.ravel(), solution.status], options, "fits")
         if self.n_active_:
             at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
-            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps, at_the_top)
-        warn_if_empty(self, "no alpha predicts better than zero. Check the data, cv and scoring.")
+            warn_if_at_edge(self.alpha_, self.alphas_, at_the_top)
+        warn_if_empty(self, "no alpha predicts left-out data better than zero. Check the data.")
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -237,6 +245,11 @@ class MixedNormCV(BaseMixedNorm):
         mapping = MethodMapping().add(caller="fit", callee="split")
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(splitter=self._make_splitter(), method_mapping=mapping)
+
+    def _make_estimator(self):
+        """Make the estimator that is fitted in every fold."""
+        params, own = self.get_params(deep=False), MixedNormEstimator().get_params()
+        return MixedNormEstimator(**{name: params[name] for name in params.keys() & own.keys()})
 
     def _make_splitter(self):
         return KFold(5, shuffle=True, random_state=0) if self.cv is None else check_cv(self.cv)
@@ -254,7 +267,8 @@ class MixedNormCV(BaseMixedNorm):
         if y_folds is None:
             if fold_weights is not None:
                 raise ValueError("fold_weights are the weights of y_folds: pass both, or neither.")
-            return [(split_samples, X, y, sample_weight, *one) for one in self._split(X, y, groups)]
+            folds = self._split(X, y, groups)
+            return [(split_samples, X, y, sample_weight, *fold) for fold in folds]
         if self.cv is not None or groups is not None:
             raise ValueError("cv and groups must be None with y_folds, which are the folds.")
         y_folds, shares = check_y_folds(y_folds, fold_weights, y)
@@ -271,7 +285,7 @@ class MixedNormCV(BaseMixedNorm):
             if get_config()["enable_metadata_routing"]:
                 metadata = process_routing(self, "fit", **metadata).splitter.split
         with prefix_errors("cv"):
-            folds = [(one, rest) for one, rest in self._make_splitter().split(X, y, **metadata)]
+            folds = [(train, test) for train, test in self._make_splitter().split(X, y, **metadata)]
         check_folds(folds, len(X))
         return folds
 
@@ -300,3 +314,12 @@ class MixedNormCV(BaseMixedNorm):
             raise ValueError("one_standard_error=True needs more than one fold: change cv.")
         error = scores[best].std(ddof=1) / np.sqrt(scores.shape[1])
         return np.argmax(means >= means[best] - error)
+
+
+def _check_n_jobs(n_jobs):
+    if n_jobs is None:
+        return
+    if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool | np.bool_):
+        raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
+    if n_jobs == 0:
+        raise ValueError("n_jobs must not be 0: 1 is one fold at a time, -1 all processors.")

@@ -50,7 +50,7 @@ def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covari
     if len(X) > X.shape[1]:
         # Only X^T X matters.
         X = np.linalg.qr(X, mode="r")
-    problems = [_Linearized(X, *each, n_orient) for each in zip(coefs, penalties, strict=True)]
+    problems = [_Linearized(X, *step, n_orient) for step in zip(coefs, penalties, strict=True)]
     last = problems[-1]
     moved = last.coef if target_covariance is None else last.coef @ target_covariance
     rates = np.zeros((n_positions, np.count_nonzero(last.active)))
@@ -101,5 +101,5 @@ def compute_criterion(criterion, rss, dof, noise_variance, n, n_independent):
     if criterion == "discrepancy":
         return rss - (n - dof) * noise_variance
     # Nothing is left of the data to judge the model by.
-    left = np.where(dof < n, n - dof, np.nan)
-    return np.nan_to_num((n / left) * (rss / left), nan=np.inf)
+    n_left = np.where(dof < n, n - dof, np.nan)
+    return np.nan_to_num((n / n_left) * (rss / n_left), nan=np.inf)

@@ -1,109 +1,135 @@
-"""What speaks against a choice of alpha by a criterion."""
+"""What a choice of alpha says of the noise: warnings that ask for action, and remarks."""
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaln
 from scipy.stats import beta
-from sklearn.exceptions import ConvergenceWarning
 
 from .noise import BY_CHANCE, chi2_bounds
 
-_OF_OTHER_NOISE = (
-    "With an InverseProblem, noise_cov or nave (the number of trials) may be those of other data, "
-    "or there is activity that few sources do not explain; else pass the variance of the noise of "
-    "y, or None to estimate it."
+CHECK_NOISE = (
+    "check the noise level: the variance of the noise in y, or for M/EEG data the noise covariance "
+    "and the number of trials."
 )
-
-
-_WITHOUT_NOISE = (
-    "There is next to no noise, as in simulations: pass its variance, or None to estimate it."
-)
+_CHECK_NOISE = CHECK_NOISE.capitalize().replace("m/eeg", "M/EEG")
 # Times the noise level, below which data have none.
 _NO_NOISE = 1e-3
+# Outside of these ratios of the residual to the noise level, the level is wrong.
+_RATIOS = 0.5, 2.0
+# Noise that is correlated across targets, as that of recordings is in time, drifts: away from the
+# baseline it is two to three times as strong as in it, in good data.
+_LARGEST_RATIO_OF_DRIFTS = 5.0
+
+
+class Diagnosis(NamedTuple):
+    """What to tell of a choice."""
+
+    warnings: list[str]
+    remarks: list[str]
 
 
 def diagnose(judgement, criterion, noise_variance, n_samples):
-    """Find what speaks against a choice."""
-    doubts, best = [], judgement.best
+    """Find what speaks against a choice, and what is good to know of it."""
+    warnings, remarks = [], []
     if judgement.empty_is_better:
-        doubts.append(
-            "No model of the grid explains more than noise, and without any position is better "
-            "than all: see it as no source, or add larger alphas, or reweight (n_mxne_iter=10)."
+        warnings.append(
+            "The empty model beats every model on the grid: no position explains more than noise. "
+            "Try larger alphas, or reweighting (n_mxne_iter=10)."
         )
-    if criterion == "discrepancy" and judgement.criterion[best] > 0.0:
-        doubts.append(
-            "criterion='discrepancy' is never reached: the model of the smallest alpha, which is "
-            "taken, leaves more than noise. Lower eps or add smaller alphas, or check "
-            "noise_variance."
+    if criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
+        warnings.append(
+            "The discrepancy is not reached: at the smallest alpha, which is chosen, the residual "
+            f"is stronger than the noise level predicts. Try smaller alphas, or {CHECK_NOISE}"
         )
+    elif noise_variance is None:
+        warnings += _doubt_estimate(judgement, criterion, n_samples)
     elif criterion != "gcv":
-        noise = _Noise(judgement, n_samples)
-        if noise_variance is None:
-            doubt = noise.doubt_estimate(criterion)
-        else:
-            doubt = noise.doubt_level(noise_variance)
-        doubts += [doubt] if doubt else []
-    doubts = [(message, UserWarning) for message in doubts]
-    if judgement.n_inexact:
-        message = (
-            f"Degrees of freedom are not exact at {judgement.n_inexact} of {len(judgement.rss)} "
-            "alphas, whose solutions rounding does not allow to be so. Leave out the smallest "
-            "alphas, and positions that occur twice."
-        )
-        doubts.append((message, ConvergenceWarning))
-    return doubts
+        residual = _Residual(judgement, n_samples, noise_variance)
+        contradiction = residual.contradict_level()
+        findings = [] if contradiction else residual.find_excess()
+        if contradiction:
+            warnings.append(contradiction)
+        elif residual.drifts:
+            remarks = findings
+        elif findings:
+            warnings.append(f"{' '.join(findings)} {_CHECK_NOISE}")
+    return Diagnosis(warnings, remarks)
 
 
-class _Noise:
-    """The noise that the models of a path leave."""
+def _doubt_estimate(judgement, criterion, n_samples):
+    """Doubt a noise level that the model of the smallest alpha has estimated."""
+    n, dof = n_samples * judgement.noise_power, judgement.dof[-1]
+    if criterion in ("ric", "gcv") or dof <= 0.5 * n:
+        return []
+    return [
+        f"noise_variance=None estimates the noise from the model of the smallest alpha. With "
+        f"{dof:.0f} degrees of freedom for {n:.0f} data it fits noise, and the estimate is too "
+        "small. Raise the smallest alpha (eps), or use criterion='ric'."
+    ]
 
-    def __init__(self, judgement, n_samples):
-        self.judgement, self.n_samples = judgement, n_samples
+
+class _Residual:
+    """The residuals of the models of a path, compared with the noise level.
+
+    Attributes
+    ----------
+    drifts : bool
+        Whether the residual of the chosen model is correlated across targets.
+    """
+
+    def __init__(self, judgement, n_samples, level):
+        self.judgement, self.n_samples, self.level = judgement, n_samples, level
         self.n = n_samples * judgement.noise_power
+        self.drifts = 2 * judgement.n_independent_of_residual < judgement.n_targets
 
-    def doubt_estimate(self, criterion):
-        """Doubt a level that was estimated, None where there is no reason to."""
-        dof = self.judgement.dof[-1]
-        if criterion == "ric" or dof <= 0.5 * self.n:
-            return None
-        return (
-            f"noise_variance=None estimates the noise by the model of the smallest alpha, whose "
-            f"{dof:.0f} degrees of freedom for {self.n:.0f} data take noise for signal: the "
-            "estimate is too small. Raise the smallest alpha (eps), or take criterion='ric'."
-        )
-
-    def doubt_level(self, level):
-        """Doubt a level that was told, None where there is no reason to."""
-        judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
-        told = f"noise_variance={level:g} tells"
-        n_left = self.n - judgement.dof[best]
-        if judgement.is_limited:
-            return (
-                f"Models of more than half as many features as samples (n_samples="
-                f"{self.n_samples}) are not judged, but explain more, signal or more noise than "
-                f"{told}. {_OF_OTHER_NOISE}"
-            )
-        if n_left < 0.1 * self.n:
+    def contradict_level(self):
+        """Say that the noise level must be wrong, None if it need not be."""
+        judgement, best = self.judgement, self.judgement.best
+        if self.n - judgement.dof[best] < 0.1 * self.n:
             return (
                 f"The model has {judgement.dof[best]:.0f} degrees of freedom for {self.n:.0f} "
-                f"data: it fits more noise than {told}. {_OF_OTHER_NOISE}"
+                f"data: it fits noise that is stronger than the noise level. {_CHECK_NOISE}"
             )
-        ratio, least, most = self.compare(best, level)
-        if not min(0.5, least) <= ratio <= max(2.0, most):
-            too_early = best == len(judgement.rss) - 1
-            return (
-                f"The model leaves {ratio:.2g} times the noise that {told}. "
-                f"{_WITHOUT_NOISE if ratio < _NO_NOISE else _OF_OTHER_NOISE}"
-                f"{' Or the grid ends too early: add smaller alphas.' if too_early else ''}"
+        ratio, low, high = self.compare(best)
+        largest = _LARGEST_RATIO_OF_DRIFTS if self.drifts else _RATIOS[1]
+        if min(_RATIOS[0], low) <= ratio <= max(largest, high):
+            return None
+        found = [f"The residual has {ratio:.2g} times the power that the noise level predicts."]
+        if ratio < _NO_NOISE:
+            found.append("There is next to no noise, as in simulations.")
+        found += [*self.find_limit(), _CHECK_NOISE]
+        if ratio > 1 and best == len(judgement.rss) - 1:
+            found.append("Or the grid ends too early: try smaller alphas.")
+        return " ".join(found)
+
+    def find_excess(self):
+        """Say by how much the residual is stronger than the noise level, and what that changes."""
+        judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
+        n_active, sentences = judgement.n_active[best], []
+        ratio, _, high = self.compare(best)
+        if self.drifts and ratio > high:
+            sentences.append(
+                f"The residual has {ratio:.2g} times the power that the noise level predicts: "
+                "drifts, or activity that few positions do not explain."
             )
-        if other is not None and judgement.n_active[other] < judgement.n_active[best]:
-            ratio, _, most = self.compare(other, level)
-            if ratio > most and not self.is_beyond_noise(best, other):
-                return (
-                    f"{judgement.n_active[best]} positions explain more than the noise that {told}"
-                    f", but {judgement.n_active[other]} if noise is all that these leave, "
-                    f"{ratio:.2g} times as much. {_OF_OTHER_NOISE}"
+        if other is not None and judgement.n_active[other] < n_active:
+            ratio, _, high = self.compare(other)
+            if ratio > high and not self.is_beyond_noise(best, other):
+                sentences.append(
+                    f"If noise is {ratio:.2g} times as strong as the noise level predicts, only "
+                    f"{judgement.n_active[other]} of the {n_active} positions are significant."
                 )
-        return None
+        return sentences + self.find_limit()
+
+    def find_limit(self):
+        """Say in a list if larger models were left out."""
+        if not self.judgement.is_limited:
+            return []
+        return [
+            f"Models with more features than half the number of samples ({self.n_samples}) explain "
+            "more, but cannot be judged."
+        ]
 
     def is_beyond_noise(self, index, other):
         """Tell whether a model explains more of what another leaves than noise of any level lets.
@@ -121,9 +147,12 @@ class _Noise:
         log_choices = -betaln(n_others - n_more + 1, n_more + 1) - np.log(n_others + 1)
         return log_chance + log_choices < np.log(BY_CHANCE)
 
-    def compare(self, index, level):
-        """Return what a model leaves relative to a level, and the limits of chance."""
+    def compare(self, index):
+        """Return the power of a residual relative to the noise level, and the limits of chance."""
         judgement = self.judgement
+        n_independent = judgement.n_independent[index]
+        if index == judgement.best:
+            n_independent = judgement.n_independent_of_residual
         n_left = self.n - judgement.dof[index]
-        dof = n_left * judgement.n_independent[index] / judgement.noise_power
-        return judgement.rss[index] / n_left / level, *chi2_bounds(dof)
+        bounds = chi2_bounds(n_left * n_independent / judgement.noise_power)
+        return judgement.rss[index] / n_left / self.level, *bounds

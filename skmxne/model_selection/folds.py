@@ -1,6 +1,7 @@
 """Folds of samples, or of measurements of the same samples: what to fit, and what to judge by."""
 
 import itertools
+from copy import copy
 from numbers import Real
 from typing import NamedTuple
 
@@ -9,8 +10,7 @@ from sklearn.metrics import mean_squared_error
 from sklearn.utils import check_array
 
 from ..linear_model.base import store_model
-from ..linear_model.mixed_norm import MixedNormEstimator
-from ..linear_model.path import make_problem, solve_path
+from ..linear_model.fit_problem import MixedNormProblem
 from ..linear_model.validation import prefix_errors
 from ..solvers.threads import single_threaded_blas
 
@@ -141,19 +141,19 @@ def check_y_folds(y_folds, fold_weights, y):
     return y_folds, shares
 
 
-def fit_fold(alphas, params, scorer, split, *data):
-    """Fit the path of a fold, and judge its models."""
+def fit_fold(model, alphas, options, scorer, split, *data):
+    """Fit the path of a fold with an estimator, and judge its models."""
     fold = split(*data)
     scaled = None if scorer is None else fold.scale_test()
-    errors, scores, missed, n_active = [], [], [], []
+    errors, scores, statuses, n_active = [], [], [], []
+    model = copy(model)
+    model.n_features_in_ = fold.X.shape[1]
     with single_threaded_blas():
-        problem = make_problem(fold.X, fold.y, params, fold.sample_weight)
-        model = MixedNormEstimator(**params)
-        model.n_features_in_ = fold.X.shape[1]
-        for alpha, fitted in zip(alphas, solve_path(problem, alphas, params), strict=True):
-            store_model(model.set_params(alpha=alpha), problem, alpha, *fitted, fold.y.ndim)
+        problem = MixedNormProblem(fold.X, fold.y, options, fold.sample_weight)
+        for alpha, solution in zip(alphas, problem.solve_path(alphas), strict=True):
+            store_model(model.set_params(alpha=alpha), problem, alpha, solution, fold.y.ndim)
             errors.append(fold.compute_error(model))
             scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
-            missed.append(not fitted[0].converged)
+            statuses.append(solution.status)
             n_active.append(model.n_active_)
-    return errors, scores, missed, n_active
+    return errors, scores, statuses, n_active

@@ -1,18 +1,30 @@
 """Alpha by an information criterion."""
 
+import math
 from typing import Self
 
 from numpy.typing import ArrayLike
 
 from .._logging import verbosity, warn
-from ..linear_model.base import BaseMixedNorm, store_model, warn_if_empty
-from ..linear_model.path import compute_factors, make_problem, pick_options, warn_if_missed
-from ..linear_model.validation import check_alphas, check_target_covariance, warn_if_at_edge
+from ..linear_model.base import (
+    BaseMixedNorm,
+    ConvergenceWarning,
+    store_model,
+    warn_if_empty,
+    warn_if_not_converged,
+)
+from ..linear_model.fit_problem import MixedNormProblem
+from ..linear_model.validation import (
+    check_alphas,
+    check_real,
+    check_target_covariance,
+    warn_if_at_edge,
+)
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
 from .criteria import judge_fits, judge_positions
 from .degrees_of_freedom import CRITERIA
-from .diagnostics import diagnose
+from .diagnostics import CHECK_NOISE, diagnose
 
 
 class MixedNormIC(BaseMixedNorm):
@@ -89,6 +101,9 @@ class MixedNormIC(BaseMixedNorm):
         The variance of the noise, as given or estimated.
     n_independent_targets_ : float
         How many targets are independent in the noise, as given or estimated.
+    remarks_ : list of str
+        What is often true of recorded data, and good to know: that the residual is stronger than
+        the noise level predicts, for example.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model at `alpha_`, as that of `MixedNormEstimator`.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
@@ -223,19 +238,26 @@ class MixedNormIC(BaseMixedNorm):
             contradicts `noise_variance`: by a factor of two, or by more than chance where "ric"
             would choose fewer positions by it, or if larger models explain too much.
         """
-        X, y, params = self._check(X, y)
+        X, y, options = self._check(X, y)
         _check_criterion(self.criterion)
         alphas = check_alphas(self.alphas, self.eps)
-        covariance = check_target_covariance(self.target_covariance, y.size // len(y))
+        noise = self._check_noise(y.size // len(y))
+        model_error = check_real("model_error", self.model_error, 0, 1)
         report = self._report(X, y, n_tasks=len(alphas))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
-            problem = make_problem(X, y, params)
-            solutions = list(follow(_solve(problem, alphas, pick_options(params)), "alpha"))
-            params["target_covariance"] = covariance
-            judgement = _judge(problem, y.reshape(len(y), -1), alphas, solutions, params)
+            problem = MixedNormProblem(X, y, options)
+            solutions = list(follow(_solve(problem, alphas), "alpha"))
+            if self.criterion == "ric":
+                targets = y.reshape(len(y), -1)
+                judgement = judge_positions(
+                    problem, targets, solutions, model_error=model_error, **noise
+                )
+            else:
+                judgement = judge_fits(
+                    problem, solutions, alphas, criterion=self.criterion, **noise
+                )
             solution, alpha = solutions[judgement.best], float(alphas[judgement.best])
-            factors = compute_factors(problem, alpha, solution, params)
-            store_model(self, problem, alpha, solution, factors, y.ndim)
+            store_model(self, problem, alpha, solution, y.ndim)
         self.alphas_, self.alpha_ = alphas, alpha
         self.criterion_ = judgement.criterion
         self.residual_sum_of_squares_ = judgement.rss
@@ -243,21 +265,46 @@ class MixedNormIC(BaseMixedNorm):
         self.n_active_path_ = judgement.n_active
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
-        n_missed = sum(not solution.converged for solution in solutions)
-        warn_if_missed(n_missed, f"{len(solutions)} alphas", params)
-        doubts = diagnose(judgement, self.criterion, params["noise_variance"], len(y))
-        for message, category in doubts if self.alpha_max_ > 0.0 else ():
-            warn(message, category)
-        if self.n_active_ and not doubts:
-            warn_if_at_edge(self.alpha_, self.alphas_, self.alphas, self.eps)
+        warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
+        self._diagnose(judgement, noise["noise_variance"], len(y))
+        return self
+
+    def _check_noise(self, n_targets):
+        """Check what is known of the noise."""
+        variance = self.noise_variance
+        return {
+            "noise_variance": check_real(
+                "noise_variance", variance, 0, math.inf, optional=True, interval="()"
+            ),
+            "target_covariance": check_target_covariance(self.target_covariance, n_targets),
+        }
+
+    def _diagnose(self, judgement, noise_variance, n_samples):
+        """Warn of what asks for action, and keep what is worth knowing."""
+        found = diagnose(judgement, self.criterion, noise_variance, n_samples)
+        self.remarks_ = found.remarks if self.alpha_max_ > 0.0 else []
+        for message in found.warnings if self.alpha_max_ > 0.0 else ():
+            warn(message)
+        if judgement.n_inexact:
+            warn(
+                f"Degrees of freedom are not exact at {judgement.n_inexact} of "
+                f"{len(self.alphas_)} alphas: rounding allows for no better solutions there. Leave "
+                "out the smallest alphas, and positions that occur twice.",
+                ConvergenceWarning,
+            )
+        if self.n_active_ and not found.warnings:
+            warn_if_at_edge(self.alpha_, self.alphas_)
         warn_if_empty(
             self,
             "see the other warning."
-            if doubts
-            else "the criterion finds no more than noise. Check noise_variance, and with an "
-            "InverseProblem noise_cov and nave.",
+            if found.warnings
+            else f"no position explains more than noise. If some should, {CHECK_NOISE}",
         )
-        return self
+
+    def _summarize(self):
+        """Return what a fit has come to, as names and values."""
+        remarks = getattr(self, "remarks_", [])
+        return super()._summarize() | ({"Remarks": " ".join(remarks)} if remarks else {})
 
 
 def _check_criterion(criterion):
@@ -267,18 +314,9 @@ def _check_criterion(criterion):
         raise ValueError(f"criterion={criterion!r} is unknown: use one of {criteria}.")
 
 
-def _solve(problem, alphas, options):
-    """Yield the solutions of the path."""
+def _solve(problem, alphas):
+    """Yield the solutions of the path, each started from the first convex problem before."""
     first = None
     for alpha in alphas:
-        solution, first = problem.solve(alpha, first, **options)
+        solution, first = problem.solve(alpha, first)
         yield solution
-
-
-def _judge(problem, y, alphas, solutions, params):
-    """Choose among the solutions."""
-    noise = {name: params[name] for name in ("noise_variance", "target_covariance")}
-    if params["criterion"] == "ric":
-        model_error = params["model_error"]
-        return judge_positions(problem, y, solutions, model_error=model_error, **noise)
-    return judge_fits(problem, solutions, alphas, criterion=params["criterion"], **noise)

@@ -183,15 +183,15 @@ class SelectionDisplay:
         self.axes_ = _make_axes(ax)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
-        for each in self.axes_:
-            set_alpha_axis(each, self.alphas)
+        for panel in self.axes_:
+            set_alpha_axis(panel, self.alphas)
         if ax is None:
             self.ax_.set_xlabel("")
         self._plot_values(folds, {"color": BLUE, "marker": "."} | (line_kw or {}))
         self.n_active_line_ = None
         if len(self.axes_) == 2:
             self._plot_n_active(self.axes_[1])
-        self.chosen_lines_ = [mark_alpha(each, self.alpha) for each in self.axes_]
+        self.chosen_lines_ = [mark_alpha(panel, self.alpha) for panel in self.axes_]
         self.ax_.legend(fontsize="small")
         self.figure_.align_ylabels(self.axes_)
         return self
@@ -250,8 +250,8 @@ def _make_axes(ax):
         layout = dict(height_ratios=[2, 1], figsize=(6.4, 5.2), layout="constrained")
         return plt.subplots(2, sharex=True, **layout)[1]
     axes = np.atleast_1d(np.asarray(ax, dtype=object))
-    for each in axes.flat:
-        check_axes(each)
+    for panel in axes.flat:
+        check_axes(panel)
     if axes.shape not in [(1,), (2,)]:
         raise ValueError(f"ax must be one Axes, or a pair of them, got shape {axes.shape}.")
     return axes

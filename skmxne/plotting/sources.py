@@ -137,13 +137,14 @@ class SourceDisplay:
         if not isinstance(residuals, list):
             dipoles, residuals = [dipoles], [residuals]
         index = _find_condition(condition, [residual.comment for residual in residuals])
-        residual, stops = residuals[index], np.cumsum([len(one.times) for one in residuals])
+        residual, stops = residuals[index], np.cumsum([len(evoked.times) for evoked in residuals])
         targets = slice(stops[index] - len(residual.times), stops[index])
-        dipoles = sorted(dipoles[index], key=lambda each: -np.abs(each.amplitude).max())
+        dipoles = sorted(dipoles[index], key=lambda dipole: -np.abs(dipole.amplitude).max())
+        amplitudes = [dipole.amplitude for dipole in dipoles]
         display = cls(
             times=residual.times,
-            amplitudes=np.reshape([each.amplitude for each in dipoles], (-1, len(residual.times))),
-            locations=np.reshape([each.pos[0] for each in dipoles], (-1, 3)),
+            amplitudes=np.reshape(amplitudes, (-1, len(residual.times))),
+            locations=np.reshape([dipole.pos[0] for dipole in dipoles], (-1, 3)),
             all_locations=problem.locations,
             data=problem.y[:, targets],
             residual=problem.whitener @ residual.data * problem.target_scale[targets],

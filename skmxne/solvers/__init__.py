@@ -1,10 +1,12 @@
 """The convex problem, in arrays only: from the objective to solutions with a certificate.
 
 A solver is a function ``solve(problem, coef, *, tol, maxit, dgap_freq) -> coef, n_iter`` of a
-`BlockProblem`, the positions at work, and the coefficients to start from.
+`BlockProblem`, the positions at work, and the coefficients to start from. Everywhere, `tol` and
+duality gaps are relative to ``||y||_F^2``.
 """
 
 from .block_problem import BlockProblem
 from .dispatch import SOLVERS, Solver, solve_block_problem
+from .objective import prox_l21
 
-__all__ = ["SOLVERS", "BlockProblem", "Solver", "solve_block_problem"]
+__all__ = ["SOLVERS", "BlockProblem", "Solver", "prox_l21", "solve_block_problem"]

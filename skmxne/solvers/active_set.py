@@ -38,8 +38,9 @@ class Solution:
         Objective after each outer iteration.
     n_iter : int
         Inner iterations in all.
-    converged : bool
-        Whether the gap has reached the tolerance.
+    status : {"converged", "maxit", "stalled"}
+        Why the solver ended: the gap reached the tolerance, the iterations were used up, or the gap
+        no longer got smaller.
     correlation : Correlation or None
         That of all positions with the residual.
     previous : Solution or None
@@ -51,9 +52,14 @@ class Solution:
     dual_gap: float = 0.0
     objective: list = field(default_factory=list)
     n_iter: int = 0
-    converged: bool = True
+    status: str = "converged"
     correlation: Correlation | None = None
     previous: "Solution | None" = None
+
+    @property
+    def converged(self):
+        """Whether the gap has reached the tolerance."""
+        return self.status == "converged"
 
     @classmethod
     def empty(cls, y, correlation=None):
@@ -120,9 +126,16 @@ def solve_mixed_norm(
         dual_gap=certificate.gap,
         objective=objective,
         n_iter=n_iter,
-        converged=bool(certificate.gap <= tol),
+        status=find_status(certificate.gap, tol, n_iter, maxit),
         correlation=certificate.correlation,
     )
+
+
+def find_status(gap, tol, n_iter, maxit):
+    """Say why a solver ended."""
+    if gap <= tol:
+        return "converged"
+    return "maxit" if n_iter >= maxit else "stalled"
 
 
 class _ActiveSet:
@@ -164,7 +177,6 @@ class _ActiveSet:
         """Solve on the active set, and leave out what has become zero. Return the iterations."""
         if len(self.positions) == 0:
             return 1
-        tol = tol * np.vdot(self.problem.y, self.problem.y)
         coef, n_iter = solve_block_problem(
             self.problem, self.coef, solver=solver, tol=tol, **options
         )

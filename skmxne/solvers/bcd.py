@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .objective import compute_primal
+from .objective import compute_primal, prox_l21
 
 # Iterates that an extrapolation combines.
 _N_COMBINED = 5
@@ -48,8 +48,7 @@ def _cycle(problem, coef, residual):
             continue
         columns = problem.X[:, block]
         new = coef[block] + columns.T @ residual / lipschitz
-        # The proximal operator of the norm: shrink the block, or set it to zero.
-        new *= 1.0 - problem.penalty / max(lipschitz * np.linalg.norm(new), problem.penalty)
+        new = prox_l21(new, problem.penalty / lipschitz, n_orient)
         change = new - coef[block]
         if change.any():
             residual -= columns @ change

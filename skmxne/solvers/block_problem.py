@@ -36,6 +36,11 @@ class BlockProblem:
         self.n_positions = X.shape[1] // n_orient
 
     @cached_property
+    def power(self) -> float:
+        """``||y||_F^2``, the unit of the duality gap; 1 where ``y`` is zero."""
+        return float(np.vdot(self.y, self.y)) or 1.0
+
+    @cached_property
     def gram(self) -> NDArray[np.float64]:
         """``X^T X``, shape (n_positions * n_orient, n_positions * n_orient)."""
         return self.X.T @ self.X
@@ -100,7 +105,7 @@ class BlockProblem:
     def dual_gap(
         self, coef: NDArray[np.float64], residual: NDArray[np.float64] | None = None
     ) -> float:
-        """Compute by how much ``coef`` may at most miss the minimum of the objective.
+        """Compute by how much ``coef`` may at most miss the minimum, relative to ``||y||_F^2``.
 
         Parameters
         ----------
@@ -112,10 +117,10 @@ class BlockProblem:
         Returns
         -------
         gap : float
-            Primal minus dual objective, not negative but for rounding.
+            Primal minus dual objective, divided by `power`; not negative but for rounding.
         """
         if residual is None:
             residual = self.y - self.predict(coef)
         dual_norm = self.block_norms(self.X.T @ residual).max(initial=0.0)
         primal = compute_primal(residual, self.block_norms(coef), self.penalty)
-        return primal - compute_dual(self.y, residual, dual_norm, self.penalty)
+        return (primal - compute_dual(self.y, residual, dual_norm, self.penalty)) / self.power

@@ -26,12 +26,12 @@ def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import MultiTaskLasso
 
-    # scikit-learn divides the data term by n_samples, and takes a gap relative to ||y||^2.
+    # scikit-learn divides the data term by n_samples.
     model = MultiTaskLasso(
         alpha=problem.penalty / len(problem.y),
         fit_intercept=False,
         max_iter=maxit,
-        tol=tol / np.vdot(problem.y, problem.y),
+        tol=tol,
         warm_start=True,
     )
     model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it

@@ -27,7 +27,7 @@ class Solver(Protocol):
         maxit: int,
         dgap_freq: float,
     ) -> tuple[NDArray[np.float64], int]:
-        """Solve a block problem, from coefficients to start from."""
+        """Solve a block problem, from coefficients to start from, to a gap of `tol`."""
 
 
 SOLVERS: dict[str, Solver] = {
@@ -74,7 +74,7 @@ def solve_block_problem(
     coef : ndarray of shape (n_positions * n_orient, n_targets)
         Where to start.
     tol : float
-        Duality gap to stop at.
+        Duality gap to stop at, relative to ``||y||_F^2``.
     solver : str or callable, default="auto"
         Key of `SOLVERS`, or a function of their signature.
     maxit : int, default=3000

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .objective import prox_l21
+
 
 def solve_fista(problem, coef, *, tol, maxit, dgap_freq=10):
     """Solve a block problem by FISTA [1]_, its momentum restarted where it points uphill [2]_.
@@ -25,7 +27,7 @@ def solve_fista(problem, coef, *, tol, maxit, dgap_freq=10):
     for n_iter in range(1, maxit + 1):
         previous = coef
         gradient = X.T @ (problem.predict(ahead) - y)
-        coef = _shrink(problem, ahead - gradient / lipschitz, problem.penalty / lipschitz)
+        coef = prox_l21(ahead - gradient / lipschitz, problem.penalty / lipschitz, problem.n_orient)
         change = coef - previous
         settled = np.abs(change).max(initial=0.0) <= np.finfo(float).eps * np.abs(coef).max()
         if settled or (n_iter % dgap_freq == 0 and problem.dual_gap(coef) <= tol):
@@ -36,9 +38,3 @@ def solve_fista(problem, coef, *, tol, maxit, dgap_freq=10):
         ahead = coef + (momentum - 1.0) / next_momentum * change
         momentum = next_momentum
     return coef, n_iter
-
-
-def _shrink(problem, coef, threshold):
-    """Shorten every block by the threshold: the proximal operator of the sum of norms."""
-    kept = 1.0 - threshold / np.maximum(problem.block_norms(coef), threshold)
-    return coef * np.repeat(kept, problem.n_orient)[:, None]

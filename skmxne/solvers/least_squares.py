@@ -24,7 +24,7 @@ def solve_least_squares(design, y, *, tol=np.inf):
         positions[active],
         coef[np.repeat(active, design.n_orient)],
         dual_gap=gap,
-        converged=bool(gap <= tol),
+        status="converged" if gap <= tol else "stalled",
         objective=[compute_primal(residual, np.zeros(1), 0.0)],
         n_iter=1,
     )

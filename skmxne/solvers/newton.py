@@ -57,8 +57,7 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
     ``F`` alone. Since ``F`` is convex, so does what is between. Near the minimum the steps are
     Newton's, and the convergence quadratic.
     """
-    precision = 0.01 * tol / max(np.vdot(problem.y, problem.y), np.finfo(float).tiny)
-    point = _evaluate(problem, problem.block_norms(coef), precision)
+    point = _evaluate(problem, problem.block_norms(coef), 0.01 * tol)
     best, best_gap, n_stalled = point, np.inf, 0
     for n_iter in range(maxit + 1):
         gap = _compute_gap(problem, point)
@@ -68,7 +67,8 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
         if best_gap <= tol or n_iter == maxit or n_stalled == _MAX_STALLED:
             break
         previous = point
-        damping = max(_DAMPING * gap / (0.5 * problem.penalty * point.value), _MIN_DAMPING)
+        objective = 0.5 * problem.penalty * point.value
+        damping = max(_DAMPING * gap * problem.power / objective, _MIN_DAMPING)
         point = _step(problem, point, damping)
         n_stalled = 0 if point.value < (1 - 1e-13) * previous.value else n_stalled + 1
     return best.coef(problem.n_orient), n_iter
@@ -155,11 +155,11 @@ def _count_refinements(problem, variances, precision):
 
 
 def _compute_gap(problem, point):
-    """Compute the duality gap of ``W_g = v_g C_g`` over the positions of the problem."""
+    """Compute the duality gap of ``W_g = v_g C_g``, relative to the power of ``y``."""
     a = problem.penalty
     primal = compute_primal(point.residual, point.variances * point.norms, a)
     dual_norm = a * point.norms.max(initial=0.0)
-    return primal - compute_dual(problem.y, point.residual, dual_norm, a)
+    return (primal - compute_dual(problem.y, point.residual, dual_norm, a)) / problem.power
 
 
 def _step(problem, point, damping):

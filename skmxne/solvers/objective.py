@@ -6,6 +6,7 @@ Block ``g`` is the ``n_orient`` consecutive rows of ``W`` that belong to one pos
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def compute_block_norms(coef, n_orient):
@@ -16,6 +17,33 @@ def compute_block_norms(coef, n_orient):
 def compute_columns(positions, n_orient):
     """Compute which columns of ``X``, or rows of ``W``, belong to some positions."""
     return (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
+
+
+def prox_l21(coef: NDArray[np.float64], threshold: float, n_orient: int = 1) -> NDArray[np.float64]:
+    """Shorten every block by a threshold: the proximal operator of the sum of norms.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_positions * n_orient, n_targets)
+        Coefficients.
+    threshold : float
+        How much shorter a block becomes, positive; a block that is no longer than that is zero.
+    n_orient : int, default=1
+        Rows of a block.
+
+    Returns
+    -------
+    shrunk : ndarray of shape (n_positions * n_orient, n_targets)
+        The minimiser of ``1/2 ||. - coef||_F^2 + threshold * sum_g ||._g||_F``.
+    """
+    norms = compute_block_norms(coef, n_orient)
+    kept = 1.0 - threshold / np.maximum(norms, threshold)
+    return coef * np.repeat(kept, n_orient)[:, None]
+
+
+def compute_explained(power, residual_power):
+    """Compute the percentage of a power that a residual no longer has, 0 where there is none."""
+    return float(100.0 * (1.0 - residual_power / power)) if power else 0.0
 
 
 def compute_primal(residual, block_norms, penalty):

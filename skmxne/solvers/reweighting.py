@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .active_set import solve_mixed_norm
+from .active_set import find_status, solve_mixed_norm
 from .block_problem import BlockProblem
 from .dispatch import solve_block_problem
 from .objective import compute_block_norms, compute_primal
@@ -67,7 +67,7 @@ def solve_reweighted(
     return replace(solution, objective=objective, correlation=None), first
 
 
-def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, **options):
+def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, maxit=3000, **options):
     """Solve the convex problem with the weights of a solution, over its own positions.
 
     Returns the next solution and which rows of the last one it kept.
@@ -75,21 +75,21 @@ def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, **options)
     norms = compute_block_norms(solution.coef, n_orient)
     weights = np.repeat(2.0 * np.sqrt(norms / scale), n_orient)
     problem = BlockProblem(columns * weights, y, penalty, n_orient)
-    power = np.vdot(y, y)
     coef, n_iter = solve_block_problem(
-        problem, solution.coef / weights[:, None], tol=tol * power, **options
+        problem, solution.coef / weights[:, None], tol=tol, maxit=maxit, **options
     )
     gap = max(problem.dual_gap(coef), 0.0)
+    status = find_status(gap, tol, n_iter, maxit)
     active = problem.block_norms(coef) > 0.0
     kept = np.repeat(active, n_orient)
     return replace(
         solution,
         positions=solution.positions[active],
         coef=(coef * weights[:, None])[kept],
-        dual_gap=gap / power,
+        dual_gap=gap,
         n_iter=solution.n_iter + max(n_iter, 1),
         previous=solution,
-        converged=bool(solution.converged and gap <= tol * power),
+        status=status if solution.converged else solution.status,
     ), kept
 
 

@@ -426,7 +426,7 @@ def test_baseline_is_looked_at_before_it_is_left_out(localize, write_files):
     assert result.code == 0
     match = r"warning: The whitened data before time 0 have (9|10)[.\d]* times the power"
     assert re.search(match, result.err)
-    assert "Check --noise-cov, and the number of trials in the file" in result.err
+    assert "the noise covariance and the number of trials predict" in result.err
     result = localize("--tmin", "-0.1", "--alpha", "50", "--overwrite", **files, condition=None)
     assert len(re.findall("before time 0", result.err)) == 1
 

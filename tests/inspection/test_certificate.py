@@ -231,7 +231,7 @@ def test_selectors_pipelines_and_searches_are_verified(make_data):
     pipeline = make_pipeline(SourceWeighting(n_orient=3), MixedNormEstimator(n_orient=3))
     search = GridSearchCV(pipeline, {"sourceweighting__depth": [0, 0.8]}, cv=3)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="alpha_=|The model leaves")
+        warnings.filterwarnings("ignore", message="The alpha chosen|The residual has")
         for model in (
             MixedNormCV(n_orient=3, cv=3, alphas=5),
             MixedNormIC(n_orient=3, n_mxne_iter=1, alphas=5),

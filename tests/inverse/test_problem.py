@@ -1190,6 +1190,50 @@ def test_bad_options(small, options, match):
         from_evoked(small, **options)
 
 
+# --------------------------------------------------------------------------- the times to explain
+
+
+@pytest.mark.parametrize(("tmin", "tmax"), [(0.05, 0.2), (None, 0.1), (0.1, None), (0.12, 0.12)])
+def test_times_to_explain(recording, tmin, tmax):
+    problem = from_evoked(recording, loose=0, tmin=tmin, tmax=tmax)
+    cropped = change(recording, evoked=recording.evoked.copy().crop(tmin, tmax))
+    expected = from_evoked(cropped, loose=0)
+    assert_array_equal(problem.y, expected.y)
+    assert_array_equal(problem.X, expected.X)
+    assert_array_equal(problem.times, expected.times)
+    model = MixedNormEstimator(50).fit(problem.X, problem.y)
+    assert_array_equal(problem.to_residual(model).times, expected.times)
+    epochs = InverseProblem.from_epochs(
+        *(recording.epochs, recording.forward, recording.noise_cov),
+        loose=0,
+        tmin=tmin,
+        tmax=tmax,
+    )
+    assert epochs.y_folds.shape == (5, *expected.y.shape)
+
+
+def test_times_before_those_to_explain_are_looked_at(recording):
+    wrong = change(recording, evoked=set_nave(recording.evoked, 600))
+    with pytest.warns(RuntimeWarning, match="before time 0 have 9"):
+        from_evoked(wrong, tmin=0.05, tmax=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        (dict(tmin=0.2, tmax=0.1), ValueError, "tmin=0.2 to tmax=0.1 is no period of evoked"),
+        (dict(tmin=-9), ValueError, "tmin=-9 to tmax=None is no period of evoked, whose times are"),
+        (dict(tmax=9), ValueError, "is no period of evoked"),
+        (dict(tmin=np.nan), ValueError, "is no period of evoked"),
+        (dict(tmin="0"), TypeError, "tmin must be a time in s, or None, got '0'"),
+        (dict(tmax=True), TypeError, "tmax must be a time in s"),
+    ],
+)
+def test_bad_times(recording, options, error, match):
+    with pytest.raises(error, match=match):
+        from_evoked(recording, **options)
+
+
 # --------------------------------------------------------------------------- the level of noise
 
 
@@ -1201,7 +1245,7 @@ def test_baseline_that_contradicts_the_noise_is_told():
 
     make_problem_of(recording.evoked)
     wrong = set_nave(recording.evoked, 600)
-    match = r"data before time 0 have 9\.\d times the power of the noise that noise_cov and nave"
+    match = r"data before time 0 have 9\.\d times the power that the noise covariance and"
     with pytest.warns(RuntimeWarning, match=match) as record:
         make_problem_of(wrong)
     assert [warning.filename for warning in record] == [__file__]

@@ -165,7 +165,7 @@ def assert_same_sources(problem, model, expected_problem, expected_model):
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("loose", [0.2, 1])
-@pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest of the grid")
+@pytest.mark.filterwarnings("ignore:The alpha chosen")
 def test_pipeline_has_the_sources_of_the_weighted_problem(make_inverse, unweighted, model, loose):
     direct = make_inverse(depth=0.8, loose=loose)
     expected = clone(model).fit(direct.X, direct.y)

@@ -246,7 +246,7 @@ NOTHING = {
 def test_nothing_to_find(make_data, nothing, alpha, n_mxne_iter, debias):
     X, y = NOTHING[nothing](*make_data(3))
     estimator = MixedNormEstimator(alpha, n_orient=3, n_mxne_iter=n_mxne_iter, debias=debias)
-    with pytest.warns(UserWarning, match="No position is active.*X and y do not correlate"):
+    with pytest.warns(UserWarning, match="No position is active.*with the data"):
         estimator.fit(X, y)
     assert_array_equal(estimator.coef_, np.zeros((y.shape[1], X.shape[1])))
     assert_array_equal(estimator.debias_scale_, 1.0)
@@ -610,7 +610,7 @@ def test_fits_at_the_same_time_are_those_alone(make_problem):
 def test_iterations_that_run_out_are_told(judge, make_data, solver):
     X, y = make_data()
     estimator = MixedNormEstimator(2, solver=solver, maxit=1, tol=1e-9)
-    message = r"duality gap reached is (\S+) of \|\|y\|\|\^2, above tol=1e-09: increase maxit=1,"
+    message = r"duality gap, (\S+) of the power of y, is above tol=1e-09: increase maxit=1"
     with pytest.warns(ConvergenceWarning, match=message) as record:
         estimator.fit(X, y)
     told = float(re.search(message, str(record[0].message))[1])
@@ -626,7 +626,7 @@ def test_iterations_that_run_out_are_told(judge, make_data, solver):
 
 def test_gap_that_rounding_does_not_allow_is_told(make_data):
     X, y = make_data()
-    with pytest.warns(ConvergenceWarning, match="rounding does not allow for less, increase tol"):
+    with pytest.warns(ConvergenceWarning, match="it no longer gets smaller, increase tol"):
         estimator = MixedNormEstimator(2, tol=1e-20).fit(X, y)
     assert estimator.n_iter_ < estimator.maxit
     assert estimator.dual_gap_ < 1e-13
@@ -813,7 +813,7 @@ def test_least_squares_that_rounding_spoils_is_told():
     rng = np.random.default_rng(1361)
     X = rng.standard_normal((8, 8)) * np.geomspace(0.1, 10, 8)[:, None]
     X *= 10.0 ** rng.uniform(-6, 6, (8, 1))
-    with pytest.warns(ConvergenceWarning, match="rounding does not allow for less"):
+    with pytest.warns(ConvergenceWarning, match="it no longer gets smaller"):
         estimator = MixedNormEstimator(alpha=0).fit(X, rng.standard_normal((8, 2)))
     assert not estimator.converged_
     assert estimator.dual_gap_ > estimator.tol

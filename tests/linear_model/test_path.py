@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
 from skmxne import MixedNormEstimator, mixed_norm_path
-from skmxne.linear_model.path import make_problem as prepare
-from skmxne.linear_model.path import solve_path
+from skmxne.linear_model.fit_problem import MixedNormProblem
+from skmxne.linear_model.options import FitOptions
 
 ALPHAS = [60.0, 40.0, 20.0, 5.0]
 
@@ -76,15 +76,14 @@ def test_alpha_zero_ends_the_path(make_problem):
 
 def test_path_needs_fewer_iterations_and_products_than_its_solutions_alone(make_problem):
     X, y = make_problem(60, 400, correlation=0.9, noise=1.0, n_active=30)
-    params = MixedNormEstimator(tol=1e-8).get_params()
+    options = FitOptions(tol=1e-8)
     alphas = np.geomspace(99, 5, 15)
 
-    along = prepare(X, y, params)
-    n_iter = sum(solution.n_iter for solution, _ in solve_path(along, alphas, params))
-    alone = [prepare(X, y, params) for _ in alphas]
+    along = MixedNormProblem(X, y, options)
+    n_iter = sum(solution.n_iter for solution in along.solve_path(alphas))
+    alone = [MixedNormProblem(X, y, options) for _ in alphas]
     n_iter_alone = sum(
-        next(solve_path(problem, [alpha], params))[0].n_iter
-        for problem, alpha in zip(alone, alphas, strict=True)
+        problem.solve(alpha)[0].n_iter for problem, alpha in zip(alone, alphas, strict=True)
     )
 
     assert n_iter < n_iter_alone
@@ -93,7 +92,9 @@ def test_path_needs_fewer_iterations_and_products_than_its_solutions_alone(make_
 
 def test_unreached_tolerance_is_told_once(make_problem):
     X, y = make_problem(noise=1.0)
-    with pytest.warns(ConvergenceWarning, match=r"below tol=1e-12 .* at 2 of 2 alphas") as record:
+    with pytest.warns(
+        ConvergenceWarning, match=r"above tol=1e-12 at 2 of 2 alphas: increase maxit"
+    ) as record:
         mixed_norm_path(X, y, alphas=[10, 5], maxit=1, tol=1e-12)
     assert len(record) == 1
     assert record[0].filename == __file__

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skmxne import MixedNormEstimator
-from skmxne.linear_model.validation import check_parameters, check_weights
+from skmxne.linear_model.validation import check_weights
 
 N_SAMPLES, N_POSITIONS, N_ORIENT, N_TARGETS = 8, 6, 3, 2
 
@@ -106,12 +106,6 @@ def test_gap_need_not_be_looked_at_by_any_solver(data, solver):
     estimator = MixedNormEstimator(alpha=50, solver=solver, dgap_freq=inf).fit(*data)
     assert estimator.converged_
     assert estimator.n_active_ > 0
-
-
-def test_only_what_is_given_is_checked():
-    check_parameters({"n_orient": 3, "solver": "auto"}, 9)
-    with pytest.raises(ValueError, match="tol"):
-        check_parameters({"n_orient": 3, "solver": "auto", "tol": -1}, 9)
 
 
 @pytest.mark.parametrize(

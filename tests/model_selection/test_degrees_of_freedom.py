@@ -1,10 +1,13 @@
 """Exact degrees of freedom, against the divergence of the fit by finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from skmxne.linear_model.fit_problem import MixedNormProblem
+from skmxne.linear_model.options import FitOptions
 from skmxne.model_selection import degrees_of_freedom
 from skmxne.model_selection.criteria import compute_rss_and_dof
 from skmxne.model_selection.degrees_of_freedom import (
@@ -26,10 +29,10 @@ def rng():
 
 def fit(X, y, penalty, *, n_mxne_iter=1, target_covariance=None, **kwargs):
     """Solve at an absolute penalty, to rounding. Return the fit and what gives its dof."""
-    problem = MixedNormProblem(X, y, **kwargs)
+    options = FitOptions(n_mxne_iter=n_mxne_iter, tol=1e-15, **kwargs)
+    problem = MixedNormProblem(X, y, options)
     alpha = 100 * penalty / problem.alpha_max
-    options = dict(n_mxne_iter=n_mxne_iter, tol=1e-15)
-    solution, _ = problem.solve(alpha, **options)
+    solution, _ = problem.solve(alpha)
     active, coef = problem.to_coef(solution)
 
     def judge():
@@ -65,12 +68,12 @@ def differentiate(X, y, penalty, target_covariance=None, **kwargs):
 
 
 def count_active(X, y, penalty, **kwargs):
-    problem = MixedNormProblem(X, y, **kwargs)
+    problem = MixedNormProblem(X, y, FitOptions(**kwargs))
     return len(problem.solve(100 * penalty / problem.alpha_max)[0].positions)
 
 
 def get_penalty(X, y, share=0.2, **kwargs):
-    return share * MixedNormProblem(X, y, **kwargs).alpha_max
+    return share * MixedNormProblem(X, y, FitOptions(**kwargs)).alpha_max
 
 
 @pytest.fixture
@@ -198,11 +201,12 @@ def test_basis_of_limited_rank_counts_as_given(make_data, rng, covariance):
     X, y = make_data(n_orient=2, n_targets=6)
     factor = rng.standard_normal((6, 6))
     covariance = factor @ factor.T if covariance else np.eye(6)
-    limited = MixedNormProblem(X, y, n_orient=2, time_pca=2)
+    options = FitOptions(n_orient=2, tol=1e-12)
+    limited = MixedNormProblem(X, y, replace(options, time_pca=2))
     basis = np.linalg.svd(y)[2][:2]
-    given = MixedNormProblem(X, y @ basis.T, n_orient=2, time_pca=False)
+    given = MixedNormProblem(X, y @ basis.T, replace(options, time_pca=False))
     expected, result = (
-        compute_rss_and_dof(problem, 30, problem.solve(30, tol=1e-12)[0], target_covariance=cov)[:2]
+        compute_rss_and_dof(problem, 30, problem.solve(30)[0], target_covariance=cov)[:2]
         for problem, cov in ((given, basis @ covariance @ basis.T), (limited, covariance))
     )
     assert result[1] == pytest.approx(expected[1], rel=1e-8)
@@ -243,12 +247,10 @@ def test_tolerance_of_the_fit_does_not_matter(make_problem, n_mxne_iter, solver)
     X, y = make_problem(40, 60, n_targets=5, noise=1.0, correlation=0.8)
     judged = []
     for tol in (1e-4, 1e-13):
-        problem = MixedNormProblem(X, y)
-        options = dict(n_mxne_iter=n_mxne_iter, tol=tol, solver=solver)
+        options = FitOptions(n_mxne_iter=n_mxne_iter, tol=tol, solver=solver)
+        problem = MixedNormProblem(X, y, options)
         for alpha in (50, 20, 10):
-            judged.append(
-                compute_rss_and_dof(problem, alpha, problem.solve(alpha, **options)[0])[:2]
-            )
+            judged.append(compute_rss_and_dof(problem, alpha, problem.solve(alpha)[0])[:2])
     assert_allclose(judged[:3], judged[3:], rtol=1e-3)
 
 

@@ -18,7 +18,7 @@ ALPHAS = [80.0, 60.0, 40.0, 30.0, 20.0, 12.0]
 N_TRIALS = np.array([5, 2, 3, 4])  # Not the same in all folds.
 
 # What so few data choose is not asked here.
-pytestmark = pytest.mark.filterwarnings(r"ignore:alpha_=\S+ is the largest of the grid")
+pytestmark = pytest.mark.filterwarnings("ignore:The alpha chosen")
 
 n_orients = pytest.mark.parametrize("n_orient", [1, 3])
 

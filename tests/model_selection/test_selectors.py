@@ -37,13 +37,13 @@ def make_data(make_problem):
 def forgive_choice():
     """Ignore what the data of scikit-learn's checks, which are random, make of a choice."""
     warnings.filterwarnings("ignore", message="No position is active")
-    warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the (smallest|largest) of the grid")
-    warnings.filterwarnings("ignore", message="The model leaves .* times the noise")
-    warnings.filterwarnings("ignore", message="No model of the grid explains")
+    warnings.filterwarnings("ignore", message="The alpha chosen")
+    warnings.filterwarnings("ignore", message="The residual has")
+    warnings.filterwarnings("ignore", message="The empty model beats every model")
     warnings.filterwarnings("ignore", message="The model has .* it fits more noise")
     warnings.filterwarnings("ignore", message="Models of more than half as many features")
-    warnings.filterwarnings("ignore", message=r"\d+ positions explain more than the noise")
-    warnings.filterwarnings("ignore", message="noise_variance=None estimates the noise by")
+    warnings.filterwarnings("ignore", message="If noise is")
+    warnings.filterwarnings("ignore", message="noise_variance=None estimates the noise from")
 
 
 @parametrize_with_checks(
@@ -174,7 +174,7 @@ def test_active_positions_are_counted_along_the_path(make_data, n_orient, n_mxne
     assert_array_equal(model.n_active_path_, expected)
 
 
-@pytest.mark.filterwarnings("ignore:The model leaves .* times the noise", "ignore:The model has")
+@pytest.mark.filterwarnings("ignore:The residual has", "ignore:The model has")
 @pytest.mark.filterwarnings("ignore:No position is active")
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
@@ -359,7 +359,7 @@ def test_models_that_leave_no_noise_are_not_chosen(make_problem, noise_variance)
     )
 
 
-DOUBTS = "times the noise that|it fits more noise|never reached|are not judged|positions explain"
+DOUBTS = "times the power that|it fits noise|is not reached|cannot be judged|If noise is"
 
 
 @pytest.mark.parametrize("noise", [3.0, 5.0, 10.0])
@@ -411,17 +411,17 @@ def test_noise_as_told_is_not_doubted(make_problem):
         for seed in range(15):
             X, y = make_problem(n_samples, n_positions, random_state=seed, **sizes)
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the")
+                warnings.filterwarnings("ignore", message="The alpha chosen")
                 MixedNormIC(n_orient=n_orient).fit(X, y)
 
 
 @pytest.mark.parametrize("n_samples", [3, 5])
 def test_too_few_samples_for_any_position_are_told(make_problem, n_samples):
     X, y = make_problem(40, 20, n_orient=3, n_targets=5, n_active=2, noise=0.1)
-    with pytest.warns(UserWarning, match="not judged|other warning") as record:
+    with pytest.warns(UserWarning, match="cannot be judged|other warning") as record:
         MixedNormIC(n_orient=3).fit(X[:n_samples], y[:n_samples])
     limited, empty = (str(each.message) for each in record)
-    assert f"half as many features as samples (n_samples={n_samples}) are not judged" in limited
+    assert f"more features than half the number of samples ({n_samples}) explain more" in limited
     assert empty == "No position is active, the model is all zero: see the other warning."
 
 
@@ -430,7 +430,7 @@ def test_estimate_by_a_model_that_fits_noise_is_told(make_problem, criterion):
     X, _ = make_problem(60, 600, n_orient=3)
     y = np.random.default_rng(0).standard_normal((60, 20))
     model = MixedNormIC(criterion=criterion, noise_variance=None, n_orient=3)
-    with pytest.warns(UserWarning, match="noise_variance=None estimates .* take noise for signal"):
+    with pytest.warns(UserWarning, match="noise_variance=None estimates .* it fits noise"):
         model.fit(X, y)
     assert model.noise_variance_ < 0.5
 
@@ -452,7 +452,7 @@ def test_grid_without_an_empty_model_does_not_hide_that_it_is_the_best(make_prob
     rng = np.random.default_rng(0)
     for _ in range(5):
         y = rng.standard_normal((60, 50))
-        with pytest.warns(UserWarning, match="No model of the grid explains"):
+        with pytest.warns(UserWarning, match="The empty model beats every model"):
             model = MixedNormIC(n_mxne_iter=1, **params).fit(X, y)
         assert model.criterion_.min() > np.sum(y**2)
 
@@ -474,7 +474,7 @@ def test_grid_that_ends_too_early_is_one_reason_for_noise(make_data):
     X, y = make_data(noise=0.01)
     model = MixedNormIC(criterion="sure", noise_variance=1e-4, alphas=3, eps=0.5)
     with pytest.warns(
-        UserWarning, match=r"The model leaves .* too early: add smaller alphas"
+        UserWarning, match=r"The residual has .* too early: try smaller alphas"
     ) as record:
         model.fit(X, y)
     assert len(record) == 1
@@ -487,7 +487,7 @@ def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem):
     for _ in range(100):
         y = 100.0 * signal + rng.standard_normal(signal.shape)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the")
+            warnings.filterwarnings("ignore", message="The alpha chosen")
             model = MixedNormIC().fit(X, y)
         left = model.residual_sum_of_squares_.min() / (12 - model.n_active_)
         n_off += not 0.5 <= left <= 2.0
@@ -496,7 +496,7 @@ def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem):
 
 @pytest.mark.parametrize("smoothness", [0.0, 0.95])
 @pytest.mark.parametrize("noise_variance", [1.0, None])
-@pytest.mark.filterwarnings("ignore:No position is active", "ignore:The model leaves")
+@pytest.mark.filterwarnings("ignore:No position is active", "ignore:The residual has")
 def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance):
     """With targets that are correlated, too, of which the criterion is not told."""
     X, _ = make_problem(60, 200)
@@ -530,7 +530,7 @@ def test_source_without_noise_is_found(seed):
     field = X[:, 30:33].sum(axis=1) + 0.1 * rng.standard_normal(60) / np.sqrt(60)
     y = 3 * np.outer(field, np.hanning(61))
     model = MixedNormIC(n_orient=3)
-    with pytest.warns(UserWarning, match="times the noise that noise_variance=1 tells"):
+    with pytest.warns(UserWarning, match="times the power that the noise level predicts"):
         model.fit(X, y)
     assert list(np.flatnonzero(model.active_set_)) == [30, 31, 32]
     assert model.n_independent_targets_ > 60
@@ -551,7 +551,7 @@ def test_noise_that_contradicts_its_variance_is_told(make_data, criterion, facto
     model = MixedNormIC(criterion=criterion, noise_variance=0.25).fit(X, y)
     wrong = clone(model).set_params(noise_variance=0.25 / factor)
     with pytest.warns(
-        UserWarning, match=r"leaves .* times the noise that noise_variance="
+        UserWarning, match="The residual has .* times the power that the noise level predicts"
     ) as record:
         wrong.fit(X, y)
     assert [warning.filename for warning in record] == [__file__]
@@ -565,7 +565,7 @@ def test_noise_that_contradicts_its_variance_is_told(make_data, criterion, facto
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
 
-@pytest.mark.filterwarnings(r"ignore:alpha_=\S+ is the largest of the grid")
+@pytest.mark.filterwarnings("ignore:The alpha chosen")
 @pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
 @n_orients
 @pytest.mark.parametrize("n_mxne_iter", [1, 4])
@@ -639,7 +639,7 @@ def test_number_of_jobs_does_not_matter(make_data):
     assert_array_equal(fits[0].coef_, fits[1].coef_)
 
 
-@pytest.mark.filterwarnings(r"ignore:alpha_=\S+ is the largest of the grid")
+@pytest.mark.filterwarnings("ignore:The alpha chosen")
 def test_callable_as_scoring_sees_fitted_estimators(make_data):
     X, y = make_data(3)
     seen = []
@@ -657,7 +657,7 @@ def test_callable_as_scoring_sees_fitted_estimators(make_data):
 def test_folds_that_nothing_predicts_are_told():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((30, 40)), rng.standard_normal((30, 2))
-    with pytest.warns(UserWarning, match="No position is active.* no alpha predicts better"):
+    with pytest.warns(UserWarning, match="no alpha predicts left-out data better"):
         model = MixedNormCV(n_mxne_iter=10, alphas=[98, 60, 30]).fit(X, y)
     assert model.alpha_ == 98
 
@@ -800,13 +800,13 @@ def test_data_are_not_changed(make_data, model):
 
 
 @models
-@pytest.mark.filterwarnings("ignore:The model leaves .* times the noise")
+@pytest.mark.filterwarnings("ignore:The residual has")
 def test_smallest_alpha_of_the_grid_is_told(make_data, model):
     X, y = make_data(noise=0.01)
     model = clone(model).set_params(alphas=3, eps=0.5)
     if isinstance(model, MixedNormIC):
         model.set_params(criterion="gcv")
-    match = r"alpha_=50 is the smallest of the grid.* lower eps=0.5"
+    match = "The alpha chosen, 50 %, is the smallest of the grid.* below it. Try smaller alphas"
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         model.fit(X, y)
@@ -814,7 +814,7 @@ def test_smallest_alpha_of_the_grid_is_told(make_data, model):
     assert re.match(match, str(told.message))
     assert told.filename == __file__
     assert model.alpha_ == 50
-    with pytest.warns(UserWarning, match="below it: add smaller alphas"):
+    with pytest.warns(UserWarning, match="below it. Try smaller alphas"):
         model.set_params(alphas=[90, 50]).fit(X, y)
 
 
@@ -824,7 +824,7 @@ def test_largest_alpha_of_the_grid_is_told(make_data, model):
     model = clone(model).set_params(
         alphas=[40, 35, 30] if isinstance(model, MixedNormIC) else [3, 2]
     )
-    match = r"alpha_=\d+ is the largest of the grid.* above it: add larger alphas"
+    match = r"The alpha chosen, \d+ %, is the largest of the grid.* above it. Try larger alphas"
     with pytest.warns(UserWarning, match=match) as record:
         model.fit(X, y)
     assert [warning.filename for warning in record] == [__file__]
@@ -832,7 +832,7 @@ def test_largest_alpha_of_the_grid_is_told(make_data, model):
 
 def test_next_to_nothing_that_predicts_best_is_told(make_data):
     X, y = make_data(n_active=1)
-    match = r"alpha_=99 is the largest of the grid, at which next to nothing is active"
+    match = "The alpha chosen, 99 %, is the largest of the grid, where next to nothing is active"
     with pytest.warns(UserWarning, match=match):
         model = MixedNormCV().fit(X, y)
     assert model.n_active_ == 1
@@ -842,7 +842,9 @@ def test_next_to_nothing_that_predicts_best_is_told(make_data):
 @models
 def test_nothing_to_find(make_data, model):
     X, y = make_data()
-    with pytest.warns(UserWarning, match="No position is active.*do not correlate") as record:
+    with pytest.warns(
+        UserWarning, match="No position is active.*correlates with the data"
+    ) as record:
         fitted = clone(model).fit(X, 0.0 * y)
     assert [warning.filename for warning in record] == [__file__]
     assert not fitted.coef_.any()
@@ -856,9 +858,9 @@ def test_unreached_tolerance_is_told_once(make_data, model):
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         model.fit(X, y)
-    (told,) = [str(w.message) for w in record if w.category is ConvergenceWarning]
+    (told,) = [str(w.message) for w in record if issubclass(w.category, ConvergenceWarning)]
     n_fits = "2 of 2 alphas" if isinstance(model, MixedNormIC) else "7 of 7 fits"
-    assert f"below tol=1e-12 of ||y||^2 at {n_fits}: increase maxit=1," in told
+    assert f"above tol=1e-12 at {n_fits}: increase maxit=1" in told
 
 
 REFUSED = [
@@ -959,13 +961,13 @@ def test_blocks_of_more_features_than_half_the_samples(make_problem):
     """No alpha, however large, has a model that could be judged."""
     model = MixedNormIC(n_orient=3, n_mxne_iter=1, alphas=[99.9, 50])
     X, y = make_problem(6, 30)
-    with pytest.warns(UserWarning, match="are not judged"):
+    with pytest.warns(UserWarning, match="cannot be judged"):
         assert clone(model).fit(X, y).n_active_ == 1
     with pytest.raises(ValueError, match=r"n_samples=5.* A position has 3: take"):
         clone(model).fit(X[:5], y[:5])
 
 
-@pytest.mark.filterwarnings("ignore:alpha_=.* is the smallest of the grid")
+@pytest.mark.filterwarnings("ignore:The alpha chosen")
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 @pytest.mark.parametrize("criterion", ["ric", *CRITERIA])
 def test_unit_of_target_covariance_does_not_count(make_problem, criterion, scale):
@@ -987,7 +989,7 @@ def test_rank_of_single_precision_counts_without_penalty(make_problem):
     X, y = make_problem(40, 20, n_targets=2)
     X = X @ np.diag(np.arange(20) < 3) @ np.random.default_rng(0).standard_normal((20, 20))
     model = MixedNormIC(criterion="bic", noise_variance=0.01, alphas=[0], n_mxne_iter=1)
-    with pytest.warns(UserWarning, match="The model leaves"):
+    with pytest.warns(UserWarning, match="The residual has"):
         model.fit(X.astype(np.float32), y)
     assert model.degrees_of_freedom_ == pytest.approx([3 * 2])
 

@@ -44,7 +44,7 @@ def fit(data):
 
     def fit(selector):
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the smallest of the grid")
+            warnings.filterwarnings("ignore", message="The alpha chosen")
             return selector.set_params(n_orient=3, alphas=ALPHAS).fit(*data)
 
     return fit
@@ -72,7 +72,7 @@ def assert_is_inside(artist, figure):
 # What alpha is chosen by
 
 
-@pytest.mark.filterwarnings("ignore:criterion='discrepancy' is never reached")
+@pytest.mark.filterwarnings("ignore:The discrepancy is not reached")
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_criterion_is_drawn(fit, criterion):
     model = fit(MixedNormIC(criterion=criterion))
@@ -318,7 +318,7 @@ def test_pipelines(data):
     with pytest.raises(NotFittedError):
         PathDisplay.from_estimator(pipeline, X, y)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"alpha_=\S+ is the smallest of the grid")
+        warnings.filterwarnings("ignore", message="The alpha chosen")
         pipeline.fit(X, y)
     display = SelectionDisplay.from_estimator(pipeline)
     assert_array_equal(display.line_.get_ydata(), selector.criterion_)
@@ -350,8 +350,8 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
         SelectionDisplay.from_estimator(MixedNormEstimator(n_orient=3).fit(*data))
 
 
-@pytest.mark.filterwarnings("ignore:The model leaves 2 times the noise")
-@pytest.mark.filterwarnings("ignore:3 positions explain more than the noise")
+@pytest.mark.filterwarnings("ignore:The residual has")
+@pytest.mark.filterwarnings("ignore:If noise is")
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)

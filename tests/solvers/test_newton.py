@@ -184,12 +184,12 @@ def run(monkeypatch, values, gaps, tol=0.0):
 
     def step(problem, point, damping):
         # The relative gap.
-        share = point.gap / (problem.penalty * point.value / 2)
+        share = point.gap * problem.power / (problem.penalty * point.value / 2)
         assert damping == pytest.approx(max(0.1 * share, 1e-12), rel=1e-9, abs=0.0)
         return next(following)
 
     def evaluate(problem, variances, precision):
-        assert precision == pytest.approx(0.01 * tol / np.sum(problem.y**2), rel=1e-9, abs=0.0)
+        assert precision == pytest.approx(0.01 * tol, rel=1e-9, abs=0.0)
         return next(following)
 
     monkeypatch.setattr(newton, "_evaluate", evaluate)

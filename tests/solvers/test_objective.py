@@ -12,6 +12,7 @@ from skmxne.solvers.objective import (
     compute_dual,
     compute_dual_step,
     compute_primal,
+    prox_l21,
 )
 
 N_SAMPLES, N_POSITIONS, N_TARGETS = 8, 5, 3
@@ -25,6 +26,22 @@ def draw(seed, n_orient):
     X = rng.standard_normal((N_SAMPLES, N_POSITIONS * n_orient))
     y = rng.standard_normal((N_SAMPLES, N_TARGETS))
     return X, y, rng.standard_normal((N_POSITIONS * n_orient, N_TARGETS))
+
+
+@n_orients
+@given(seed=st.integers(0, 10**6), threshold=st.floats(0.1, 5.0))
+def test_proximal_operator_is_a_minimum(n_orient, seed, threshold):
+    """What is taken away has the length of the threshold, along the block, or is all of it."""
+    _, _, coef = draw(seed, n_orient)
+    shrunk = prox_l21(coef, threshold, n_orient)
+    for block, new in zip(
+        coef.reshape(N_POSITIONS, -1), shrunk.reshape(N_POSITIONS, -1), strict=True
+    ):
+        norm = np.linalg.norm(new)
+        if norm > 0.0:
+            assert_allclose(block - new, threshold * new / norm, rtol=1e-9, atol=1e-12)
+        else:
+            assert np.linalg.norm(block) <= threshold * (1 + 1e-12)
 
 
 def norms_of(coef, n_orient):

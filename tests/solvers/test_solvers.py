@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmxne import MixedNormEstimator
-from skmxne.solvers import SOLVERS, BlockProblem, bcd, solve_block_problem
+from skmxne.solvers import SOLVERS, BlockProblem, bcd, prox_l21, solve_block_problem
 from skmxne.solvers.active_set import solve_mixed_norm
 from skmxne.solvers.bcd import solve_bcd
 from skmxne.solvers.fista import solve_fista
@@ -106,8 +106,7 @@ def zeros_for(problem):
 def solve(solver, problem, tol, *, start=None, maxit=5000, dgap_freq=10):
     """Solve to a duality gap relative to ||y||^2."""
     start = zeros_for(problem) if start is None else start
-    power = np.vdot(problem.y, problem.y)
-    return SOLVERS[solver](problem, start, tol=tol * power, maxit=maxit, dgap_freq=dgap_freq)
+    return SOLVERS[solver](problem, start, tol=tol, maxit=maxit, dgap_freq=dgap_freq)
 
 
 @cache
@@ -120,7 +119,7 @@ def judge_with(judge, problem, coef):
 
 
 def gap_of(problem, coef):
-    return problem.dual_gap(coef) / np.vdot(problem.y, problem.y)
+    return problem.dual_gap(coef)
 
 
 @pytest.mark.parametrize(
@@ -314,8 +313,7 @@ def test_acceleration_saves_iterations(monkeypatch, solver, share):
         monkeypatch.setattr(bcd, "_N_COMBINED", np.inf)
         _, n_plain = solve(solver, problem, 1e-8, **options)
     else:
-        tol = 1e-8 * np.vdot(problem.y, problem.y)
-        _, n_plain = solve_by_steps(problem, zeros_for(problem), tol=tol, **options)
+        _, n_plain = solve_by_steps(problem, zeros_for(problem), tol=1e-8, **options)
     assert n_iter < 0.5 * n_plain
 
 
@@ -448,9 +446,7 @@ def solve_by_steps(problem, coef, *, tol, maxit, dgap_freq):
     step = 1.0 / np.linalg.norm(problem.X, 2) ** 2
     for n_iter in range(1, maxit + 1):
         coef += step * problem.X.T @ (problem.y - problem.X @ coef)
-        norms = np.maximum(problem.block_norms(coef), step * problem.penalty)
-        kept = 1.0 - step * problem.penalty / norms
-        coef *= np.repeat(kept, problem.n_orient)[:, np.newaxis]
+        coef[:] = prox_l21(coef, step * problem.penalty, problem.n_orient)
         if n_iter % dgap_freq == 0 and problem.dual_gap(coef) <= tol:
             break
     return coef, n_iter
@@ -477,7 +473,7 @@ def test_solver_of_a_user_is_not_believed(make_problem):
     def solve_nothing(problem, coef, *, tol, maxit, dgap_freq):
         return coef + 1e-3, 1
 
-    with pytest.warns(ConvergenceWarning, match="The duality gap reached"):
+    with pytest.warns(ConvergenceWarning, match="The duality gap"):
         estimator = MixedNormEstimator(solver=solve_nothing).fit(*make_problem())
     assert not estimator.converged_
     assert estimator.dual_gap_ > estimator.tol
