@@ -117,8 +117,8 @@ class _Residual:
             ratio, _, high = self.compare(other)
             if ratio > high and not self.is_beyond_noise(best, other):
                 sentences.append(
-                    f"If noise is {ratio:.2g} times as strong as the noise level predicts, only "
-                    f"{judgement.n_active[other]} of the {n_active} positions are significant."
+                    f"If noise has {ratio:.2g} times the power that the level predicts, the "
+                    f"criterion keeps only {judgement.n_active[other]} of the {n_active} positions."
                 )
         return sentences + self.find_limit()
 

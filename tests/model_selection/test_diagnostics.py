@@ -58,7 +58,7 @@ def test_remarks_say_how_many_positions_would_be_left_and_are_in_the_summary(mak
     for seed in range(20):
         noise = draw_smooth_noise(60, 40, seed)
         model, _ = fit(X, 3 * signal + 2 * noise)
-        found = [re.search(r"only (\d+) of the (\d+) positions", text) for text in model.remarks_]
+        found = [re.search(r"keeps only (\d+) of the (\d+) positions", text) for text in model.remarks_]
         for match in filter(None, found):
             assert int(match[1]) < int(match[2]) == model.n_active_
             assert f"<td>{' '.join(model.remarks_)}</td>" in model._repr_html_()

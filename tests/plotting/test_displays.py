@@ -351,7 +351,7 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
 
 
 @pytest.mark.filterwarnings("ignore:The residual has")
-@pytest.mark.filterwarnings("ignore:If noise is")
+@pytest.mark.filterwarnings("ignore:If noise has")
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)
