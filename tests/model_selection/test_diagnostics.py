@@ -58,10 +58,11 @@ def test_remarks_say_how_many_positions_would_be_left_and_are_in_the_summary(mak
     for seed in range(20):
         noise = draw_smooth_noise(60, 40, seed)
         model, _ = fit(X, 3 * signal + 2 * noise)
-        found = [re.search(r"keeps only (\d+) of the (\d+) positions", text) for text in model.remarks_]
-        for match in filter(None, found):
+        remarks = " ".join(model.remarks_)
+        match = re.search(r"keeps only (\d+) of the (\d+) positions", remarks)
+        if match:
             assert int(match[1]) < int(match[2]) == model.n_active_
-            assert f"<td>{' '.join(model.remarks_)}</td>" in model._repr_html_()
+            assert f"<td>{remarks}</td>" in model._repr_html_()
             return
     pytest.fail("no remark on the number of positions")
 
