@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
-# Warnings that a function of ours collects, to give them out in its own words.
+# Warnings that a function of ours collects, to give out each once, or none.
 _collected = ContextVar("collected", default=None)
 
 

@@ -79,8 +79,9 @@ def crop_evokeds(evokeds, tmin=None, tmax=None):
         first, last, step = evoked.times[0], evoked.times[-1], 1 / evoked.info["sfreq"]
         start, stop = first if tmin is None else tmin, last if tmax is None else tmax
         if not first - step < start <= stop < last + step:
+            name = f"evoked {evoked.comment!r}" if len(evokeds) > 1 else "evoked"
             raise ValueError(
-                f"tmin={tmin} to tmax={tmax} is no period of evoked, whose times are from "
+                f"tmin={tmin} to tmax={tmax} is no period of {name}, whose times are from "
                 f"{first:zg} to {last:zg} s."
             )
     return [evoked.copy().crop(tmin, tmax) for evoked in evokeds]

@@ -246,8 +246,8 @@ class InverseProblem:
             evokeds = prepare_evokeds(evoked, forward, noise_cov)
             warn_if_flat(evokeds, noise_cov)
             info = evokeds[0].info
-            gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
             window = crop_evokeds(evokeds, tmin, tmax)
+            gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
         problem = cls(window[0] if isinstance(evoked, mne.Evoked) else window, gain)
         warn_if_noise_differs(evokeds, problem.whitener)
         logger.info("%r", problem)

@@ -110,7 +110,7 @@ class BaseMixedNorm(
     def _check(self, X, y):
         """Check the data, and the hyperparameters that all regressors have."""
         X, y = check_data(X, y, partial(validate_data, self))
-        shared = {name: getattr(self, name) for name in _SHARED}
+        shared = {name: getattr(self, name) for name in SHARED_PARAMETERS}
         return X, y, FitOptions.check(X.shape[1], **shared)
 
     def _summarize(self):
@@ -132,7 +132,7 @@ class BaseMixedNorm(
 
 
 # The hyperparameters that make the options of a fit.
-_SHARED = [name for name in signature(BaseMixedNorm).parameters if name != "verbose"]
+SHARED_PARAMETERS = [name for name in signature(BaseMixedNorm).parameters if name != "verbose"]
 
 
 def store_model(model, problem, alpha, solution, y_ndim):

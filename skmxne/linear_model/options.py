@@ -9,7 +9,7 @@ from ..solvers.dispatch import Solver, check_solver
 from .validation import check_bool, check_integer, check_real, check_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitOptions:
     """The options of a fit, of which `scale` stands for `weights` and `weights_min`.
 

@@ -238,11 +238,8 @@ def check_alphas(alphas, eps):
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
         if not 1 <= alphas <= _MOST:
             raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
-        if not isinstance(eps, Real):
-            raise TypeError(f"eps must be a number, got {eps!r}.")
-        if not 0 < float(eps) < 0.99:
-            raise ValueError(f"eps must be in (0, 0.99), got {eps!r}.")
-        return np.geomspace(_TOP, 100.0 * float(eps), alphas)
+        eps = check_real("eps", eps, 0, 0.99, interval="()")
+        return np.geomspace(_TOP, 100.0 * eps, alphas)
     with prefix_errors("alphas", alphas):
         alphas = np.asarray(alphas)
     if alphas.ndim == 0 or alphas.dtype.kind not in "fiu":

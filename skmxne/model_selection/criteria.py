@@ -123,7 +123,7 @@ def _fit_supports(design, y, supports):
     return [fits[positions.tobytes()] for positions in supports]
 
 
-def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_covariance):
+def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, target_covariance):
     """Judge the penalised fits, by their exact degrees of freedom."""
     sizes = [
         compute_rss_and_dof(problem, alpha, solution, target_covariance=target_covariance)
@@ -164,17 +164,19 @@ def judge_fits(problem, solutions, alphas, *, criterion, noise_variance, target_
         noise_power=power,
         n_targets=problem.n_targets,
         n_independent=np.full(len(rss), n_independent),
-        n_independent_of_residual=_count_in_residual(problem, solutions[best]),
+        n_independent_of_residual=(
+            _count_in_residual(problem.design, y, solutions[best].positions)
+            if target_covariance is None
+            else n_independent
+        ),
         n_inexact=np.count_nonzero(~is_exact),
     )
 
 
-def _count_in_residual(problem, solution):
-    """Count the independent targets in what the positions of a solution leave."""
-    columns = problem.design.columns(solution.positions)
-    fit = fit_support(columns, problem.y, np.finfo(problem.design.X.dtype).eps)
-    n_left = len(problem.y) - fit.rank
-    return count_independent_targets(fit.gram, n_left, problem.n_targets)
+def _count_in_residual(design, y, positions):
+    """Count the independent targets in what the least-squares fit of some positions leaves."""
+    fit = fit_support(design.columns(positions), y, np.finfo(design.X.dtype).eps)
+    return count_independent_targets(fit.gram, len(y) - fit.rank, y.shape[1])
 
 
 class SupportFit(NamedTuple):

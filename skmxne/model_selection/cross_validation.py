@@ -15,6 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._logging import verbosity
 from ..linear_model.base import (
+    SHARED_PARAMETERS,
     BaseMixedNorm,
     store_model,
     warn_if_empty,
@@ -209,7 +210,7 @@ class MixedNormCV(BaseMixedNorm):
             sample_weight = check_sample_weight(sample_weight, len(X))
         alphas = check_alphas(self.alphas, self.eps)
         scorer = self._make_scorer()
-        model = self._make_estimator()
+        model = MixedNormEstimator(**{name: getattr(self, name) for name in SHARED_PARAMETERS})
         splits = self._make_splits(X, y, groups, sample_weight, y_folds, fold_weights)
         report = self._report(X, y, sample_weight, n_tasks=len(splits))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
@@ -245,11 +246,6 @@ class MixedNormCV(BaseMixedNorm):
         mapping = MethodMapping().add(caller="fit", callee="split")
         router = MetadataRouter(owner=self).add_self_request(self)
         return router.add(splitter=self._make_splitter(), method_mapping=mapping)
-
-    def _make_estimator(self):
-        """Make the estimator that is fitted in every fold."""
-        params, own = self.get_params(deep=False), MixedNormEstimator().get_params()
-        return MixedNormEstimator(**{name: params[name] for name in params.keys() & own.keys()})
 
     def _make_splitter(self):
         return KFold(5, shuffle=True, random_state=0) if self.cv is None else check_cv(self.cv)

@@ -12,14 +12,14 @@ CHECK_NOISE = (
     "check the noise level: the variance of the noise in y, or for M/EEG data the noise covariance "
     "and the number of trials."
 )
-_CHECK_NOISE = CHECK_NOISE.capitalize().replace("m/eeg", "M/EEG")
+_CHECK_NOISE = CHECK_NOISE[0].upper() + CHECK_NOISE[1:]
 # Times the noise level, below which data have none.
 _NO_NOISE = 1e-3
 # Outside of these ratios of the residual to the noise level, the level is wrong.
 _RATIOS = 0.5, 2.0
 # Noise that is correlated across targets, as that of recordings is in time, drifts: away from the
 # baseline it is two to three times as strong as in it, in good data.
-_LARGEST_RATIO_OF_DRIFTS = 5.0
+_LARGEST_RATIO_OF_DRIFTS = 4.0
 
 
 class Diagnosis(NamedTuple):
@@ -111,16 +111,31 @@ class _Residual:
         if self.drifts and ratio > high:
             sentences.append(
                 f"The residual has {ratio:.2g} times the power that the noise level predicts: "
-                "drifts, or activity that few positions do not explain."
+                "drifts, activity that few positions do not explain, or a level that is too low."
             )
-        if other is not None and judgement.n_active[other] < n_active:
-            ratio, _, high = self.compare(other)
-            if ratio > high and not self.is_beyond_noise(best, other):
-                sentences.append(
-                    f"If noise has {ratio:.2g} times the power that the level predicts, the "
-                    f"criterion keeps only {judgement.n_active[other]} of the {n_active} positions."
-                )
+        if self.has_fewer_by_own_level():
+            ratio, _, _ = self.compare(other)
+            n_kept = judgement.n_active[other]
+            sentences.append(
+                f"If noise has {ratio:.2g} times the power that the level predicts, the criterion "
+                f"keeps {f'only {n_kept}' if n_kept else 'none'} of the {n_active} positions."
+            )
         return sentences + self.find_limit()
+
+    def has_fewer_by_own_level(self):
+        """Tell whether the criterion would choose fewer positions if residuals were all noise."""
+        judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
+        if other is None or judgement.n_active[other] >= judgement.n_active[best]:
+            return False
+        ratio, _, high = self.compare(other)
+        return ratio > high and not self.is_beyond_noise(best, other)
+
+    def is_all_noise(self):
+        """Tell whether all positions may explain nothing but noise, stronger than the level."""
+        return (
+            self.has_fewer_by_own_level()
+            and not self.judgement.n_active[self.judgement.alternative]
+        )
 
     def find_limit(self):
         """Say in a list if larger models were left out."""

@@ -233,10 +233,10 @@ class MixedNormIC(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
-            If the alpha chosen is at an edge of the grid, or does not reach the discrepancy, if no
-            position is active or none would be better, or if the noise that models leave
-            contradicts `noise_variance`: by a factor of two, or by more than chance where "ric"
-            would choose fewer positions by it, or if larger models explain too much.
+            If the alpha chosen is at an edge of the grid, or does not reach the discrepancy; if no
+            position is active or none would be better; or if the residual contradicts
+            `noise_variance`: it has less than half or more than twice the power (four times, if it
+            is correlated across targets, see `remarks_`), or at its level "ric" would choose fewer.
         """
         X, y, options = self._check(X, y)
         _check_criterion(self.criterion)
@@ -247,15 +247,13 @@ class MixedNormIC(BaseMixedNorm):
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = MixedNormProblem(X, y, options)
             solutions = list(follow(_solve(problem, alphas), "alpha"))
+            targets = y.reshape(len(y), -1)
             if self.criterion == "ric":
-                targets = y.reshape(len(y), -1)
-                judgement = judge_positions(
-                    problem, targets, solutions, model_error=model_error, **noise
-                )
+                noise["model_error"] = model_error
+                judgement = judge_positions(problem, targets, solutions, **noise)
             else:
-                judgement = judge_fits(
-                    problem, solutions, alphas, criterion=self.criterion, **noise
-                )
+                noise["criterion"] = self.criterion
+                judgement = judge_fits(problem, targets, solutions, alphas, **noise)
             solution, alpha = solutions[judgement.best], float(alphas[judgement.best])
             store_model(self, problem, alpha, solution, y.ndim)
         self.alphas_, self.alpha_ = alphas, alpha
@@ -265,8 +263,10 @@ class MixedNormIC(BaseMixedNorm):
         self.n_active_path_ = judgement.n_active
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
+        found = diagnose(judgement, self.criterion, noise["noise_variance"], len(y))
+        self.remarks_ = found.remarks if self.alpha_max_ > 0.0 else []
         warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
-        self._diagnose(judgement, noise["noise_variance"], len(y))
+        self._warn(found.warnings if self.alpha_max_ > 0.0 else [], judgement.n_inexact)
         return self
 
     def _check_noise(self, n_targets):
@@ -279,25 +279,23 @@ class MixedNormIC(BaseMixedNorm):
             "target_covariance": check_target_covariance(self.target_covariance, n_targets),
         }
 
-    def _diagnose(self, judgement, noise_variance, n_samples):
-        """Warn of what asks for action, and keep what is worth knowing."""
-        found = diagnose(judgement, self.criterion, noise_variance, n_samples)
-        self.remarks_ = found.remarks if self.alpha_max_ > 0.0 else []
-        for message in found.warnings if self.alpha_max_ > 0.0 else ():
+    def _warn(self, messages, n_inexact):
+        """Warn of what asks for action."""
+        for message in messages:
             warn(message)
-        if judgement.n_inexact:
+        if n_inexact:
             warn(
-                f"Degrees of freedom are not exact at {judgement.n_inexact} of "
-                f"{len(self.alphas_)} alphas: rounding allows for no better solutions there. Leave "
-                "out the smallest alphas, and positions that occur twice.",
+                f"Degrees of freedom are not exact at {n_inexact} of {len(self.alphas_)} alphas: "
+                "rounding allows for no better solutions there. Leave out the smallest alphas, and "
+                "positions that occur twice.",
                 ConvergenceWarning,
             )
-        if self.n_active_ and not found.warnings:
+        if self.n_active_ and not messages:
             warn_if_at_edge(self.alpha_, self.alphas_)
         warn_if_empty(
             self,
             "see the other warning."
-            if found.warnings
+            if messages
             else f"no position explains more than noise. If some should, {CHECK_NOISE}",
         )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .objective import compute_primal, prox_l21
+from .objective import compute_primal
 
 # Iterates that an extrapolation combines.
 _N_COMBINED = 5
@@ -48,7 +48,8 @@ def _cycle(problem, coef, residual):
             continue
         columns = problem.X[:, block]
         new = coef[block] + columns.T @ residual / lipschitz
-        new = prox_l21(new, problem.penalty / lipschitz, n_orient)
+        # The proximal operator of the norm, for one block: shrink it, or set it to zero.
+        new *= 1.0 - problem.penalty / max(lipschitz * np.linalg.norm(new), problem.penalty)
         change = new - coef[block]
         if change.any():
             residual -= columns @ change

@@ -27,7 +27,7 @@ def prox_l21(coef: NDArray[np.float64], threshold: float, n_orient: int = 1) -> 
     coef : ndarray of shape (n_positions * n_orient, n_targets)
         Coefficients.
     threshold : float
-        How much shorter a block becomes, positive; a block that is no longer than that is zero.
+        How much shorter a block becomes, not negative; one that is no longer than that is zero.
     n_orient : int, default=1
         Rows of a block.
 
@@ -36,8 +36,8 @@ def prox_l21(coef: NDArray[np.float64], threshold: float, n_orient: int = 1) -> 
     shrunk : ndarray of shape (n_positions * n_orient, n_targets)
         The minimiser of ``1/2 ||. - coef||_F^2 + threshold * sum_g ||._g||_F``.
     """
-    norms = compute_block_norms(coef, n_orient)
-    kept = 1.0 - threshold / np.maximum(norms, threshold)
+    longest = np.maximum(compute_block_norms(coef, n_orient), threshold)
+    kept = 1.0 - threshold / np.where(longest > 0.0, longest, 1.0)
     return coef * np.repeat(kept, n_orient)[:, None]
 
 

@@ -67,7 +67,7 @@ def solve_reweighted(
     return replace(solution, objective=objective, correlation=None), first
 
 
-def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, maxit=3000, **options):
+def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, maxit, **options):
     """Solve the convex problem with the weights of a solution, over its own positions.
 
     Returns the next solution and which rows of the last one it kept.

@@ -6,91 +6,105 @@ on the number of threads, so neither does the result.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
-from threading import Lock, local
+from threading import Lock, Thread, local
 
 from threadpoolctl import ThreadpoolController
 
 
 class _SharedLimit:
-    """The limit of BLAS to one thread: the first fit to begin sets it, the last to end lifts it.
-
-    A thread of its own does both, since threadpoolctl lets only the thread that has set a limit
-    lift it.
-    """
+    """The limit of BLAS to one thread: the first fit to begin sets it, the last to end lifts it."""
 
     def __init__(self):
         self.lock = Lock()
         self.n_fits = 0
         self.n_threads = 1  # of BLAS, without the limit
         self.limit = None
-        self.keeper = ThreadPoolExecutor(1, "skmxne-blas")
-        self.executor = ThreadPoolExecutor(os.cpu_count(), "skmxne")
         self.is_helper = local()
 
     def begin(self):
         """Begin a fit."""
         with self.lock:
-            if self.n_fits == 0:
-                if self.limit is None:
-                    self.n_threads = _count_threads()
-                self.keeper.submit(self._set).result()
+            if self.limit is None:
+                self.n_threads = _count_threads()
+                _, of_process = _find_blas()
+                self.limit = of_process.limit(limits=1)
+                _free_limit()
             self.n_fits += 1
 
     def end(self):
         """End a fit."""
         with self.lock:
-            self.n_fits -= 1
-            if self.n_fits == 0:
-                self.keeper.submit(self._lift).result()
-
-    def _set(self):
-        if self.limit is None:
-            self.limit = ExitStack()
-            self.limit.enter_context(_limit_this_thread())
-
-    def _lift(self):
-        self.limit.close()
-        self.limit, self.n_threads = None, 1
+            self.n_fits = max(self.n_fits - 1, 0)
+            if self.n_fits == 0 and self.limit is not None:  # None in a child forked in a fit
+                self.limit.restore_original_limits()
+                _free_limit()
+                self.limit, self.n_threads = None, 1
 
     def map(self, function, items):
         """Call a function for all items, on as many threads as BLAS had, this one among them."""
-        items = iter(items)
+        items, errors = iter(items), []
 
         def help_out():
             self.is_helper.value = True
-            with _limit_this_thread():
-                for item in items:
-                    function(item)
+            try:
+                with _limit_this_thread():
+                    for item in items:
+                        function(item)
+            except BaseException as error:
+                errors.append(error)
 
-        helpers = [self.executor.submit(help_out) for _ in range(self.n_threads - 1)]
+        helpers = [Thread(target=help_out, daemon=True) for _ in range(self.n_threads - 1)]
+        started = []
         try:
+            for helper in helpers:
+                try:
+                    helper.start()
+                except RuntimeError:  # the system has no more threads, or Python is about to end
+                    break
+                started.append(helper)
             for item in items:
                 function(item)
         finally:
             for _ in items:  # after an error nothing is left to do for the helpers
                 pass
-            busy = [helper for helper in helpers if not helper.cancel()]
-            wait(busy)
-        for helper in busy:
-            helper.result()  # raises what went wrong there
+            for helper in started:
+                helper.join()
+        if errors:
+            raise errors[0]
 
 
 @cache
 def _find_blas():
-    return ThreadpoolController().select(user_api="blas")
+    """Return controllers of the BLAS libraries with a limit for each thread, and of the others."""
+    libraries = ThreadpoolController().select(user_api="blas")
+    per_thread = [
+        library.filepath
+        for library in libraries.lib_controllers
+        if getattr(library, "threading_layer", None) == "openmp"
+    ]
+    others = [library.filepath for library in libraries.lib_controllers]
+    others = [path for path in others if path not in per_thread]
+    return libraries.select(filepath=per_thread), libraries.select(filepath=others)
 
 
 def _count_threads():
-    numbers = (library.num_threads for library in _find_blas().lib_controllers)
-    return max(filter(None, numbers), default=1)
+    libraries = [library for part in _find_blas() for library in part.lib_controllers]
+    return max(filter(None, (library.num_threads for library in libraries)), default=1)
+
+
+def _free_limit():
+    """Let other threads set the limit, too: from threadpoolctl 3.8 on, at the end of a context."""
+    _, of_process = _find_blas()
+    with of_process.limit():
+        pass
 
 
 def _limit_this_thread():
-    """Limit BLAS, of all threads or of this one only: that is up to the library."""
-    return _find_blas().limit(limits=1) if _count_threads() > 1 else nullcontext()
+    """Make a context with one thread for the BLAS libraries that have a limit for each thread."""
+    per_thread, _ = _find_blas()
+    return per_thread.limit(limits=1)
 
 
 _shared = _SharedLimit()

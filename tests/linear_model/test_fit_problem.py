@@ -1,7 +1,5 @@
 """Data made ready for a path: reduced targets, weights, the penalty in percent."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -38,9 +36,13 @@ def draw_scale(n_positions=SIZES["n_positions"]):
     return scale
 
 
-def solve(problem, alpha=30.0, **options):
+def exact(**options):
+    """Return options of fits to a small gap."""
+    return FitOptions(tol=1e-12, **options)
+
+
+def solve(problem, alpha=30.0):
     """Return the solution, and the coefficients of all features."""
-    problem.options = replace(problem.options, **({"tol": 1e-12} | options))
     solution, _ = problem.solve(alpha)
     active, some = problem.to_coef(solution)
     coef = np.zeros((problem.n_targets, problem.design.X.shape[1]))
@@ -60,7 +62,7 @@ def largest_correlation(X, y, n_orient, scale=None):
 @pytest.mark.parametrize("scale", [None, draw_scale()], ids=["unscaled", "scaled"])
 def test_alpha_max_is_the_largest_correlation(make_data, n_orient, time_pca, scale):
     X, y = make_data(n_orient)
-    problem = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, scale=scale, time_pca=time_pca))
+    problem = MixedNormProblem(X, y, exact(n_orient=n_orient, scale=scale, time_pca=time_pca))
     expected = largest_correlation(X, y, n_orient, scale)
     assert problem.alpha_max == pytest.approx(expected, rel=1e-12)
     assert problem.compute_penalty(25) == pytest.approx(expected / 4, rel=1e-12)
@@ -79,8 +81,8 @@ def test_alpha_max_is_the_largest_correlation(make_data, n_orient, time_pca, sca
 @n_orients
 def test_reduction_to_the_rank_is_exact(are_as_close, make_data, sizes, rank, n_orient):
     X, y = make_data(n_orient, **sizes)
-    reduced = MixedNormProblem(X, y, FitOptions(n_orient=n_orient))
-    full = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, time_pca=False))
+    reduced = MixedNormProblem(X, y, exact(n_orient=n_orient))
+    full = MixedNormProblem(X, y, exact(n_orient=n_orient, time_pca=False))
     assert reduced.y.shape == (len(y), rank)
     assert full.y.shape == y.shape
     assert reduced.alpha_max == pytest.approx(full.alpha_max, rel=1e-12)
@@ -100,10 +102,8 @@ def test_limited_rank_fits_the_best_approximation_of_that_rank(
     are_as_close, make_data, n_orient, limit
 ):
     X, y = make_data(n_orient)
-    limited = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, time_pca=limit))
-    of_limited = MixedNormProblem(
-        X, truncate(y, limit), FitOptions(n_orient=n_orient, time_pca=False)
-    )
+    limited = MixedNormProblem(X, y, exact(n_orient=n_orient, time_pca=limit))
+    of_limited = MixedNormProblem(X, truncate(y, limit), exact(n_orient=n_orient, time_pca=False))
     assert limited.y.shape == (len(y), limit)
     assert limited.alpha_max == pytest.approx(of_limited.alpha_max, rel=1e-12)
     (solution, coef), (expected_solution, expected) = solve(limited), solve(of_limited)
@@ -116,13 +116,13 @@ def test_limited_rank_fits_the_best_approximation_of_that_rank(
 def test_limit_above_the_rank_changes_nothing(make_data, limit):
     X, y = make_data()
     assert_array_equal(
-        solve(MixedNormProblem(X, y, FitOptions(time_pca=limit)))[1],
-        solve(MixedNormProblem(X, y, FitOptions()))[1],
+        solve(MixedNormProblem(X, y, exact(time_pca=limit)))[1],
+        solve(MixedNormProblem(X, y, exact()))[1],
     )
 
 
 def test_reduced_targets_are_in_the_order_of_their_energy(make_data):
-    problem = MixedNormProblem(*make_data(), FitOptions())
+    problem = MixedNormProblem(*make_data(), exact())
     assert (np.diff(np.linalg.norm(problem.y, axis=0)) <= 0).all()
 
 
@@ -131,7 +131,7 @@ def test_reduced_targets_are_in_the_order_of_their_energy(make_data):
 @pytest.mark.parametrize("time_pca", [True, False])
 def test_coefficients_can_be_read_back(make_data, n_orient, scale, time_pca):
     X, y = make_data(n_orient, n_targets=30)
-    problem = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, scale=scale, time_pca=time_pca))
+    problem = MixedNormProblem(X, y, exact(n_orient=n_orient, scale=scale, time_pca=time_pca))
     solution, coef = solve(problem)
     again = problem.from_coef(coef)
     assert len(solution.positions) > 1
@@ -142,7 +142,7 @@ def test_coefficients_can_be_read_back(make_data, n_orient, scale, time_pca):
 def test_coefficients_of_positions_left_out_are_not_read(make_data):
     X, y = make_data(3)
     scale = draw_scale()
-    problem = MixedNormProblem(X, y, FitOptions(n_orient=3, scale=scale))
+    problem = MixedNormProblem(X, y, exact(n_orient=3, scale=scale))
     start = problem.from_coef(np.ones((y.shape[1], X.shape[1])))
     assert_array_equal(start.positions, np.flatnonzero(scale))
 
@@ -151,7 +151,7 @@ def test_coefficients_of_positions_left_out_are_not_read(make_data):
 def test_coefficients_are_those_of_the_unscaled_columns(judge, make_data, n_orient):
     X, y = make_data(n_orient)
     scale = draw_scale()
-    problem = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, scale=scale))
+    problem = MixedNormProblem(X, y, exact(n_orient=n_orient, scale=scale))
     solution, coef = solve(problem)
     factors = np.repeat(scale, n_orient)
     assert not coef[:, factors == 0.0].any()
@@ -164,7 +164,7 @@ def test_coefficients_are_those_of_the_unscaled_columns(judge, make_data, n_orie
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 def test_start_at_the_solution_of_another_alpha(are_as_close, make_data, n_orient, n_mxne_iter):
     X, y = make_data(n_orient)
-    options = FitOptions(n_orient=n_orient, n_mxne_iter=n_mxne_iter, tol=1e-12)
+    options = exact(n_orient=n_orient, n_mxne_iter=n_mxne_iter)
     problem = MixedNormProblem(X, y, options)
     _, start = problem.solve(60.0)
     warm, warm_first = problem.solve(30.0, start)
@@ -183,8 +183,8 @@ def test_start_at_the_solution_of_another_alpha(are_as_close, make_data, n_orien
 def test_factors_are_those_of_the_scaled_columns(make_data, n_orient):
     X, y = make_data(n_orient)
     scale = draw_scale()
-    scaled = MixedNormProblem(X, y, FitOptions(n_orient=n_orient, scale=scale))
-    by_hand = MixedNormProblem(X * np.repeat(scale, n_orient), y, FitOptions(n_orient=n_orient))
+    scaled = MixedNormProblem(X, y, exact(n_orient=n_orient, scale=scale))
+    by_hand = MixedNormProblem(X * np.repeat(scale, n_orient), y, exact(n_orient=n_orient))
     factors, expected = (problem.debias(30.0, solve(problem)[0]) for problem in (scaled, by_hand))
     assert_allclose(factors, expected, rtol=1e-5)
     assert factors.max() > 1.0
@@ -193,7 +193,7 @@ def test_factors_are_those_of_the_scaled_columns(make_data, n_orient):
 def test_data_that_no_column_explains():
     X, y = np.eye(6)[:, :4], np.zeros((6, 2))
     y[4:] = 1.0
-    problem = MixedNormProblem(X, y, FitOptions(n_orient=2))
+    problem = MixedNormProblem(X, y, exact(n_orient=2))
     assert problem.alpha_max == 0.0
     solution, coef = solve(problem)
     assert not coef.any()
@@ -207,7 +207,7 @@ def test_data_are_not_changed(make_data):
     before = X.copy(), y.copy()
     for array in (X, y):
         array.flags.writeable = False
-    solve(MixedNormProblem(X, y, FitOptions(n_orient=3, scale=draw_scale())))
+    solve(MixedNormProblem(X, y, exact(n_orient=3, scale=draw_scale())))
     assert_array_equal(X, before[0])
     assert_array_equal(y, before[1])
 
@@ -225,11 +225,11 @@ def test_data_are_not_changed(make_data):
 )
 def test_magnitudes_out_of_range_are_told(make_problem, X_unit, y_unit, message):
     X, y = make_problem(20, 30)
-    expected = MixedNormProblem(X, y, FitOptions()).alpha_max
+    expected = MixedNormProblem(X, y, exact()).alpha_max
     if message is None:
-        assert MixedNormProblem(X_unit * X, y_unit * y, FitOptions()).alpha_max == pytest.approx(
+        assert MixedNormProblem(X_unit * X, y_unit * y, exact()).alpha_max == pytest.approx(
             X_unit * y_unit * expected
         )
         return
     with pytest.raises(ValueError, match=message):
-        MixedNormProblem(X_unit * X, y_unit * y, FitOptions())
+        MixedNormProblem(X_unit * X, y_unit * y, exact())

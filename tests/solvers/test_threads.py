@@ -1,5 +1,7 @@
 """One BLAS thread for the solvers, as many as before for everybody else."""
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +149,48 @@ def test_chunks_in_chunks(n_threads):
     with single_threaded_blas():
         map_chunks(visit_row, 8, 1)
     assert (visits == 1).all()
+
+
+def test_without_threads_all_is_done_in_one(monkeypatch, n_threads):
+    """As where the system has no more threads, or Python is about to end."""
+
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    visits = np.zeros(8, dtype=int)
+
+    def visit(chunk):
+        visits[chunk] += 1
+
+    with single_threaded_blas():
+        map_chunks(visit, 8, 1)
+    assert (visits == 1).all()
+    assert count_blas_threads() == {n_threads}
+
+
+# Fits in a thread that goes on after the main thread has ended, and at the end of Python.
+LATE = """
+import atexit, threading, time
+import numpy as np
+from skmxne import MixedNormEstimator
+
+X = np.random.default_rng(0).standard_normal((20, 2000))
+
+def fit(wait=0.0):
+    time.sleep(wait)
+    print(MixedNormEstimator(50).fit(X, X[:, :3]).n_active_)
+
+threading.Thread(target=fit, args=[0.5]).start()
+atexit.register(fit)
+"""
+
+
+def test_fits_when_python_is_about_to_end():
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.split(), done.stderr) == (["3", "3"], "")
 
 
 def use_threads():
