@@ -130,13 +130,6 @@ class _Residual:
         ratio, _, high = self.compare(other)
         return ratio > high and not self.is_beyond_noise(best, other)
 
-    def is_all_noise(self):
-        """Tell whether all positions may explain nothing but noise, stronger than the level."""
-        return (
-            self.has_fewer_by_own_level()
-            and not self.judgement.n_active[self.judgement.alternative]
-        )
-
     def find_limit(self):
         """Say in a list if larger models were left out."""
         if not self.judgement.is_limited:
