@@ -56,10 +56,18 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what reads recorded data, before `-m` selects."""
+    """Mark what reads recorded data, and what is not usual, before `-m` selects."""
     for item in items:
         if "sample_dir" in getattr(item, "fixturenames", ()):
             item.add_marker("sample")
+        usual = [mark.kwargs for mark in item.iter_markers("usual")]
+        if usual and not any(is_one_of(item.callspec.params, values) for values in usual):
+            item.add_marker("thorough")
+
+
+def is_one_of(params, usual):
+    """Tell whether all parameters of a test that are named here have one of these values."""
+    return all(params[name] in values for name, values in usual.items())
 
 
 @pytest.fixture(scope="session")

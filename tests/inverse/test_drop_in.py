@@ -1,7 +1,8 @@
 """`skmxne.mixed_norm` next to `mne.inverse_sparse.mixed_norm`, parameter by parameter.
 
-``pytest tests/test_drop_in.py -k parity -s --all-kinds`` prints the table of parity, with a row for
-every value of every parameter and a column for every kind of source space and orientation.
+``pytest tests/inverse/test_drop_in.py -k parity -m "" -n 0 -s --all-kinds`` prints the table of
+parity, with a row for every value of every parameter and a column for every kind of source space
+and orientation.
 """
 
 import inspect
