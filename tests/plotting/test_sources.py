@@ -47,6 +47,7 @@ def get_points(ax):
     return points[:, np.lexsort(points)]
 
 
+@pytest.mark.usual(source_model=[("surface", 0.2), ("volume+volume", "auto")])
 def test_figure_of_every_source_space(make_problem_of, source_model):
     problem = make_problem_of(*source_model)
     coef = make_coef(problem, 4)
