@@ -183,6 +183,7 @@ def test_sending_with_every_task_is_counted(data, run_on, count_received):
     assert count_received().sum() > 5 * X.nbytes
 
 
+@pytest.mark.thorough
 def test_folds_of_many_subjects(make_problem, run_on):
     """Tasks that have tasks of their own do not wait for each other."""
 

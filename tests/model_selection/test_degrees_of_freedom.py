@@ -117,7 +117,7 @@ def lower_rank_and_duplicate(X, n_orient):
 
 
 # Where the coefficients are not unique, nor are the weights they make, but at a fixed point.
-@pytest.mark.usual(n_mxne_iter=[1])
+@pytest.mark.usual(n_mxne_iter=[1], n_orient=[2])
 @pytest.mark.parametrize("n_mxne_iter", [1, 100])
 @pytest.mark.parametrize(("n_orient", "n_targets"), [(1, 1), (1, 4), (2, 3)])
 @pytest.mark.parametrize(

@@ -513,7 +513,7 @@ def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem, n_dra
     assert n_off > n_draws / 20
 
 
-@pytest.mark.usual(smoothness=[0.95])
+@pytest.mark.usual(smoothness=[0.95], noise_variance=[None])
 @pytest.mark.parametrize("smoothness", [0.0, 0.95])
 @pytest.mark.parametrize("noise_variance", [1.0, None])
 @pytest.mark.filterwarnings("ignore:No position is active", "ignore:The model leaves")
