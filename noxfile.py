@@ -11,7 +11,8 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 REQUIREMENTS = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 # The lowest versions are those that pyproject.toml promises, of the tools, too.
 LOWEST = [f"{one.replace('>=', '==')}.*" for one in REQUIREMENTS if ">=" in one]
-# Of the tests, those that an installed package runs: from arrays and from recordings to a result.
+# Of the tests, those that an installed package runs: from arrays and from recordings to a result,
+# and what these need.
 INSTALLED_TESTS = [
     "conftest.py",
     "test_typing.py",
@@ -19,20 +20,21 @@ INSTALLED_TESTS = [
     "inspection/test_certificate.py",
     "inverse/test_trial_folds.py",
 ]
+NEEDED = ["hypothesis", "pytest", "pytest-xdist"]
 
 
 @nox.session(name="tests-newest", python=PYTHONS)
 def tests_newest(session):
     """Run all tests with the newest versions, by each Python that is installed."""
     session.install("-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "", *session.posargs)
 
 
 @nox.session(name="tests-lowest", python=PYTHONS[0])
 def tests_lowest(session):
-    """Run the tests with the lowest versions."""
+    """Run all tests with the lowest versions."""
     session.install("-e", ".[test]", *LOWEST)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "", *session.posargs)
 
 
 @nox.session
@@ -51,9 +53,9 @@ def packages(session):
         with session.chdir(place):
             session.run(python, "-m", "pip", "install", "-q", str(archive), external=True)
             session.run(python, "-m", "skmxne", "sys-info", external=True)
-            session.run(python, "-m", "pip", "install", "-q", "pytest", "hypothesis", external=True)
+            session.run(python, "-m", "pip", "install", "-q", *NEEDED, external=True)
             tests = [f"tests/{name}" for name in INSTALLED_TESTS]
-            session.run(python, "-m", "pytest", "-q", "-m", "not slow", *tests, external=True)
+            session.run(python, "-m", "pytest", "-q", *tests, external=True)
             options = ["-q", "--doctest-modules", "--pyargs", "skmxne"]
             session.run(python, "-m", "pytest", *options, external=True)
 

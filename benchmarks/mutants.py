@@ -44,7 +44,7 @@ MODULES = {
     ],
     "inverse.problem": ["inverse/test_problem.py", "inverse/test_trial_folds.py", "test_html.py"],
 }
-OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m", "not slow and not sample"]
+OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-n", "0", "-m", "not sample"]
 # Imported once for all processes, which pytest would tell.
 PRELOADED = ["hypothesis", "mne", "scipy.stats", "sklearn.utils.estimator_checks"]
 OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]

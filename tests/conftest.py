@@ -54,12 +54,26 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("source_model", models)
 
 
+# Pages whose examples take long.
+THOROUGH_PAGES = ("docs/guide_selection.rst",)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what reads recorded data, before `-m` selects."""
+    """Mark what reads recorded data, and what is not usual, before `-m` selects."""
     for item in items:
         if "sample_dir" in getattr(item, "fixturenames", ()):
             item.add_marker("sample")
+        if item.nodeid.startswith(THOROUGH_PAGES):
+            item.add_marker("thorough")
+        usual = [mark.kwargs for mark in item.iter_markers("usual")]
+        if usual and not any(is_one_of(item.callspec.params, values) for values in usual):
+            item.add_marker("thorough")
+
+
+def is_one_of(params, usual):
+    """Tell whether all parameters of a test that are named here have one of these values."""
+    return all(params[name] in values for name, values in usual.items())
 
 
 @pytest.fixture(scope="session")

@@ -166,12 +166,9 @@ def test_import_is_light():
     assert loaded_by("import skmxne").isdisjoint(heavy)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["MixedNormEstimator", "MixedNormCV", "SourceWeighting", "SelectionDisplay", "SourceDisplay"],
-)
-def test_estimators_and_figures_are_free_of_mne_and_matplotlib(name):
-    loaded = loaded_by(f"from skmxne import {name}")
+def test_estimators_and_figures_are_free_of_mne_and_matplotlib():
+    names = "MixedNormEstimator, MixedNormCV, SourceWeighting, SelectionDisplay, SourceDisplay"
+    loaded = loaded_by(f"from skmxne import {names}")
     assert loaded.isdisjoint({"mne", "matplotlib"})
 
 

@@ -31,12 +31,15 @@ MODELS = {
     ),
 }
 
-pytestmark = [
-    pytest.mark.slow,
-    # Multiprocessing forks where it can; a child does nothing but fit.
-    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
-]
-models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+# Multiprocessing forks where it can; a child does nothing but fit.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+models = pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(MODELS["MixedNormCV"], id="MixedNormCV"),
+        pytest.param(MODELS["GridSearchCV"], id="GridSearchCV", marks=pytest.mark.thorough),
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +138,7 @@ def test_processes_share_read_only_memory(data, run_on, backend):
     assert seen == ("r", False)
 
 
+@pytest.mark.usual(memory=["in memory"])
 @pytest.mark.parametrize("memory", ["in memory", "on disk"])
 @models
 @pytest.mark.parametrize("backend", ["threading", "multiprocessing", "loky", "dask"])
@@ -179,6 +183,7 @@ def test_sending_with_every_task_is_counted(data, run_on, count_received):
     assert count_received().sum() > 5 * X.nbytes
 
 
+@pytest.mark.thorough
 def test_folds_of_many_subjects(make_problem, run_on):
     """Tasks that have tasks of their own do not wait for each other."""
 
@@ -199,6 +204,7 @@ def test_error_in_a_fold_is_raised(data, run_on):
         model.fit(*data, sample_weight=weight)
 
 
+@pytest.mark.usual(n_threads=[2])
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_blas_of_a_worker_has_one_thread_while_it_solves(run_on, backend, n_threads):
@@ -233,6 +239,7 @@ def test_readme_on_more_than_one_machine(data, client):
     assert_same_fit(names["model"], MixedNormCV(n_orient=3).fit(X, y))
 
 
+@pytest.mark.thorough
 def test_example_of_many_subjects(tmp_path):
     script = ROOT / "examples" / "plot_many_subjects.py"
     done = subprocess.run(

@@ -172,6 +172,7 @@ def test_recording_baseline_is_corrected(recording):
     assert_allclose(baseline.mean(axis=2), 0, atol=1e-12)
 
 
+@pytest.mark.usual(autocorrelation=[0.5])
 @pytest.mark.parametrize("autocorrelation", [0.0, 0.5])
 def test_recording_whitened_baseline_has_variance_1(autocorrelation):
     recording = make_recording(autocorrelation=autocorrelation)
@@ -180,6 +181,7 @@ def test_recording_whitened_baseline_has_variance_1(autocorrelation):
     assert 0.8 < np.mean(baseline**2) < 1.25
 
 
+@pytest.mark.usual(autocorrelation=[0.5])
 @pytest.mark.parametrize("autocorrelation", [0.0, 0.5])
 def test_recording_noise_has_the_autocorrelation_asked_for(autocorrelation):
     recording = make_recording(autocorrelation=autocorrelation, amplitude=0.0)
@@ -202,6 +204,7 @@ def test_recording_projected_sources_explain_the_evoked_response(recording):
     assert 1.5 < np.sqrt(np.mean(response**2, axis=0)).max() < 10
 
 
+@pytest.mark.usual(n_sources=[6])
 @pytest.mark.parametrize("n_sources", [1, 2, 6])
 def test_sources_are_known(n_sources):
     recording = make_recording(n_sources, n_trials=10, amplitude=30e-9, random_state=3)

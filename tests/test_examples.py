@@ -26,14 +26,14 @@ def run(command, folder, backend):
     return result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs_alone_without_a_warning(tmp_path, path):
     output = run([sys.executable, "-W", "error", path], tmp_path, "Agg")
     assert output  # every story tells what it has found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_example_runs_as_a_notebook(tmp_path):
     scripts = Path(sysconfig.get_path("scripts"))
     shutil.copy(ROOT / "examples" / "plot_quickstart.py", tmp_path)

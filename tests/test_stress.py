@@ -91,6 +91,12 @@ SHAPES = {
     "a fit without residual": (X, X[:, :3] @ Y[:3]),
     "integers": ((10 * X).astype(int), (10 * Y).astype(int)),
 }
+# Of these, the cases that are not only thorough.
+FEW = [
+    *("both times 1e-15", "X / y times 1e+09", "condition number 1e+12, 25 samples"),
+    *("columns over 1e+12, 120 samples", "every position twice, but for rounding"),
+    *("orientations alike", "one of everything", "one value of 1e9", "a fit without residual"),
+]
 WEIGHTS = {
     "falling": np.geomspace(1, 1e-12, N_POSITIONS),
     "rising": np.geomspace(1e-12, 1, N_POSITIONS),
@@ -134,6 +140,8 @@ def assert_certified(estimator, certificate, slack=1.0):
     assert not estimator.converged_ or certificate.holds(2 * estimator.tol + slack * 1e-14)
 
 
+@pytest.mark.usual(kind=FEW, solver=["newton", "reweighted"])
+@pytest.mark.usual(kind=["one of everything", "orientations alike"])
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("kind", AMPLITUDES | CONDITIONS | SHAPES)
 def test_converged_with_a_certificate_or_told(kind, solver):
@@ -149,6 +157,8 @@ def test_converged_with_a_certificate_or_told(kind, solver):
             assert certificate.holds(2 * estimator.tol)
 
 
+@pytest.mark.usual(kind=["falling"])
+@pytest.mark.usual(name=["newton"])
 @pytest.mark.parametrize("name", ["newton", "bcd", "prox", "reweighted"])
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_weights_over_twelve_orders(kind, name):
@@ -159,6 +169,7 @@ def test_weights_over_twelve_orders(kind, name):
             assert_certified(estimator, certificate)
 
 
+@pytest.mark.usual(alpha=[0, 1e-298, 1e-6, 100 - 1e-13], n_mxne_iter=[1])
 @pytest.mark.parametrize("alpha", [0, 1e-298, 1e-40, 1e-12, 1e-6, 99.0, 99.9999999, 100 - 1e-13])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("gain", "y"), [(X, Y), (TALL, Y_TALL)])
@@ -176,6 +187,7 @@ def test_alpha_at_both_ends(gain, y, dtype, alpha, n_mxne_iter):
         assert certificate.holds(1e-12)
 
 
+@pytest.mark.usual(kind=FEW)
 @pytest.mark.parametrize("kind", AMPLITUDES | CONDITIONS | SHAPES)
 def test_single_precision(kind):
     """Coefficients are rounded, of which certificates with a small penalty see the gap."""
@@ -232,6 +244,7 @@ def count_missed(record):
     return sum(int(each[1]) for each in found if each)
 
 
+@pytest.mark.usual(kind=[*FEW, "weights falling"], dtype=[np.float64])
 @pytest.mark.parametrize(("n_mxne_iter", "dtype"), MODES.values(), ids=MODES)
 @pytest.mark.parametrize("kind", SELECTED)
 def test_path_is_certified_or_told(kind, n_mxne_iter, dtype):
@@ -270,6 +283,8 @@ def check_choice(model, X, y, dtype):
         assert certificate.holds(2 * model.tol + ROUNDING[dtype])
 
 
+@pytest.mark.usual(kind=FEW, criterion=["ric"])
+@pytest.mark.usual(kind=["one of everything", "weights falling"])
 @pytest.mark.parametrize(("n_mxne_iter", "dtype"), [(1, np.float64), (3, np.float32)])
 @pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
 @pytest.mark.parametrize("kind", SELECTED)
@@ -288,6 +303,7 @@ def test_criteria_choose_a_model(kind, criterion, n_mxne_iter, dtype):
     assert (model.residual_sum_of_squares_ >= 0).all()
 
 
+@pytest.mark.usual(kind=[*FEW, "weights falling"], n_mxne_iter=[1], dtype=[np.float64])
 @pytest.mark.parametrize(("n_mxne_iter", "dtype"), MODES.values(), ids=MODES)
 @pytest.mark.parametrize("kind", [kind for kind, (X, *_) in SELECTED.items() if len(X) > 2])
 def test_folds_choose_a_model(kind, n_mxne_iter, dtype):
@@ -297,7 +313,7 @@ def test_folds_choose_a_model(kind, n_mxne_iter, dtype):
     assert np.isfinite(model.mse_path_).all()
 
 
-@pytest.mark.slow
+@pytest.mark.usual(dtype=[np.float32])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_hundred_thousand_positions(dtype):
     X, y = make(n_samples=20, n_positions=100_000, n_orient=1, random_state=1)

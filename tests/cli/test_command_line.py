@@ -83,6 +83,23 @@ def localize(files, tmp_path, capsys):
     return localize
 
 
+@pytest.fixture
+def figures():
+    """Have the command draw its figures."""
+
+
+@pytest.fixture(autouse=True)
+def _blank_figures(request, monkeypatch):
+    """Have the command save blank figures, which is quicker, where none are asked for."""
+
+    def save_figures(folder, problem, model, evoked, residual):
+        for name in ["sources", "residual"] + ["alpha"] * hasattr(model, "alphas_"):
+            plt.imsave(folder / f"{name}.png", np.zeros((2, 2)))
+
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(report, "save_figures", save_figures)
+
+
 def list_names(folder):
     return {path.name for path in folder.iterdir()}
 
@@ -112,6 +129,7 @@ def default_signals():
 # Results
 
 
+@pytest.mark.usefixtures("figures")
 def test_results_are_those_of_the_package(localize, files):
     result = localize("--tmin", "-0.05", "--tmax", "0", "--alpha", "40", "--n-mxne-iter", "3")
 
@@ -150,7 +168,8 @@ def test_results_are_those_of_the_package(localize, files):
     assert str(result.output / "report.html") in lines[-1]
 
 
-@pytest.mark.parametrize("alpha", ["ric", "bic", "cv"])
+@pytest.mark.usefixtures("figures")
+@pytest.mark.parametrize("alpha", ["ric", "cv", pytest.param("bic", marks=pytest.mark.thorough)])
 def test_alpha_is_chosen(localize, files, alpha):
     result = localize("--alpha", alpha, "--loose", "0", "--depth", "0.5", "--n-mxne-iter", "2")
     assert result.code == 0
@@ -198,6 +217,7 @@ def test_every_source_space_is_written(make_case, tmp_path, kind, names, is_empt
     check_folder(tmp_path, overwrite=True)  # knows all these files
 
 
+@pytest.mark.usefixtures("figures")
 def test_no_source_is_a_result(localize):
     result = localize("--alpha", "99.99", "--tmin", "0", "--tmax", "0")
     assert result.code == 0, result.err
@@ -205,6 +225,7 @@ def test_no_source_is_a_result(localize):
     assert len(evoked.times) == 1
 
 
+@pytest.mark.usefixtures("figures")
 def test_report_tells_all_that_matters(localize, files):
     result = localize("--alpha", "30", "--picks", "meg", "eeg", "--tmin", "-0.05", "--loose", "0")
     html = read_report(result.output)
@@ -238,6 +259,8 @@ def test_warnings_are_told_and_reported(localize, write_files, make_case):
     assert "Channels left out: 3 not in noise_cov" in (result.output / "report.html").read_text()
 
 
+@pytest.mark.usual(corrected=[False])
+@pytest.mark.usual(options=[[]])
 @pytest.mark.parametrize("corrected", [False, True])
 @pytest.mark.parametrize(
     ("options", "baseline"),
@@ -273,7 +296,8 @@ def test_baseline_is_subtracted(localize, write_files, make_case, corrected, opt
     assert_allclose(residual.data, problem.to_residual(model).data, rtol=1e-4, atol=1e-18)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("figures")
+@pytest.mark.thorough
 def test_recorded_data_or_none_make_a_report(tmp_path, capsys):
     assert main(["localize", "--output", str(tmp_path / "a" / "b"), "--tmin", "0.05"]) == 0
     out, err = capsys.readouterr()
@@ -283,6 +307,7 @@ def test_recorded_data_or_none_make_a_report(tmp_path, capsys):
     assert list_names(tmp_path / "a" / "b") == RESULTS | SURFACE | {"alpha.png"}
 
 
+@pytest.mark.usefixtures("figures")
 def test_recorded_data(localize, sample_dir):
     result = localize(
         *("--tmin", "0.05", "--tmax", "0.15", "--picks", "meg", "--alpha", "60"),
@@ -466,6 +491,7 @@ def test_message_of_a_rank_is_that_of_the_package(localize, monkeypatch):
     assert_failed(localize("--rank", "mag=5"), "error: rank={'mag': 5} is not for these data.")
 
 
+@pytest.mark.usual(notation=["-5.e-2", "-.05", "-5_0e-3"])
 @pytest.mark.parametrize("notation", ["-5e-2", "-5.e-2", "-.05", "-0.5E-1", "-00.05", "-5_0e-3"])
 def test_negative_numbers_in_any_notation(localize, notation):
     result = localize("--alpha", "60", "--tmin", notation, "--tmax", "-1e-2")
@@ -473,6 +499,7 @@ def test_negative_numbers_in_any_notation(localize, notation):
     assert "<td>Times</td><td>-50 to -10 ms (5 samples)</td>" in read_report(result.output)
 
 
+@pytest.mark.usual(name=["-5", " -5", "-5e-1"])
 @pytest.mark.parametrize("name", ["-5", "-5e-1", " -5", "-5 Hz", "-.5", "-inf"])
 def test_names_that_look_like_negative_numbers(localize, write_files, make_case, tmp_path, name):
     """Of conditions, files and folders."""
@@ -886,6 +913,7 @@ def test_terminal_need_not_know_all_characters(localize, tmp_path, monkeypatch):
     assert (tmp_path / "\xfc" / "report.html").exists()
 
 
+@pytest.mark.usual(name=["10-my-own.dip", "1.dip"])
 @pytest.mark.parametrize("name", ["10-my-own.dip", "fit.dip", "1.dip", "10.dip.txt"])
 def test_files_like_results_are_not_overwritten(localize, name):
     folder = localize("--alpha", "60").output
@@ -1015,6 +1043,7 @@ def test_full_disk(unbuffered):
         assert run_command(["sys-info"], stderr=full, stdout=full).returncode == 1
 
 
+@pytest.mark.usual(arguments=[["sys-info"], ["--help"]])
 @pytest.mark.skipif(os.name == "nt", reason="needs pipes of Unix")
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_pipe_that_nobody_reads(arguments):
@@ -1025,17 +1054,34 @@ def test_pipe_that_nobody_reads(arguments):
     assert (result.returncode, result.stderr) == (0, b"")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs names of files in any encoding")
-@pytest.mark.parametrize(
+in_any_encoding = pytest.mark.parametrize(
     "env",
     [
-        {"LC_ALL": "C.UTF-8"},
-        {"LC_ALL": "C", "PYTHONUTF8": "0"},
-        {"LC_ALL": "POSIX"},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        pytest.param({"LC_ALL": "C.UTF-8"}, marks=pytest.mark.thorough),
+        pytest.param({"LC_ALL": "C", "PYTHONUTF8": "0"}, marks=pytest.mark.thorough),
+        pytest.param({"LC_ALL": "POSIX"}, marks=pytest.mark.thorough),
     ],
     ids=lambda env: " ".join(env.values()),
 )
+need_names_in_any_encoding = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs names of files in any encoding"
+)
+
+
+@need_names_in_any_encoding
+@in_any_encoding
+def test_names_of_missing_files_in_any_encoding(files, tmp_path, env):
+    arguments = ["localize", "--output", b"x", "--noise-cov", b"\xe9.fif"]
+    arguments += ["--evoked", files.evoked, "--forward", files.forward]
+    result = run_command(arguments, env=env, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == b"skmxne: error: No file \\xe9.fif. Check --noise-cov.\n"
+
+
+@pytest.mark.thorough
+@need_names_in_any_encoding
+@in_any_encoding
 def test_names_in_any_encoding(make_case, files, tmp_path, env):
     """Of files and folders, not known to the encoding, or no text at all; of conditions, too."""
     evokeds = [make_case("surface", amplitude=20e-9).evokeds[0].copy() for _ in range(2)]
@@ -1055,10 +1101,6 @@ def test_names_in_any_encoding(make_case, files, tmp_path, env):
     for name in files:
         assert f"/\xfc \u03bb {name}\\xe9-x.fif</td>" in html
     assert "Sources of '\xe9 \u03bb links'" in html
-    arguments[-1] = b"\xe9.fif"
-    result = run_command([*arguments, "--output", b"x"], env=env, cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr == b"skmxne: error: No file \\xe9.fif. Check --noise-cov.\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a folder that can be deleted while in use")
@@ -1101,6 +1143,8 @@ def test_standard_errors_are_no_averages(localize, make_case, tmp_path):
     assert "error-ave.fif has no average" in result.err
 
 
+@pytest.mark.usual(comment=[r"$\foo$"])
+@pytest.mark.usefixtures("figures")
 @pytest.mark.parametrize(
     "comment",
     [r"$\foo$", "$5 vs 6$", "a_b^c", "\u03bb\u1f79\u03b3\u03bf\u03c2 \xd7 \xe9", "<b> & c"],

@@ -1,7 +1,8 @@
 """`skmxne.mixed_norm` next to `mne.inverse_sparse.mixed_norm`, parameter by parameter.
 
-``pytest tests/test_drop_in.py -k parity -s --all-kinds`` prints the table of parity, with a row for
-every value of every parameter and a column for every kind of source space and orientation.
+``pytest tests/inverse/test_drop_in.py -k parity -m "" -n 0 -s --all-kinds`` prints the table of
+parity, with a row for every value of every parameter and a column for every kind of source space
+and orientation.
 """
 
 import inspect
@@ -107,6 +108,18 @@ ROWS = {
     "rng": dict(alpha="sure", rng=3),
     "random_state": dict(alpha="sure", random_state=3),
 }
+# What takes a second or more, and of many rows on one thing all but some, are thorough.
+THOROUGH = {
+    *("alpha=10", "alpha='sure', n_mxne_iter=5", "alpha='bic', n_mxne_iter=5", "depth=0.3"),
+    *("active_set_size=1", "n_mxne_iter=10, list", "dgap_freq=inf", "rng", "random_state"),
+    *("evoked: list of one", "evoked: MEG only", "evoked: EEG only", "noise_cov: diagonal"),
+    *("maxit=3000", "tol=1e-9", "time_pca=True", "time_pca=False", "solver='auto'", "verbose"),
+    *("rank=None", "rank='info'", "pick_ori=None", "forward: single precision", "dgap_freq=1"),
+    *("depth: allow_fixed_depth=True", "depth: limit_depth_chs='whiten'", "n_mxne_iter=2"),
+    *("depth: limit_depth_chs=True, limit", "depth: limit_depth_chs=False, limit"),
+    *("depth: combine_xyz='fro'", "return_residual", "return_as_dipoles", "alpha='bic'"),
+    *("return_residual: list", "return_as_dipoles: list", "evoked: projectors not applied"),
+}
 # The columns that are run each time: the others with --all-kinds.
 USUAL = ["surface, fixed", "surface, loose"]
 # Where blocks have columns of zeros MNE's solver hardly gets anywhere: only rows that it finishes.
@@ -153,6 +166,7 @@ def table(request):
 
 
 @pytest.mark.filterwarnings("ignore:(The alpha chosen|The residual has)")
+@pytest.mark.usual(row=ROWS.keys() - THOROUGH)
 @pytest.mark.parametrize("row", ROWS)
 def test_parity(make_case, models, table, request, row):
     columns = list(models) if request.config.getoption("--all-kinds") else USUAL
@@ -177,6 +191,7 @@ def test_parity(make_case, models, table, request, row):
 
 def test_parity_has_a_row_for_every_parameter():
     """What the table has as columns is the parameter loose."""
+    assert ROWS.keys() > THOROUGH
     names = {row.split(",")[0].split(":")[0].split("=")[0] for row in ROWS}
     assert names | {"loose"} == set(inspect.signature(mixed_norm).parameters)
 
@@ -388,6 +403,7 @@ def test_averages_of_more_trials_have_less_noise(weak, criterion):
     assert len(many.data) > len(few.data) > 0
 
 
+@pytest.mark.usual(n_mxne_iter=[2], debias=[True])
 @pytest.mark.parametrize("criterion", ["ric", "sure", "bic"])
 @pytest.mark.parametrize("n_mxne_iter", [1, 2, 5])
 @pytest.mark.parametrize("debias", [False, True])
@@ -646,6 +662,7 @@ def test_every_parameter_is_handed_on(surface, monkeypatch, name, options):
     assert all(np.any(defaults[key] != value) for key, value in given.items())
 
 
+@pytest.mark.usual(n_mxne_iter=[1])
 @pytest.mark.parametrize("criterion", ["sure", "bic"])
 @pytest.mark.parametrize("n_mxne_iter", [1, 5])
 def test_criterion_of_data_of_different_nave(make_case, criterion, n_mxne_iter):

@@ -56,7 +56,7 @@ def assert_same_sources(stc, expected, tolerance):
     np.testing.assert_allclose(stc.data, expected.data, rtol=0, atol=tolerance * largest)
 
 
-@pytest.mark.slow
+@pytest.mark.usual(alpha=[60], loose=[0.2])
 @ORIENTATIONS
 @pytest.mark.parametrize("alpha", [60, 40])
 def test_same_sources(run_mne, make_inverse_problem, alpha, loose):
@@ -70,7 +70,7 @@ def test_same_sources(run_mne, make_inverse_problem, alpha, loose):
     assert np.linalg.norm(residual - expected_residual.data) < 1e-3 * np.linalg.norm(residual)
 
 
-@pytest.mark.slow
+@pytest.mark.usual(loose=[0])
 @ORIENTATIONS
 def test_same_reweighted_sources(run_mne, make_inverse_problem, loose):
     expected, _ = run_mne(40, loose, n_mxne_iter=10)
@@ -86,7 +86,7 @@ def test_same_reweighted_sources(run_mne, make_inverse_problem, loose):
     assert_same_sources(problem.to_source_estimate(estimator), expected, 1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.usual(loose=[0])
 @ORIENTATIONS
 def test_debiased_residual_is_no_larger(run_mne, make_inverse_problem, loose):
     """MNE's debiasing stops at 1000 iterations; ours is the exact minimum of the same problem."""

@@ -444,6 +444,7 @@ def assert_same_dipoles(ours, theirs):
         assert_allclose(dipole.gof, expected.gof, atol=1e-7)
 
 
+@pytest.mark.usual(loose=[0, 0.2])
 @pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
 @pytest.mark.parametrize("depth", [0.9, None, dict(limit=3.0, combine_xyz="spectral")])
 def test_parity_with_mne(small, loose, depth):
@@ -461,6 +462,8 @@ def test_parity_with_mne_when_projectors_are_not_applied(small):
     check_parity(change(small, evoked=evoked), 0.2, alpha=70, depth=0.8)
 
 
+@pytest.mark.usual(picks=["meg"], loose=[0])
+@pytest.mark.usual(picks=["eeg"], loose=[0.2])
 @pytest.mark.parametrize("loose", ORIENTATIONS.values(), ids=ORIENTATIONS)
 @pytest.mark.parametrize("picks", ["meg", "eeg", ["meg", "eeg"]], ids=["meg", "eeg", "both"])
 def test_parity_with_mne_on_recorded_data(sample_problem, picks, loose):
@@ -1382,11 +1385,12 @@ def test_covariance_that_is_right_on_average_only_is_told(recording):
     assert [warning.filename for warning in record] == [__file__]
 
 
+@pytest.mark.usual(autocorrelation=[0.98], seed=[0])
 @pytest.mark.parametrize("autocorrelation", [0, 0.9, 0.98])
-def test_good_recordings_are_not_doubted(autocorrelation):
-    for seed in range(3):
-        recording = make_recording(autocorrelation=autocorrelation, random_state=seed)
-        from_evoked(recording, loose=0, depth=None)
+@pytest.mark.parametrize("seed", range(3))
+def test_good_recordings_are_not_doubted(autocorrelation, seed):
+    recording = make_recording(autocorrelation=autocorrelation, random_state=seed)
+    from_evoked(recording, loose=0, depth=None)
 
 
 @pytest.mark.parametrize("condition", ["Left Auditory", "Right Auditory"])

@@ -54,10 +54,17 @@ def same_fit(are_as_close, X, y, first, second):
 # What scikit-learn checks
 
 
+@parametrize_with_checks([MixedNormEstimator(), MixedNormEstimator(n_mxne_iter=3)])
+def test_scikit_learn_checks(estimator, check):
+    with warnings.catch_warnings():
+        # Their data are random: some leave nothing to find.
+        warnings.filterwarnings("ignore", message="No position is active")
+        check(estimator)
+
+
+@pytest.mark.thorough
 @parametrize_with_checks(
     [
-        MixedNormEstimator(),
-        MixedNormEstimator(n_mxne_iter=3),
         MixedNormEstimator(solver="bcd"),
         MixedNormEstimator(solver="cd"),
         MixedNormEstimator(solver="prox"),
@@ -65,11 +72,8 @@ def same_fit(are_as_close, X, y, first, second):
         MixedNormEstimator(active_set_size=None, warm_start=True),
     ]
 )
-def test_scikit_learn_checks(estimator, check):
-    with warnings.catch_warnings():
-        # Their data are random: some leave nothing to find.
-        warnings.filterwarnings("ignore", message="No position is active")
-        check(estimator)
+def test_scikit_learn_checks_of_other_parameters(estimator, check):
+    test_scikit_learn_checks(estimator, check)
 
 
 # Optimality

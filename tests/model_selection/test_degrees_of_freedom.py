@@ -87,6 +87,8 @@ def make_data(make_problem):
     return make
 
 
+@pytest.mark.usual(n_mxne_iter=[1])
+@pytest.mark.usual(n_mxne_iter=[5], n_samples=[12])
 @pytest.mark.parametrize("n_mxne_iter", [1, 2, 5, 100])
 @pytest.mark.parametrize(
     ("n_samples", "n_orient", "n_targets"), [(15, 1, 1), (15, 1, 4), (12, 3, 3), (5, 2, 8)]
@@ -118,6 +120,7 @@ def lower_rank_and_duplicate(X, n_orient):
 
 
 # Where the coefficients are not unique, nor are the weights they make, but at a fixed point.
+@pytest.mark.usual(n_mxne_iter=[1], n_orient=[2])
 @pytest.mark.parametrize("n_mxne_iter", [1, 100])
 @pytest.mark.parametrize(("n_orient", "n_targets"), [(1, 1), (1, 4), (2, 3)])
 @pytest.mark.parametrize(
@@ -164,6 +167,8 @@ def test_weights_count_as_scaled_columns(make_data, n_mxne_iter):
     assert_allclose(dof, differentiate(X, y, penalty, **arguments), rtol=RTOL)
 
 
+@pytest.mark.usual(n_mxne_iter=[1], time_pca=[True])
+@pytest.mark.usual(n_targets=[4], time_pca=[True])
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("time_pca", [True, False])
 @pytest.mark.parametrize("n_targets", [4, 10])
@@ -214,6 +219,7 @@ def test_basis_of_limited_rank_counts_as_given(make_data, rng, covariance):
     assert result[0] == pytest.approx(expected[0] + left_out, rel=1e-8)
 
 
+@pytest.mark.usual(n_mxne_iter=[1], correlation=[0.8])
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_it_is_the_covariance_of_fit_and_noise(make_data, rng, n_mxne_iter, correlation):
@@ -240,6 +246,7 @@ def test_it_is_the_covariance_of_fit_and_noise(make_data, rng, n_mxne_iter, corr
     assert standard_error < 0.06 * np.mean(dofs)
 
 
+@pytest.mark.usual(n_mxne_iter=[1, 2])
 @pytest.mark.parametrize("n_mxne_iter", [1, 2, 10])
 @pytest.mark.parametrize("solver", ["newton", "bcd"])
 def test_tolerance_of_the_fit_does_not_matter(make_problem, n_mxne_iter, solver):

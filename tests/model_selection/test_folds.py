@@ -48,6 +48,7 @@ def make_measurements(make_problem):
     return make
 
 
+@pytest.mark.usual(n_orient=[3])
 @n_orients
 @pytest.mark.parametrize(
     ("params", "scoring"),
@@ -84,6 +85,7 @@ def test_choice_is_that_of_a_grid_search_over_stacked_rows(
     assert_allclose(model.coef_, best, rtol=1e-4, atol=1e-5 * np.abs(best).max())
 
 
+@pytest.mark.usual(weighted=[True], n_targets=[6])
 @pytest.mark.parametrize("scoring", [None, "neg_mean_absolute_error"])
 @pytest.mark.parametrize("n_targets", [1, 6])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -95,7 +97,7 @@ def test_paths_are_those_of_stacked_rows(make_measurements, scoring, n_targets, 
         weight = np.linspace(0.1, 2.0, len(data.X))
         weight[3] = 0.0
         stacked_weight = np.tile(weight, len(N_TRIALS))
-    model = MixedNormCV(scoring=scoring, tol=1e-10, eps=0.2)
+    model = MixedNormCV(scoring=scoring, tol=1e-10, eps=0.2, alphas=8)
     expected = clone(model).set_params(cv=LeaveOneGroupOut())
     expected.fit(data.rows, data.targets, data.groups, stacked_weight)
     model.fit(data.X, data.y, sample_weight=weight, **data.folds)
@@ -163,6 +165,7 @@ def test_data_are_not_changed(make_measurements):
         assert_array_equal(array, copy)
 
 
+@pytest.mark.usual(dtype=[np.float32])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_x_is_not_copied(dtype):
     """But for what a fit takes: of double precision, a copy in single precision."""

@@ -46,6 +46,14 @@ def forgive_choice():
     warnings.filterwarnings("ignore", message="noise_variance=None estimates the noise from")
 
 
+@parametrize_with_checks([MixedNormIC(alphas=4), MixedNormCV(alphas=4, cv=3)])
+def test_scikit_learn_checks(estimator, check):
+    with warnings.catch_warnings():
+        forgive_choice()
+        check(estimator)
+
+
+@pytest.mark.thorough
 @parametrize_with_checks(
     [
         MixedNormIC(),
@@ -57,10 +65,8 @@ def forgive_choice():
         MixedNormCV(alphas=4, scoring="neg_mean_absolute_error", n_jobs=2, cv=3),
     ]
 )
-def test_scikit_learn_checks(estimator, check):
-    with warnings.catch_warnings():
-        forgive_choice()
-        check(estimator)
+def test_scikit_learn_checks_of_other_parameters(estimator, check):
+    test_scikit_learn_checks(estimator, check)
 
 
 # The criteria
@@ -108,6 +114,8 @@ DEFINITIONS = {
 }
 
 
+@pytest.mark.usual(n_mxne_iter=[1])
+@pytest.mark.usual(criterion=["gcv"], n_orient=[3])
 @criteria
 @pytest.mark.parametrize(
     ("n_mxne_iter", "n_orient", "noise_variance"),
@@ -174,6 +182,7 @@ def test_active_positions_are_counted_along_the_path(make_data, n_orient, n_mxne
     assert_array_equal(model.n_active_path_, expected)
 
 
+@pytest.mark.usual(n_mxne_iter=[1], correlation=[0.9])
 @pytest.mark.filterwarnings("ignore:The residual has", "ignore:The model has")
 @pytest.mark.filterwarnings("ignore:No position is active")
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
@@ -218,7 +227,8 @@ def test_covariance_of_targets_in_the_criteria(make_data):
     n_independent = len(X) * np.trace(covariance) ** 2 / np.sum(covariance**2)
     assert n_independent < y.size / 2
     for criterion, definition in DEFINITIONS.items():
-        model = MixedNormIC(criterion=criterion, target_covariance=covariance, eps=0.02).fit(X, y)
+        model = MixedNormIC(criterion=criterion, target_covariance=covariance, eps=0.02, alphas=5)
+        model.fit(X, y)
         rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
         if criterion == "bic":
             expected = rss + np.log(n_independent) * dof
@@ -227,17 +237,19 @@ def test_covariance_of_targets_in_the_criteria(make_data):
         assert_allclose(model.criterion_, expected, rtol=1e-12)
 
 
+@pytest.mark.usual(criterion=["ric", "gcv"], X_scale=[1e8])
 @pytest.mark.parametrize("criterion", ["ric", *CRITERIA])
 @pytest.mark.parametrize(("X_scale", "y_scale"), [(1e8, 1e-9), (1e-12, 1e6)])
 def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_scale, y_scale):
     X, y = make_data(3)
-    model = MixedNormIC(criterion=criterion, n_orient=3, eps=0.02, tol=1e-8)
+    model = MixedNormIC(criterion=criterion, n_orient=3, eps=0.02, alphas=8, tol=1e-8)
     plain = clone(model).fit(X, y)
     scaled = model.set_params(noise_variance=y_scale**2).fit(X_scale * X, y_scale * y)
     assert scaled.alpha_ == plain.alpha_
     assert_allclose(scaled.degrees_of_freedom_, plain.degrees_of_freedom_, rtol=1e-4)
 
 
+@pytest.mark.usual(seed=[0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
     recording = make_recording(n_sources=1 + seed, autocorrelation=0.9, random_state=seed)
@@ -362,19 +374,21 @@ def test_models_that_leave_no_noise_are_not_chosen(make_problem, noise_variance)
 DOUBTS = "times the power that|it fits noise|is not reached|cannot be judged|If noise has"
 
 
+@pytest.mark.usual(noise=[5.0], seed=[0])
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("noise", [3.0, 5.0, 10.0])
 @pytest.mark.parametrize("criterion", sorted({"ric", *CRITERIA} - {"gcv"}))
-def test_much_more_noise_than_told_is_never_silent(make_problem, criterion, noise):
+def test_much_more_noise_than_told_is_never_silent(make_problem, criterion, noise, seed):
     """However much of it the model takes for signal."""
-    for seed in range(5):
-        X, y = make_problem(
-            60, 100, n_orient=3, n_targets=10, n_active=4, noise=noise, random_state=seed
-        )
-        model = MixedNormIC(criterion=criterion, n_orient=3, alphas=12)
-        with pytest.warns(UserWarning, match=DOUBTS):
-            model.fit(X, y)
+    X, y = make_problem(
+        60, 100, n_orient=3, n_targets=10, n_active=4, noise=noise, random_state=seed
+    )
+    model = MixedNormIC(criterion=criterion, n_orient=3, alphas=12)
+    with pytest.warns(UserWarning, match=DOUBTS):
+        model.fit(X, y)
 
 
+@pytest.mark.usual(n_samples=[30], n_orient=[3])
 @pytest.mark.parametrize(
     ("n_samples", "n_orient", "n_targets", "noise"),
     [
@@ -401,18 +415,20 @@ def test_noise_taken_for_sources_is_never_silent(n_samples, n_orient, n_targets,
     assert n_found >= 3
 
 
-def test_noise_as_told_is_not_doubted(make_problem):
-    for n_samples, n_positions, n_targets, n_orient in [
-        (60, 200, 30, 3),
-        (60, 50, 4, 1),
-        (30, 1300, 4, 3),
-    ]:
-        sizes = dict(n_orient=n_orient, n_targets=n_targets, n_active=3, noise=1.0)
-        for seed in range(15):
-            X, y = make_problem(n_samples, n_positions, random_state=seed, **sizes)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="The alpha chosen")
-                MixedNormIC(n_orient=n_orient).fit(X, y)
+@pytest.mark.usual(seed=range(2))
+@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize(
+    ("n_samples", "n_positions", "n_targets", "n_orient"),
+    [(60, 200, 30, 3), (60, 50, 4, 1), (30, 1300, 4, 3)],
+)
+def test_noise_as_told_is_not_doubted(
+    make_problem, n_samples, n_positions, n_targets, n_orient, seed
+):
+    sizes = dict(n_orient=n_orient, n_targets=n_targets, n_active=3, noise=1.0)
+    X, y = make_problem(n_samples, n_positions, random_state=seed, **sizes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The alpha chosen")
+        MixedNormIC(n_orient=n_orient).fit(X, y)
 
 
 @pytest.mark.parametrize("n_samples", [3, 5])
@@ -425,6 +441,7 @@ def test_too_few_samples_for_any_position_are_told(make_problem, n_samples):
     assert empty == "No position is active, the model is all zero: see the other warning."
 
 
+@pytest.mark.usual(criterion=["bic"])
 @pytest.mark.parametrize("criterion", ["bic", "sure"])
 def test_estimate_by_a_model_that_fits_noise_is_told(make_problem, criterion):
     X, _ = make_problem(60, 600, n_orient=3)
@@ -437,11 +454,12 @@ def test_estimate_by_a_model_that_fits_noise_is_told(make_problem, criterion):
 
 @pytest.mark.parametrize("time_pca", [2, 5])
 @pytest.mark.filterwarnings("ignore:No position is active")
-def test_limited_rank_does_not_make_noise_a_source(make_problem, time_pca):
+@pytest.mark.parametrize("n_draws", [2, pytest.param(10, marks=pytest.mark.thorough)])
+def test_limited_rank_does_not_make_noise_a_source(make_problem, time_pca, n_draws):
     """The part of noise that is kept is the largest."""
     X, _ = make_problem(60, 200)
     rng = np.random.default_rng(0)
-    for _ in range(10):
+    for _ in range(n_draws):
         model = MixedNormIC(time_pca=time_pca).fit(X, rng.standard_normal((60, 50)))
         assert model.n_active_ == 0
 
@@ -480,30 +498,33 @@ def test_grid_that_ends_too_early_is_one_reason_for_noise(make_data):
     assert len(record) == 1
 
 
-def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem):
+@pytest.mark.parametrize("n_draws", [20, pytest.param(100, marks=pytest.mark.thorough)])
+def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem, n_draws):
     """One target of 12 samples: half of such data sets are more than 40 % off."""
     X, signal = make_problem(12, 6, n_targets=1, n_active=1, noise=0.0)
     rng, n_off = np.random.default_rng(0), 0
-    for _ in range(100):
+    for _ in range(n_draws):
         y = 100.0 * signal + rng.standard_normal(signal.shape)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The alpha chosen")
             model = MixedNormIC().fit(X, y)
         left = model.residual_sum_of_squares_.min() / (12 - model.n_active_)
         n_off += not 0.5 <= left <= 2.0
-    assert n_off > 5
+    assert n_off > n_draws / 20
 
 
+@pytest.mark.usual(smoothness=[0.95], noise_variance=[None])
 @pytest.mark.parametrize("smoothness", [0.0, 0.95])
 @pytest.mark.parametrize("noise_variance", [1.0, None])
 @pytest.mark.filterwarnings("ignore:No position is active", "ignore:The residual has")
-def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance):
+@pytest.mark.parametrize("n_draws", [6, pytest.param(20, marks=pytest.mark.thorough)])
+def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance, n_draws):
     """With targets that are correlated, too, of which the criterion is not told."""
     X, _ = make_problem(60, 200)
     rng, n_found = np.random.default_rng(0), 0
     lags = np.abs(np.subtract.outer(np.arange(20), np.arange(20)))
     root = np.linalg.cholesky(smoothness**lags)
-    for _ in range(20):
+    for _ in range(n_draws):
         y = rng.standard_normal((60, 20)) @ root.T
         n_found += MixedNormIC(noise_variance=noise_variance).fit(X, y).n_active_ > 0
     assert n_found <= 1
@@ -522,6 +543,7 @@ def test_position_has_to_explain_its_share_of_the_strongest(make_problem, share,
     assert MixedNormIC(model_error=0.0, eps=0.01).fit(X, y).n_active_ == 2
 
 
+@pytest.mark.usual(seed=[0, 1])
 @pytest.mark.parametrize("seed", range(6))
 def test_source_without_noise_is_found(seed):
     """What it leaves because its column is not exact has one time course, which is no noise."""
@@ -544,6 +566,8 @@ def test_of_models_with_the_same_positions_the_sparsest_alpha_is_chosen(make_dat
     assert model.alpha_ == model.alphas_[same].max()
 
 
+@pytest.mark.usual(criterion=["ric"])
+@pytest.mark.usual(factor=[2.5])
 @pytest.mark.parametrize("factor", [0.4, 2.5])
 @pytest.mark.parametrize("criterion", ["ric", "bic"])
 def test_noise_that_contradicts_its_variance_is_told(make_data, criterion, factor):
@@ -565,6 +589,8 @@ def test_noise_that_contradicts_its_variance_is_told(make_data, criterion, facto
 FOLDS = KFold(5, shuffle=True, random_state=0)
 
 
+@pytest.mark.usual(scoring=[None], n_orient=[3])
+@pytest.mark.usual(n_orient=[1], n_mxne_iter=[1])
 @pytest.mark.filterwarnings("ignore:The alpha chosen")
 @pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
 @n_orients
@@ -967,6 +993,7 @@ def test_blocks_of_more_features_than_half_the_samples(make_problem):
         clone(model).fit(X[:5], y[:5])
 
 
+@pytest.mark.usual(scale=[1e300])
 @pytest.mark.filterwarnings("ignore:The alpha chosen")
 @pytest.mark.parametrize("scale", [1e-300, 1e300])
 @pytest.mark.parametrize("criterion", ["ric", *CRITERIA])

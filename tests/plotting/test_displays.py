@@ -186,6 +186,7 @@ def test_more_axes_than_there_is_to_draw_are_refused(fit):
         display.plot(plt.subplots(3)[1])
 
 
+@pytest.mark.usual(figsize=[(3.5, 3)])
 @pytest.mark.parametrize("figsize", [(3.5, 3), (6.4, 5.2), (12, 5)])
 @pytest.mark.parametrize("selector", [MixedNormIC(), MixedNormCV(one_standard_error=True)])
 def test_legends_stay_in_the_figure(fit, data, selector, figsize):

@@ -47,6 +47,7 @@ def get_points(ax):
     return points[:, np.lexsort(points)]
 
 
+@pytest.mark.usual(source_model=[("surface", 0.2), ("volume+volume", "auto")])
 def test_figure_of_every_source_space(make_problem_of, source_model):
     problem = make_problem_of(*source_model)
     coef = make_coef(problem, 4)
@@ -135,6 +136,7 @@ def test_other_problems_are_refused(make_problem_of):
         SourceDisplay.from_estimator(make_coef(problem, 1).T, problem)
 
 
+@pytest.mark.usual(n_times=[1])
 @pytest.mark.parametrize("n_times", [1, 2])
 @pytest.mark.parametrize("n_active", [0, 1])
 def test_few_times_and_sources(make_case, n_times, n_active):
