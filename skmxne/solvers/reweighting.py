@@ -23,6 +23,7 @@ def solve_reweighted(
     reweighting_scale=1.0,
     active_set_size=10,
     tol=1e-4,
+    maxit=3000,
     **options,
 ):
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g sqrt(u ||W_g||_F)``, locally.
@@ -37,9 +38,8 @@ def solve_reweighted(
        estimate for spatio-temporal MEG/EEG source reconstruction. IEEE Transactions on Medical
        Imaging 35(10), 2218-2228.
     """
-    first = solve_mixed_norm(
-        design, y, penalty, start, tol=tol, active_set_size=active_set_size, **options
-    )
+    options |= dict(tol=tol, maxit=maxit)
+    first = solve_mixed_norm(design, y, penalty, start, active_set_size=active_set_size, **options)
     if n_mxne_iter == 1:
         return first, first
     solution = first
@@ -50,7 +50,7 @@ def solve_reweighted(
             break
         previous = solution
         solution, kept = _reweight(
-            columns, y, penalty, previous, design.n_orient, reweighting_scale, tol=tol, **options
+            columns, y, penalty, previous, design.n_orient, reweighting_scale, **options
         )
         change = previous.coef.copy()
         change[kept] -= solution.coef
