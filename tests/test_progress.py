@@ -194,6 +194,7 @@ def test_bar_is_closed_where_a_fit_fails(make_problem, bars):
     assert bar.count == 0
 
 
+@pytest.mark.thorough
 def test_fits_without_tqdm_and_callbacks(make_problem):
     """Both are there or not: the choice is the same."""
     code = """

@@ -103,6 +103,7 @@ def run(code, *arguments, **environment):
     return done.stdout.split()
 
 
+@pytest.mark.thorough
 def test_processes_come_to_the_same_bits():
     digests = [run(RUN, PYTHONHASHSEED=seed) for seed in ("1", "2")]
     assert digests[0] == digests[1]

@@ -1069,6 +1069,7 @@ need_names_in_any_encoding = pytest.mark.skipif(
 )
 
 
+@pytest.mark.thorough
 @need_names_in_any_encoding
 @in_any_encoding
 def test_names_of_missing_files_in_any_encoding(files, tmp_path, env):

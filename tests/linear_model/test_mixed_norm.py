@@ -582,6 +582,7 @@ def test_grid_search_over_alpha(make_data):
     assert_array_equal(search.best_estimator_.coef_, expected.coef_)
 
 
+@pytest.mark.thorough
 def test_grid_search_over_a_pipeline_in_two_processes(make_data):
     X, y = make_data(3)
     pipeline = make_pipeline(MaxAbsScaler(), MixedNormEstimator(n_orient=3))

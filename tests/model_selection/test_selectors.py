@@ -249,6 +249,7 @@ def test_scaling_the_data_does_not_change_the_choice(make_data, criterion, X_sca
     assert_allclose(scaled.degrees_of_freedom_, plain.degrees_of_freedom_, rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.usual(seed=[0])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_covariance_from_trials_makes_up_for_correlated_noise(seed):
