@@ -9,7 +9,7 @@ from ..solvers.debiasing import compute_debiasing
 from ..solvers.design import BlockDesign, Correlation
 from ..solvers.least_squares import solve_least_squares
 from ..solvers.objective import compute_columns, compute_explained
-from ..solvers.reweighting import solve_reweighted
+from ..solvers.reweighting import reweight, solve_reweighted
 from .validation import check_magnitude
 
 # In percent. The solvers raise it to powers, and a smaller one changes the objective by less than
@@ -94,6 +94,23 @@ class MixedNormProblem:
             tol=options.tol,
             maxit=options.maxit,
             active_set_size=options.active_set_size,
+            dgap_freq=options.dgap_freq,
+        )
+
+    def solve_from(self, alpha, positions):
+        """Solve by reweighting alone, from the least-squares fit of some positions."""
+        options, columns = self.options, self.design.columns(positions)
+        coef = np.linalg.lstsq(columns, self.y, rcond=None)[0]
+        return reweight(
+            self.design,
+            self.y,
+            self.compute_penalty(alpha),
+            Solution(positions, coef),
+            options.n_mxne_iter,
+            self.reweighting_scale,
+            solver=options.solver,
+            tol=options.tol,
+            maxit=options.maxit,
             dgap_freq=options.dgap_freq,
         )
 

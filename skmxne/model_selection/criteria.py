@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import qr
 
 from ..solvers.block_problem import BlockProblem
 from ..solvers.newton import solve_newton
 from ..solvers.objective import compute_block_norms, compute_columns
 from .degrees_of_freedom import compute_criterion, compute_degrees_of_freedom
 from .noise import count_independent_targets, summarize_covariance
+from .risk_inflation import fit_columns
 
 # Duality gap, relative to the power of the data, to which degrees of freedom need the solution; a
 # block whose penalty is smaller cannot be told from zero.
@@ -37,90 +37,45 @@ class Judgement(NamedTuple):
     alternative: int | None = None  # index of the choice by the noise that models leave
 
 
-def judge_positions(problem, y, solutions, *, noise_variance, target_covariance, model_error):
-    """Judge the positions of the solutions, by the risk inflation criterion."""
-    design = problem.design
-    supports = [solution.positions for solution in solutions]
-    fits = _fit_supports(design, y, supports)
-    rss, rank, _ = map(np.array, zip(*fits, strict=True))
-    n_active = np.array([len(positions) for positions in supports])
-    n_candidates = np.count_nonzero(design.norms) or 1
-    power, n_independent, threshold = _find_thresholds(
-        (n_candidates, design.n_orient), y.shape, fits, noise_variance, target_covariance
+def judge_positions(criterion, supports, best=None):
+    """Judge sets of positions by the risk inflation criterion; the best may be known already."""
+    fits = [criterion.fit(positions) for positions in supports]
+    values, by_own, unlimited = (
+        np.array([getattr(fit, name) for fit in fits])
+        for name in ("criterion", "by_own", "unlimited")
     )
-    # The positions were chosen for what they explain: of noise, as much as the threshold.
-    n_left = len(y) * power - n_active * threshold
-    variances = np.divide(rss, n_left, out=np.full(len(rss), np.inf), where=n_left > 0.0)
-    floor = model_error * compute_largest_power(design, y, np.unique(np.concatenate(supports)))
-    by_own = _penalize(rss, n_active, variances * threshold + floor)
-    alternative = int(np.argmin(by_own)) if np.isfinite(by_own).any() else None
-    criterion, is_limited = by_own, False
-    if noise_variance is not None:
-        unlimited = _penalize(rss, n_active, noise_variance * threshold + floor)
-        # A model of so many features tells next to nothing from noise, and leaves none to see it.
-        criterion = np.where(2 * rank <= len(y), unlimited, np.inf)
-        is_limited = bool(unlimited.min() < criterion.min())
-    best = int(np.argmin(criterion))
-    if not np.isfinite(criterion[best]):
-        can_judge_one = 2 * design.n_orient <= len(y)
-        remedy = "Add larger alphas or" if can_judge_one else f"A position has {design.n_orient}:"
+    best = int(np.argmin(values)) if best is None else best
+    n_samples, n_orient = criterion.n_samples, criterion.design.n_orient
+    if not np.isfinite(values[best]):
+        can_judge_one = 2 * n_orient <= n_samples
+        remedy = "Add larger alphas or" if can_judge_one else f"A position has {n_orient}:"
         raise ValueError(
             "criterion='ric' has nothing to tell the noise from: all models of the grid have too "
-            f"many active features for the number of samples (n_samples={len(y)}). {remedy} "
+            f"many active features for the number of samples (n_samples={n_samples}). {remedy} "
             "take another criterion."
         )
+    rss, rank = (np.array([getattr(fit, name) for fit in fits]) for name in ("rss", "rank"))
+    n_active = np.array([len(fit.positions) for fit in fits])
+    n_independent = np.array([fit.n_independent for fit in fits])
+    noise_variance = criterion.noise_variance
     if noise_variance is None:
-        noise_variance = rss[best] / (len(y) - rank[best]) / power
+        noise_variance = rss[best] / (n_samples - rank[best]) / criterion.power
     return Judgement(
         best=best,
-        criterion=criterion,
+        criterion=values,
         rss=rss,
-        dof=rank * power,
+        dof=rank * criterion.power,
         n_active=n_active,
         noise_variance=float(noise_variance),
-        noise_power=power,
-        n_targets=y.shape[1],
+        noise_power=criterion.power,
+        n_targets=criterion.n_targets,
         n_independent=n_independent,
         n_independent_of_residual=n_independent[best],
-        n_candidates=n_candidates,
-        empty_is_better=bool(n_active[best] and np.vdot(y, y) < criterion[best]),
-        is_limited=is_limited,
-        alternative=alternative,
+        n_candidates=criterion.n_candidates,
+        empty_is_better=bool(n_active[best] and criterion.total < values[best]),
+        is_limited=bool(unlimited.min() < values.min()),
+        alternative=int(np.argmin(by_own)) if np.isfinite(by_own).any() else None,
     )
-
-
-def _find_thresholds(blocks, shape, fits, noise_variance, target_covariance):
-    """Return the power of the noise, its independent targets, and what positions explain of it.
-
-    The last two by the noise that each of the models leaves, or by the covariance.
-    """
-    n_samples, n_targets = shape
-    if target_covariance is None:
-        power = float(n_targets)
-        counts = [
-            count_independent_targets(fit.gram, n_samples - fit.rank, n_targets, noise_variance)
-            for fit in fits
-        ]
-    else:
-        power, given = summarize_covariance(target_covariance)
-        counts = [given] * len(fits)
-    thresholds = [compute_threshold(*blocks, power, n) for n in counts]
-    return power, np.array(counts), np.array(thresholds)
-
-
-def _penalize(rss, n_active, penalty):
-    """Return the criterion, which is that of the data where nothing is active."""
-    with np.errstate(invalid="ignore"):
-        return np.where(n_active > 0, rss + n_active * penalty, rss)
-
-
-def _fit_supports(design, y, supports):
-    """Fit the data by the positions of every solution, by those that recur once."""
-    fits, eps = {}, np.finfo(design.X.dtype).eps
-    for positions in supports:
-        if (key := positions.tobytes()) not in fits:
-            fits[key] = fit_support(design.columns(positions), y, eps)
-    return [fits[positions.tobytes()] for positions in supports]
 
 
 def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, target_covariance):
@@ -175,48 +130,8 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
 
 def _count_in_residual(design, y, positions):
     """Count the independent targets in what the least-squares fit of some positions leaves."""
-    fit = fit_support(design.columns(positions), y, np.finfo(design.X.dtype).eps)
-    return count_independent_targets(fit.gram, len(y) - fit.rank, y.shape[1])
-
-
-class SupportFit(NamedTuple):
-    """The least-squares fit of some positions, without any penalty."""
-
-    rss: float  # residual sum of squares
-    rank: int  # of the columns
-    gram: np.ndarray  # of the residual: of its columns or its rows, whichever are fewer
-
-
-def fit_support(X, y, eps):
-    """Fit targets by all columns, by least squares."""
-    basis, rank = np.empty((len(y), 0)), 0
-    if X.shape[1]:
-        basis, triangle, _ = qr(X, mode="economic", pivoting=True, check_finite=False)
-        pivots = np.abs(triangle.diagonal())
-        rank = np.count_nonzero(pivots > max(X.shape) * eps * pivots[0])
-    residual = y - basis[:, :rank] @ (basis[:, :rank].T @ y)
-    gram = residual.T @ residual if len(y) > y.shape[1] else residual @ residual.T
-    return SupportFit(float(np.trace(gram)), rank, gram)
-
-
-def compute_largest_power(design, y, positions):
-    """Compute how much of the data the strongest position explains alone, by least squares."""
-    n_orient = design.n_orient
-    columns = design.columns(positions)
-    blocks = columns.T.reshape(len(positions), n_orient, len(y))
-    products = blocks @ y
-    inverses = np.linalg.pinv(blocks @ blocks.swapaxes(1, 2), hermitian=True)
-    return float(np.einsum("gij,git,gjt->g", inverses, products, products).max(initial=0.0))
-
-
-def compute_threshold(n_positions, n_orient, noise_power, n_independent):
-    """Compute what the best of many positions explains of noise, at most, most of the time.
-
-    It is for independent targets of one variance. A strong common component, such as a drift,
-    has a longer tail than its `n_independent` tells.
-    """
-    amplitude = np.sqrt(n_orient * n_independent) + np.sqrt(2.0 * np.log(n_positions))
-    return float(noise_power / n_independent * amplitude**2)
+    residual, rank = fit_columns(design.columns(positions), y, np.finfo(design.X.dtype).eps)
+    return count_independent_targets(residual.T @ residual, len(y) - rank, y.shape[1])
 
 
 def compute_rss_and_dof(problem, alpha, solution, *, target_covariance=None):

@@ -71,6 +71,31 @@ class BlockDesign:
             largest = max(largest, np.linalg.norm(self.columns(np.array([position])), ord=2))
         return float(largest)
 
+    @cached_property
+    def grams(self):
+        """``X_g^T X_g`` of each block, not scaled, shape (n_positions, n_orient, n_orient)."""
+        grams = np.empty((self.n_positions, self.n_orient, self.n_orient))
+
+        def fill(chunk):
+            columns = self.X[:, self._columns_of(chunk)].astype(np.float64, copy=False)
+            blocks = columns.T.reshape(-1, self.n_orient, len(columns))
+            grams[chunk] = blocks @ blocks.swapaxes(1, 2)
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return grams
+
+    def multiply(self, rows):
+        """Compute ``X^T rows``, not scaled, shape (n_positions * n_orient, n_columns)."""
+        products = np.empty((self.X.shape[1], rows.shape[1]))
+        left = np.ascontiguousarray(rows.T)
+
+        def fill(chunk):
+            columns = self._columns_of(chunk)
+            products[columns] = (left @ self.X[:, columns].astype(np.float64, copy=False)).T
+
+        map_chunks(fill, self.n_positions, _CHUNK)
+        return products
+
     def columns(self, positions):
         """Return the scaled columns of some positions, float64 and Fortran ordered."""
         columns = self._pick(positions)

@@ -42,29 +42,32 @@ def solve_reweighted(
     first = solve_mixed_norm(design, y, penalty, start, active_set_size=active_set_size, **options)
     if n_mxne_iter == 1:
         return first, first
-    solution = first
-    columns = design.columns(first.positions)
-    objective = [_compute_objective(columns, y, penalty, solution, design, reweighting_scale)]
-    for _ in range(n_mxne_iter - 1):
+    solution = reweight(*(design, y, penalty, first, n_mxne_iter - 1, reweighting_scale), **options)
+    return solution, first
+
+
+def reweight(design, y, penalty, start, n_times, scale, *, tol, **options):
+    """Reweight a solution a number of times, over its own positions, until nothing changes."""
+    solution, columns = start, design.columns(start.positions)
+    objective = [_compute_objective(columns, y, penalty, solution, design, scale)]
+    for _ in range(n_times):
         if len(solution.positions) == 0:
             break
         previous = solution
         solution, kept = _reweight(
-            columns, y, penalty, previous, design.n_orient, reweighting_scale, **options
+            columns, y, penalty, previous, design.n_orient, scale, tol=tol, **options
         )
         change = previous.coef.copy()
         change[kept] -= solution.coef
         columns = columns[:, kept]
-        objective.append(
-            _compute_objective(columns, y, penalty, solution, design, reweighting_scale)
-        )
+        objective.append(_compute_objective(columns, y, penalty, solution, design, scale))
         logger.info(
             "reweighting %d: objective %g, active positions %d",
             *(len(objective) - 1, objective[-1], len(solution.positions)),
         )
         if np.linalg.norm(change) <= tol * np.linalg.norm(previous.coef):
             break
-    return replace(solution, objective=objective, correlation=None), first
+    return replace(solution, objective=objective, correlation=None)
 
 
 def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, maxit, **options):

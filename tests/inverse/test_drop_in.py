@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 
 import skmxne
-from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, mixed_norm
+from skmxne import InverseProblem, MixedNormIC, mixed_norm
 from skmxne.inverse import drop_in
 
 # The largest difference allowed, relative to the largest amplitude, where gaps are below 1e-10.
@@ -390,9 +390,8 @@ def choose(case, criterion="sure", **params):
     """Return the alpha that a criterion chooses, and the sources of the model there."""
     problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov, loose=0)
     params = dict(n_mxne_iter=1, debias=False) | params
-    alpha = MixedNormIC(criterion=criterion, **params).fit(problem.X, problem.y).alpha_
-    model = MixedNormEstimator(alpha, **params).fit(problem.X, problem.y)
-    return alpha, problem.to_source_estimate(model)
+    model = MixedNormIC(criterion=criterion, **params).fit(problem.X, problem.y)
+    return model.alpha_, problem.to_source_estimate(model)
 
 
 @pytest.mark.filterwarnings("ignore:The residual has")

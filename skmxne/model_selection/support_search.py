@@ -1,0 +1,184 @@
+"""A search over sets of positions that lowers the risk inflation criterion."""
+
+import numpy as np
+
+from .risk_inflation import Fields
+
+# A move has to lower the criterion, or what is left of the data, by more than rounding.
+_ROUNDING = 1e-9
+# Columns of which so little is left, given others, explain nothing of their own.
+_DEPENDENT = 1e-8
+# Positions whose errors are computed at a time.
+_FEW = 200
+# Most moves of one kind: a search ends long before.
+_MAX_MOVES = 100
+
+
+def search_supports(criterion, supports):
+    """Find positions of a low criterion, from the best of some supports and from none.
+
+    Each position in turn moves to where it explains most, given the others, as in alternating
+    projections [1]_; then one is added or dropped, as long as that lowers the criterion.
+
+    References
+    ----------
+    .. [1] Adler, Wax & Pantazis (2024). Brain source localization by alternating projection.
+       Imaging Neuroscience 2, 1-24.
+    """
+    search = _Search(criterion)
+    start = min(map(criterion.fit, supports), key=lambda fit: fit.criterion)
+    fits = [search.run(start.positions), search.run([])]
+
+    def judge(fit):
+        return fit.criterion + criterion.find_errors(fit.positions).sum()
+
+    if len(fits[0].positions) == len(fits[1].positions):
+        return min(fits, key=lambda fit: fit.rss).positions
+    return min(fits, key=judge).positions
+
+
+class _Search:
+    """What all positions explain, given some."""
+
+    def __init__(self, criterion):
+        self.criterion, self.design, self.y = criterion, criterion.design, criterion.y
+        self.products = self.design.multiply(self.y)
+        n_positions, n_orient = self.design.n_positions, self.design.n_orient
+        self.grams = self.design.grams
+        self.sizes = np.trace(self.grams, axis1=1, axis2=2)
+        self.weights = criterion.weights()
+        self.is_candidate = (self.sizes > 0.0) & (self.weights > 0.0)
+        self.shape = n_positions, n_orient, self.y.shape[1]
+        self._powers, self._correlations = {}, {}
+
+    def run(self, positions):
+        """Search from some positions: each has to lower the criterion by more than errors may."""
+        fit, seen = self.criterion.fit(self.exchange(list(positions))), set()
+        for _ in range(_MAX_MOVES):
+            if (key := fit.positions.tobytes()) in seen:
+                break
+            seen.add(key)
+            other = self.drop(fit) or self.add(fit)
+            if other is None:
+                break
+            fit = other
+        return fit
+
+    def drop(self, fit):
+        """Drop the position that lowers the criterion least, if that is too little."""
+        positions, best = list(fit.positions), None
+        least = 0.0
+        for k, error in enumerate(self.criterion.find_errors(fit.positions)):
+            rest = positions[:k] + positions[k + 1 :]
+            margin = self.criterion.fit(rest).criterion - fit.criterion - error
+            if margin < least:
+                least, best = margin, rest
+        return None if best is None else self.criterion.fit(self.exchange(best))
+
+    def add(self, fit):
+        """Add the position that explains most beyond errors, if that is enough."""
+        positions = list(fit.positions)
+        if 2 * (len(positions) + 1) * self.design.n_orient > len(self.y):
+            return None
+        added = self.find_addition(positions)
+        if added is None:
+            return None
+        error = self.find_errors(positions, np.array([added]))[0]
+        other = self.criterion.fit([*positions, added])
+        if fit.criterion - other.criterion <= error + _ROUNDING * abs(fit.criterion):
+            return None
+        return self.criterion.fit(self.exchange([*positions, added]))
+
+    def find_addition(self, positions):
+        """Find the position that explains most beyond errors of the columns of some."""
+        powers = self.measure(positions)
+        order, best, most = np.argsort(-powers, kind="stable"), None, -np.inf
+        # Errors only lower what is explained: most positions cannot be the best.
+        for few in np.split(order, range(_FEW, len(order), _FEW)):
+            if powers[few[0]] <= most:
+                break
+            gains = powers[few] - self.find_errors(positions, few)
+            if gains.max() > most:
+                best, most = int(few[np.argmax(gains)]), gains.max()
+        return best
+
+    def exchange(self, positions):
+        """Move each position to where it explains most, given the others, until none moves."""
+        for _ in range(_MAX_MOVES):
+            has_moved = False
+            for k, position in enumerate(positions):
+                powers = self.measure(positions[:k] + positions[k + 1 :])
+                best = int(np.argmax(powers))
+                if powers[best] > powers[position] * (1.0 + _ROUNDING):
+                    positions[k], has_moved = best, True
+            if not has_moved:
+                break
+        return positions
+
+    def measure(self, positions):
+        """Compute what each position explains given some, less what its weight asks for."""
+        key = tuple(sorted(positions))
+        if key not in self._powers:
+            self._powers[key] = self._measure(key)
+        return self._powers[key]
+
+    def _measure(self, positions):
+        products, grams = self.project(positions)
+        if self.shape[1] == 1:
+            powers = np.sum(products[:, 0] ** 2, axis=-1) / grams[:, 0, 0]
+        else:
+            solved = np.linalg.solve(grams, products @ products.swapaxes(1, 2))
+            powers = np.trace(solved, axis1=1, axis2=2)
+        if self.design.scale is not None:
+            cost = self.criterion.fit(positions).cost
+            powers[self.is_candidate] -= cost * (1 / self.weights[self.is_candidate] ** 2 - 1)
+        powers[~self.is_candidate] = -np.inf
+        powers[list(positions)] = -np.inf
+        return powers
+
+    def project(self, positions, few=slice(None)):
+        """Return products with the data, and Gram matrices, of blocks without what some explain."""
+        products, grams = self.products.reshape(self.shape)[few], self.grams[few]
+        if len(positions):
+            columns = self.design.columns(np.array(positions))
+            basis, mixing = _find_basis(columns)
+            coordinates = np.hstack([self.correlate(k, few) for k in positions]) @ mixing
+            products = products - (coordinates @ (basis.T @ self.y)).reshape(products.shape)
+            coordinates = coordinates.reshape(*products.shape[:2], -1)
+            grams = grams - coordinates @ coordinates.swapaxes(1, 2)
+        ridge = np.where(self.sizes > 0.0, _DEPENDENT * self.sizes, 1.0)[few]
+        return products, grams + ridge[:, np.newaxis, np.newaxis] * np.eye(self.shape[1])
+
+    def correlate(self, position, few=slice(None)):
+        """Compute the products of all columns, or those of few positions, with one position's."""
+        if position not in self._correlations:
+            columns = self.design.columns(np.array([position]))
+            self._correlations[position] = self.design.multiply(columns)
+        products = self._correlations[position]
+        return products.reshape(*self.shape[:2], -1)[few].reshape(-1, products.shape[1])
+
+    def find_errors(self, positions, few):
+        """Compute what few positions may explain of errors of the columns of others."""
+        if not positions or self.criterion.largest_error == 0.0:
+            return np.zeros(len(few))
+        products, grams = self.project(positions, few)
+        explained = np.linalg.solve(np.linalg.cholesky(grams), products)
+        fields = Fields(self.design.columns(np.array(positions)), self.y, self.shape[1])
+        courses = fields.find_courses(self.criterion.largest_error)
+        cosines = [self.find_cosines(positions[k], few) for k in courses.owners]
+        return courses.explain(explained, np.transpose(cosines))
+
+    def find_cosines(self, position, few):
+        """Compute the cosines of few blocks with that of a position."""
+        _, mixing = _find_basis(self.design.columns(np.array([position])))
+        coordinates = self.correlate(position, few) @ mixing
+        shares = np.sum(coordinates**2, axis=1).reshape(len(few), -1).sum(axis=1)
+        sizes = self.sizes[few]
+        return np.sqrt(shares / np.where(sizes > 0.0, sizes, 1.0))
+
+
+def _find_basis(columns):
+    """Return an orthonormal basis of columns, and the matrix that makes it of these."""
+    basis, sizes, right = np.linalg.svd(columns, full_matrices=False)
+    kept = sizes > _DEPENDENT * sizes[0]
+    return basis[:, kept], right[kept].T / sizes[kept]
