@@ -55,8 +55,8 @@ class MixedNormIC(BaseMixedNorm):
     - for "discrepancy", the largest alpha with ``RSS <= (n - dof) s2``.
 
     "ric" is for finding positions, the others are for predicting ``y``: they take a position too
-    many for a small loss. With ``refine=True`` and reweighting its choice is improved by a search,
-    which finds what is on no path, see below.
+    many for a small loss. With ``refine=True`` a search goes on from its choice, and finds
+    positions that are on no path, see below.
 
     Parameters
     ----------
@@ -75,9 +75,11 @@ class MixedNormIC(BaseMixedNorm):
         For "ric": the share of the power of the strongest position that errors of the columns
         of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
         forward models have them; 0 takes ``X`` for exact.
-    refine : bool, default=True
+    refine : bool, default=False
         For "ric" and ``n_mxne_iter > 1``: whether to search for positions of a lower criterion than
         those of the path, and fit the model that is reweighted from them. Elsewhere it is ignored.
+        It needs a noise level that is right: where noise is stronger, as in recordings of few
+        trials, it finds false positions, in pairs whose strong fields cancel.
     alphas : int or array-like of shape (n_alphas,), default=20
         Percentages to choose from; an int for so many in a geometric grid from 99 down to
         ``100 * eps``.
@@ -195,7 +197,7 @@ class MixedNormIC(BaseMixedNorm):
         noise_variance: float | None = 1.0,
         target_covariance: ArrayLike | None = None,
         model_error: float = 0.03,
-        refine: bool = True,
+        refine: bool = False,
         alphas: int | ArrayLike = 20,
         eps: float = 0.05,
         n_orient: int = 1,

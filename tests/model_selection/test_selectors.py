@@ -156,7 +156,7 @@ def test_criterion_is_what_its_definition_makes_of_refits(
 def test_model_is_the_estimator_at_the_alpha_chosen(make_data, n_orient, n_mxne_iter, debias):
     X, y = make_data(n_orient)
     params = dict(n_orient=n_orient, n_mxne_iter=n_mxne_iter, debias=debias, tol=1e-12)
-    model = MixedNormIC(refine=False, **params).fit(X, y)
+    model = MixedNormIC(**params).fit(X, y)
     expected = MixedNormEstimator(model.alpha_, **params).fit(X, y)
     assert 0 < model.n_active_ == expected.n_active_
     assert_array_equal(model.active_set_, expected.active_set_)
@@ -539,7 +539,7 @@ def test_position_has_to_explain_its_share_of_the_strongest(make_problem, share,
     amplitudes = 100.0 * np.array([1.0, np.sqrt(share)])
     time_courses = np.linalg.qr(rng.standard_normal((10, 2)))[0].T
     y = X[:, [3, 7]] @ (amplitudes[:, None] * time_courses) + rng.standard_normal((50, 10))
-    model = MixedNormIC(eps=0.01, refine=False).fit(X, y)
+    model = MixedNormIC(eps=0.01).fit(X, y)
     assert model.n_active_ == n_active
     assert MixedNormIC(model_error=0.0, eps=0.01).fit(X, y).n_active_ == 2
 
@@ -848,9 +848,8 @@ def test_smallest_alpha_of_the_grid_is_told(make_data, model):
 @models
 def test_largest_alpha_of_the_grid_is_told(make_data, model):
     X, y = make_data()
-    is_ic = isinstance(model, MixedNormIC)
     model = clone(model).set_params(
-        **dict(alphas=[40, 35, 30], refine=False) if is_ic else {"alphas": [3, 2]}
+        alphas=[40, 35, 30] if isinstance(model, MixedNormIC) else [3, 2]
     )
     match = r"The alpha chosen, \d+ %, is the largest of the grid.* above it. Try larger alphas"
     with pytest.warns(UserWarning, match=match) as record:

@@ -101,7 +101,7 @@ def test_sources_that_are_on_no_path_are_found(n_orient):
 @n_orients
 def test_model_is_reweighted_from_the_positions_and_certified(n_orient):
     X, y, true = make_alike(n_orient=n_orient)
-    model = MixedNormIC(n_orient=n_orient, n_mxne_iter=30, tol=1e-8).fit(X, y)
+    model = MixedNormIC(n_orient=n_orient, n_mxne_iter=30, tol=1e-8, refine=True).fit(X, y)
     assert_array_equal(find_active(model), true)
     assert verify(model, X, y).holds(1e-5)
     assert model.converged_
@@ -112,8 +112,8 @@ def test_model_is_reweighted_from_the_positions_and_certified(n_orient):
 @pytest.mark.parametrize("change", ["scaled", "rows", "columns", "single"])
 def test_data_in_other_coordinates_have_the_same_positions(change):
     X, y, _ = make_alike(n_orient=3)
-    expected = find_active(MixedNormIC(n_orient=3).fit(X, y))
-    model, order = MixedNormIC(n_orient=3), np.arange(120)
+    expected = find_active(MixedNormIC(n_orient=3, refine=True).fit(X, y))
+    model, order = MixedNormIC(n_orient=3, refine=True), np.arange(120)
     if change == "scaled":
         X, y = 1e6 * X, 1e-3 * y
         model.set_params(noise_variance=1e-6)
@@ -135,12 +135,12 @@ def test_weights_leave_positions_out_and_raise_their_threshold():
     weights[true[0]] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert true[0] not in find_active(MixedNormIC(weights=weights).fit(X, y))
+        assert true[0] not in find_active(MixedNormIC(weights=weights, refine=True).fit(X, y))
         weights[true[0]] = 0.9
         weights[[k for k in range(120) if k not in true]] = 0.9
-        assert_array_equal(find_active(MixedNormIC(weights=weights).fit(X, y)), true)
+        assert_array_equal(find_active(MixedNormIC(weights=weights, refine=True).fit(X, y)), true)
         weights[true[0]] = 0.02
-        assert true[0] not in find_active(MixedNormIC(weights=weights).fit(X, y))
+        assert true[0] not in find_active(MixedNormIC(weights=weights, refine=True).fit(X, y))
 
 
 @n_orients
@@ -151,7 +151,7 @@ def test_nothing_is_found_in_noise(n_orient, noise_variance):
     for seed in range(10):
         X, _, _ = make_alike(seed, n_orient)
         noise = np.random.default_rng(seed).standard_normal((60, 15))
-        model = MixedNormIC(n_orient=n_orient, noise_variance=noise_variance)
+        model = MixedNormIC(n_orient=n_orient, noise_variance=noise_variance, refine=True)
         n_found += model.fit(X, noise).n_active_ > 0
     assert n_found <= 1
 
@@ -163,7 +163,7 @@ def test_without_search_the_model_is_that_of_the_path(params):
     X, y, _ = make_alike()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = MixedNormIC(**params).fit(X, y)
+        model = MixedNormIC(**{"refine": True} | params).fit(X, y)
         plain = clone(model).set_params(refine=False).fit(X, y)
     assert_array_equal(model.coef_, plain.coef_)
     assert model.refined_criterion_ == plain.refined_criterion_
@@ -173,7 +173,7 @@ def test_without_search_the_model_is_that_of_the_path(params):
 @pytest.mark.parametrize("duplicate", [1, -1])
 def test_positions_that_occur_twice(duplicate):
     X, y, true = make_alike()
-    model = MixedNormIC().fit(np.hstack([X, duplicate * X]), y)
+    model = MixedNormIC(refine=True).fit(np.hstack([X, duplicate * X]), y)
     assert_array_equal(np.sort(find_active(model) % 120), true)
 
 
@@ -193,4 +193,4 @@ def test_errors_of_a_column_are_no_position(same_course, n_active):
     courses = np.linalg.qr(rng.standard_normal((10, 2)))[0].T
     y = np.outer(X[:, 3], 100.0 * courses[0]) + rng.standard_normal((50, 10))
     y += np.outer(X[:, 7], 12.0 * courses[0 if same_course else 1])
-    assert MixedNormIC().fit(X, y).n_active_ == n_active
+    assert MixedNormIC(refine=True).fit(X, y).n_active_ == n_active

@@ -356,7 +356,7 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)
-    model = MixedNormIC(n_orient=3, alphas=[80, 60, 40, 30], refine=False).fit(problem.X, problem.y)
+    model = MixedNormIC(n_orient=3, alphas=[80, 60, 40, 30]).fit(problem.X, problem.y)
     n_active = model.n_active_
     display = PathDisplay.from_estimator(model, problem.X, problem.y, n_labelled=n_active)
     n_drawn = len(display.lines_) + len(display.other_lines_)
