@@ -46,7 +46,7 @@ KINDS = {
     "0": "white noise alone",
     "0b": "low-passed noise alone",
 }
-METHODS = ("path", "refined", "told the number")
+METHODS = ("path", "search", "told")
 
 
 def main():
@@ -79,14 +79,14 @@ def run_draw(kind, seed):
         warnings.simplefilter("ignore")
         recording = simulate(kind, seed)
         found, seconds = {}, {}
-        for name in ("path", "refined"):
+        for name in ("path", "search"):
             start = time.perf_counter()
-            model = MixedNormIC(n_orient=recording.n_orient, refine=name == "refined")
+            model = MixedNormIC(n_orient=recording.n_orient, refine=name == "search")
             model.fit(recording.X, recording.y)
             seconds[name] = time.perf_counter() - start
             active = model.active_set_.reshape(-1, recording.n_orient).any(axis=1)
             found[name] = np.flatnonzero(active)
-        found["told the number"] = project_alternately(recording, len(recording.sources))
+        found["told"] = project_alternately(recording, len(recording.sources))
     rows = []
     for name, positions in found.items():
         f1, ospa = judge(recording.locations[positions], recording.sources)
@@ -316,23 +316,23 @@ def write_table(draws, folder):
             for name in ("f1", "ospa", "n_more", "seconds")
         }
         for method in METHODS:
-            line[f"F1, {method}"] = f"{tables['f1'][method].mean():.2f}"
+            line[f"F1 {method}"] = f"{tables['f1'][method].mean():.2f}"
         for method in METHODS:
-            line[f"OSPA, {method}"] = f"{tables['ospa'][method].mean():.1f}"
-        difference = tables["f1"]["refined"] - tables["f1"]["told the number"]
+            line[f"OSPA {method}"] = f"{tables['ospa'][method].mean():.1f}"
+        difference = tables["f1"]["search"] - tables["f1"]["told"]
         error = difference.std() / np.sqrt(len(difference))
-        line["F1, refined - told"] = f"{difference.mean():+.3f} ± {error:.3f}"
-        difference = tables["f1"]["refined"] - tables["f1"]["path"]
+        line["F1 search - told"] = f"{difference.mean():+.3f} ± {error:.3f}"
+        difference = tables["f1"]["search"] - tables["f1"]["path"]
         error = difference.std() / np.sqrt(len(difference))
-        line["F1, refined - path"] = f"{difference.mean():+.3f} ± {error:.3f}"
-        line["too many"] = f"{tables['n_more']['refined'].mean():+.1f}"
-        line["time"] = f"{tables['seconds']['refined'].sum() / tables['seconds']['path'].sum():.2f}"
+        line["F1 search - path"] = f"{difference.mean():+.3f} ± {error:.3f}"
+        line["too many"] = f"{tables['n_more']['search'].mean():+.1f}"
+        line["time"] = f"{tables['seconds']['search'].sum() / tables['seconds']['path'].sum():.2f}"
         lines.append(line)
     table = pd.DataFrame(lines)
     table.to_csv(folder / "study_search.csv", index=False)
     print(table.to_string(index=False))
     for kind, part in draws[~has_sources].groupby("kind"):
-        counts = part[part.method == "refined"].n_more
+        counts = part[part.method == "search"].n_more
         print(f"{KINDS[kind]}: a source in {(counts > 0).sum()} of {len(counts)}")
 
 
