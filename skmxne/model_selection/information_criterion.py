@@ -276,7 +276,7 @@ class MixedNormIC(BaseMixedNorm):
         report = self._report(X, y, n_tasks=len(alphas))
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = MixedNormProblem(X, y, options)
-            solutions = list(follow(_solve(problem, alphas), "alpha"))
+            solutions = list(follow(problem.solve_path(alphas), "alpha"))
             targets = y.reshape(len(y), -1)
             if self.criterion == "ric":
                 noise["model_error"] = model_error
@@ -370,11 +370,3 @@ def _refine(problem, y, solutions, alphas, judgement, noise):
                 break
     refined = judge_positions(criterion, [*supports, positions], best=len(supports))
     return refined._replace(is_limited=judgement.is_limited), solution, float(alpha)
-
-
-def _solve(problem, alphas):
-    """Yield the solutions of the path, each started from the first convex problem before."""
-    first = None
-    for alpha in alphas:
-        solution, first = problem.solve(alpha, first)
-        yield solution

@@ -39,7 +39,7 @@ class RiskInflation:
     def __init__(self, design, y, *, noise_variance, target_covariance, model_error, floor=0.0):
         self.design, self.floor = design, floor
         self.largest_error = _LARGEST_ERROR * model_error
-        self.noise_variance, self.target_covariance = noise_variance, target_covariance
+        self.noise_variance = noise_variance
         self.n_samples, self.n_targets = y.shape
         self.total = float(np.vdot(y, y))
         # Rotated, so that there are no more targets than samples.
