@@ -165,8 +165,8 @@ def load_head():
     return gain, problem.locations, normals, problem.whitener @ sphere["sol"]["data"]
 
 
-def simulate(kind, seed):
-    """Simulate a recording of a kind."""
+def simulate(kind, seed, is_loose=False):
+    """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
     rng = np.random.default_rng([*kind.encode(), seed])
     gain, locations, normals, of_sphere = load_head()
     along_normals = gain[:, 2::3]
@@ -187,11 +187,11 @@ def simulate(kind, seed):
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))
-    used, n_orient = along_normals, 1
-    if kind == "g":
-        used, n_orient = gain, 3
-    elif kind == "c2":
-        used, locations = along_normals[:, ::3], locations[::3]
+    is_loose |= kind == "g"
+    used, n_orient = (gain, 3) if is_loose else (along_normals, 1)
+    if kind == "c2":
+        used = used.reshape(len(used), -1, n_orient)[:, ::3].reshape(len(used), -1)
+        locations = locations[::3]
     elif kind == "i":
         brain = draw_brain_noise(rng, along_normals)
         whiten = np.linalg.inv(np.linalg.cholesky(np.eye(len(gain)) + brain @ brain.T))

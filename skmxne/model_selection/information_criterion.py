@@ -55,8 +55,8 @@ class MixedNormIC(BaseMixedNorm):
     - for "discrepancy", the largest alpha with ``RSS <= (n - dof) s2``.
 
     "ric" is for finding positions, the others are for predicting ``y``: they take a position too
-    many for a small loss. With ``refine=True`` a search goes on from its choice, and finds
-    positions that are on no path, see below.
+    many for a small loss. From the choice of "ric" a search goes on, and finds positions that are
+    on no path, see below.
 
     Parameters
     ----------
@@ -75,11 +75,10 @@ class MixedNormIC(BaseMixedNorm):
         For "ric": the share of the power of the strongest position that errors of the columns
         of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
         forward models have them; 0 takes ``X`` for exact.
-    refine : bool, default=False
+    refine : bool, default=True
         For "ric" and ``n_mxne_iter > 1``: whether to search for positions of a lower criterion than
         those of the path, and fit the model that is reweighted from them. Elsewhere it is ignored.
-        It needs a noise level that is right: where noise is stronger, as in recordings of few
-        trials, it finds false positions, in pairs whose strong fields cancel.
+        False gives the model of the path, that of ``MixedNormEstimator(alpha=path_alpha_)``.
     alphas : int or array-like of shape (n_alphas,), default=20
         Percentages to choose from; an int for so many in a geometric grid from 99 down to
         ``100 * eps``.
@@ -99,6 +98,8 @@ class MixedNormIC(BaseMixedNorm):
     alpha_ : float
         The alpha chosen, in percent. Of positions that are on no path, the largest alpha of the
         grid, or its smallest halved a number of times, at which reweighting keeps all of them.
+    path_alpha_ : float
+        The alpha that the criterion chooses on the path: `alpha_` where no search goes on from it.
     alphas_ : ndarray of shape (n_alphas,)
         The alphas to choose from, in percent, in descending order.
     criterion_ : ndarray of shape (n_alphas,)
@@ -117,8 +118,8 @@ class MixedNormIC(BaseMixedNorm):
     n_independent_targets_ : float
         How many targets are independent in the noise, as given or estimated.
     remarks_ : list of str
-        What is often true of recorded data, and good to know: that the residual is stronger than
-        the noise level predicts, for example.
+        What is good to know: what the search has changed, or what is often true of recorded data,
+        as that the residual is stronger than the noise level predicts.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model at `alpha_`, as that of `MixedNormEstimator`.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
@@ -141,15 +142,17 @@ class MixedNormIC(BaseMixedNorm):
     for [6]_, and close to a jump it stands out from its neighbours in `degrees_of_freedom_`, up or
     down.
 
-    The search starts from the best positions of the path, and from none. Each position in turn
+    The search starts from the positions that the path gives, and from none. Each position in turn
     moves to where it explains most, given the others, as in alternating projections [7]_; then one
     is dropped or added. A position ``k`` has to lower ``RSS_0 + s2 d sum_k 1 / w_k^2``, with
     ``w_k`` its weight relative to the largest of `weights`, by more than it may explain of errors
     of the columns of stronger ones. Such an error leaves a residual with the time course of its
     position, mostly along columns that are like its own. So this is what ``k`` explains along the
     time course of ``m``, but at most ``10 model_error P_m |cos(X_k, X_m)|``, summed over the
-    stronger positions ``m``, ``P_m`` being what ``m`` explains alone. The final model is
-    reweighted from the least-squares fit of the positions found.
+    stronger positions ``m``, ``P_m`` being what ``m`` explains alone. Where the residual is
+    stronger than ``s2``, positions neither move nor enter that explain no more than noise of its
+    strength, and those of the path stay where they are: a search would find the strongest noise.
+    The final model is reweighted from the least-squares fit of the positions found.
 
     Noise of low-passed recordings is correlated in time: of 61 times 8 may be independent, and a
     position explains more of it by chance. With ``C`` the covariance across targets, there are
@@ -197,7 +200,7 @@ class MixedNormIC(BaseMixedNorm):
         noise_variance: float | None = 1.0,
         target_covariance: ArrayLike | None = None,
         model_error: float = 0.03,
-        refine: bool = False,
+        refine: bool = True,
         alphas: int | ArrayLike = 20,
         eps: float = 0.05,
         n_orient: int = 1,
@@ -285,13 +288,15 @@ class MixedNormIC(BaseMixedNorm):
                 noise["criterion"] = self.criterion
                 judgement = judge_fits(problem, targets, solutions, alphas, **noise)
             solution, alpha = solutions[judgement.best], float(alphas[judgement.best])
-            of_path = judgement
+            of_path, positions = judgement, solution.positions
             if self.refine and self.criterion == "ric" and options.n_mxne_iter > 1:
                 judgement, solution, alpha = _refine(
                     problem, targets, solutions, alphas, of_path, noise
                 )
+            search = _tell_changes(positions, solution.positions)
             store_model(self, problem, alpha, solution, y.ndim)
         self.alphas_, self.alpha_ = alphas, alpha
+        self.path_alpha_ = float(alphas[of_path.best])
         self.criterion_ = of_path.criterion
         self.residual_sum_of_squares_ = of_path.rss
         self.degrees_of_freedom_ = of_path.dof
@@ -300,10 +305,10 @@ class MixedNormIC(BaseMixedNorm):
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
         found = diagnose(judgement, self.criterion, noise["noise_variance"], len(y))
-        self.remarks_ = found.remarks if self.alpha_max_ > 0.0 else []
+        self.remarks_ = found.remarks + search if self.alpha_max_ > 0.0 else []
         warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
         messages = found.warnings if self.alpha_max_ > 0.0 else []
-        self._warn(messages, judgement.n_inexact, judgement is not of_path)
+        self._warn(messages, judgement.n_inexact, is_of_path=not search)
         return self
 
     def _check_noise(self, n_targets):
@@ -316,7 +321,7 @@ class MixedNormIC(BaseMixedNorm):
             "target_covariance": check_target_covariance(self.target_covariance, n_targets),
         }
 
-    def _warn(self, messages, n_inexact, is_refined):
+    def _warn(self, messages, n_inexact, *, is_of_path):
         """Warn of what asks for action."""
         for message in messages:
             warn(message)
@@ -327,7 +332,7 @@ class MixedNormIC(BaseMixedNorm):
                 "positions that occur twice.",
                 ConvergenceWarning,
             )
-        if self.n_active_ and not messages and not is_refined:
+        if self.n_active_ and not messages and is_of_path:
             warn_if_at_edge(self.alpha_, self.alphas_)
         warn_if_empty(
             self,
@@ -361,12 +366,24 @@ def _refine(problem, y, solutions, alphas, judgement, noise):
     """Search for better positions than those chosen, and fit their model."""
     criterion = RiskInflation(problem.design, y, **noise)
     solution, alpha = solutions[judgement.best], alphas[judgement.best]
-    supports = [of_path.positions for of_path in solutions]
-    positions = search_supports(criterion, supports)
+    positions = search_supports(criterion, solution.positions)
     if not np.array_equal(positions, solution.positions):
         for alpha in np.append(alphas, alphas[-1] / 2.0 ** np.arange(1, _MOST_HALVINGS)):
             solution = problem.solve_from(alpha, positions)
             if len(solution.positions) == len(positions):
                 break
+    supports = [of_path.positions for of_path in solutions]
     refined = judge_positions(criterion, [*supports, positions], best=len(supports))
     return refined._replace(is_limited=judgement.is_limited), solution, float(alpha)
+
+
+def _tell_changes(before, after):
+    """Say what a search has changed, if it has."""
+    if np.array_equal(before, after):
+        return []
+    if not len(before):
+        return [f"The search found {len(after)} positions where the path has none."]
+    n_kept = len(np.intersect1d(before, after))
+    n_other = len(after) - n_kept
+    found = f" and found {n_other} other{'s' if n_other > 1 else ''}" if n_other else ""
+    return [f"The search kept {n_kept} of the {len(before)} positions of the path{found}."]

@@ -27,6 +27,7 @@ class SupportFit(NamedTuple):
     unlimited: float  # the same without that limit
     by_own: float  # the criterion if the residual is all noise
     cost: float  # of a position of weight 1
+    safe_cost: float  # the same by the noise of the residual, if that is stronger
 
 
 class RiskInflation:
@@ -76,8 +77,9 @@ class RiskInflation:
         # A model of so many features tells next to nothing from noise, and leaves none to see it.
         is_limited = self.noise_variance is not None and 2 * rank > len(y)
         criterion = np.inf if is_limited else unlimited
+        cost, safe_cost = level * threshold, max(level, own_level) * threshold
         return SupportFit(
-            positions, rss, rank, n_independent, criterion, unlimited, by_own, level * threshold
+            positions, rss, rank, n_independent, criterion, unlimited, by_own, cost, safe_cost
         )
 
     def count_independent(self, gram, rank):

@@ -14,20 +14,21 @@ _FEW = 200
 _MAX_MOVES = 100
 
 
-def search_supports(criterion, supports):
-    """Find positions of a low criterion, from the best of some supports and from none.
+def search_supports(criterion, start):
+    """Find positions of a low criterion, from those of a start and from none.
 
     Each position in turn moves to where it explains most, given the others, as in alternating
-    projections [1]_; then one is added or dropped, as long as that lowers the criterion.
+    projections [1]_; then one is added or dropped, as long as that lowers the criterion. Where the
+    residual shows more noise than is told, a position that explains no more than such noise may
+    neither move nor enter: a search would only find where that noise is strongest.
 
     References
     ----------
     .. [1] Adler, Wax & Pantazis (2024). Brain source localization by alternating projection.
        Imaging Neuroscience 2, 1-24.
     """
-    search = _Search(criterion)
-    start = min(map(criterion.fit, supports), key=lambda fit: fit.criterion)
-    fits = [search.run(start.positions), search.run([])]
+    search = SupportSearch(criterion)
+    fits = [search.run(start), search.run([])]
 
     def judge(fit):
         return fit.criterion + criterion.find_errors(fit.positions).sum()
@@ -37,7 +38,7 @@ def search_supports(criterion, supports):
     return min(fits, key=judge).positions
 
 
-class _Search:
+class SupportSearch:
     """What all positions explain, given some."""
 
     def __init__(self, criterion):
@@ -85,7 +86,9 @@ class _Search:
             return None
         error = self.find_errors(positions, np.array([added]))[0]
         other = self.criterion.fit([*positions, added])
-        if fit.criterion - other.criterion <= error + _ROUNDING * abs(fit.criterion):
+        is_worse = fit.criterion - other.criterion <= error + _ROUNDING * abs(fit.criterion)
+        cost = other.safe_cost / self.weights[added] ** 2
+        if is_worse or fit.rss - other.rss - error < cost:
             return None
         return self.criterion.fit(self.exchange([*positions, added]))
 
@@ -108,6 +111,8 @@ class _Search:
             has_moved = False
             for k, position in enumerate(positions):
                 powers = self.measure(positions[:k] + positions[k + 1 :])
+                if powers[position] < self.criterion.fit(positions).safe_cost:
+                    continue
                 best = int(np.argmax(powers))
                 if powers[best] > powers[position] * (1.0 + _ROUNDING):
                     positions[k], has_moved = best, True

@@ -98,8 +98,9 @@ class PathDisplay:
         Parameters
         ----------
         estimator : MixedNormEstimator, MixedNormCV, MixedNormIC or Pipeline
-            Whose parameters to use, and whose alpha to mark; a selector has to be fitted. A fitted
-            pipeline that ends with one transforms `X`.
+            Whose parameters to use, and whose alpha to mark, that of the path if a search has gone
+            on from there; a selector has to be fitted. A fitted pipeline that ends with one
+            transforms `X`.
         X : array-like of shape (n_samples, n_positions * n_orient)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
@@ -135,7 +136,8 @@ class PathDisplay:
             )
         if hasattr(estimator, "alphas"):
             check_is_fitted(estimator)
-            alpha, grid = estimator.alpha_, estimator.alphas_
+            alpha = getattr(estimator, "path_alpha_", estimator.alpha_)
+            grid = estimator.alphas_
         else:
             alpha, grid = estimator.alpha, 20
         params = {name: getattr(estimator, name) for name in signature(BaseMixedNorm).parameters}

@@ -39,6 +39,8 @@ class SelectionDisplay:
         What the values are compared with.
     threshold_name : str, default=None
         Label of the threshold.
+    refined : tuple of float and int, default=None
+        Percentage and number of active positions of the model that a search has led to.
 
     Attributes
     ----------
@@ -60,6 +62,8 @@ class SelectionDisplay:
         The threshold.
     n_active_line_ : matplotlib.lines.Line2D or None
         The number of active positions, or its mean over folds.
+    refined_line_ : matplotlib.lines.Line2D or None
+        The mark of the model that a search has led to.
 
     See Also
     --------
@@ -89,6 +93,7 @@ class SelectionDisplay:
         n_active: NDArray[np.int_],
         threshold: float | None = None,
         threshold_name: str | None = None,
+        refined: tuple[float, int] | None = None,
     ) -> None:
         self.alphas = alphas
         self.values = values
@@ -97,6 +102,7 @@ class SelectionDisplay:
         self.n_active = n_active
         self.threshold = threshold
         self.threshold_name = threshold_name
+        self.refined = refined
 
     @classmethod
     def from_estimator(
@@ -137,12 +143,8 @@ class SelectionDisplay:
             )
         check_is_fitted(estimator)
         describe = _describe_criterion if hasattr(estimator, "criterion_") else _describe_folds
-        display = cls(
-            alphas=estimator.alphas_,
-            alpha=estimator.alpha_,
-            n_active=estimator.n_active_path_,
-            **describe(estimator),
-        )
+        parameters = dict(alphas=estimator.alphas_, alpha=estimator.alpha_)
+        display = cls(n_active=estimator.n_active_path_, **(parameters | describe(estimator)))
         return display.plot(ax, folds=folds, line_kw=line_kw)
 
     def plot(
@@ -188,7 +190,7 @@ class SelectionDisplay:
         if ax is None:
             self.ax_.set_xlabel("")
         self._plot_values(folds, {"color": BLUE, "marker": "."} | (line_kw or {}))
-        self.n_active_line_ = None
+        self.n_active_line_ = self.refined_line_ = None
         if len(self.axes_) == 2:
             self._plot_n_active(self.axes_[1])
         self.chosen_lines_ = [mark_alpha(panel, self.alpha) for panel in self.axes_]
@@ -227,6 +229,13 @@ class SelectionDisplay:
 
     def _plot_n_active(self, ax):
         largest, n_active = max(self.n_active.max(), 1), self.n_active
+        if self.refined is not None:
+            alpha, n_refined = self.refined
+            largest = max(largest, n_refined)
+            style = dict(color=VERMILION, marker="*", markersize=12, linestyle="")
+            label = f"after the search: {n_refined} at alpha = {alpha:.3g} %"
+            (self.refined_line_,) = ax.plot([alpha], [n_refined], **style, label=label)
+            ax.legend(fontsize="small")
         if n_active.ndim == 2:
             low, high, n_active = n_active.min(axis=1), n_active.max(axis=1), n_active.mean(axis=1)
             ax.fill_between(self.alphas, low, high, **_BAND, label="range over folds")
@@ -260,7 +269,11 @@ def _make_axes(ax):
 def _describe_criterion(estimator):
     """Return the parameters of the display of an information criterion."""
     if estimator.criterion != "discrepancy":
-        return dict(values=estimator.criterion_, value_name=estimator.criterion.upper())
+        described = dict(values=estimator.criterion_, value_name=estimator.criterion.upper())
+        if estimator.criterion != "ric" or not estimator.refine or estimator.n_mxne_iter == 1:
+            return described
+        refined = estimator.alpha_, int(estimator.n_active_)
+        return described | dict(alpha=estimator.path_alpha_, refined=refined)
     return dict(
         values=estimator.criterion_,
         value_name=r"$\mathrm{RSS} - (n - \mathrm{dof})\, s^2$",

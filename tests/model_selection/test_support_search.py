@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
-from skmxne import MixedNormIC, verify
+from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, verify
 from skmxne.model_selection.risk_inflation import RiskInflation
 from skmxne.solvers.design import BlockDesign
 
@@ -101,7 +101,7 @@ def test_sources_that_are_on_no_path_are_found(n_orient):
 @n_orients
 def test_model_is_reweighted_from_the_positions_and_certified(n_orient):
     X, y, true = make_alike(n_orient=n_orient)
-    model = MixedNormIC(n_orient=n_orient, n_mxne_iter=30, tol=1e-8, refine=True).fit(X, y)
+    model = MixedNormIC(n_orient=n_orient, n_mxne_iter=30, tol=1e-8).fit(X, y)
     assert_array_equal(find_active(model), true)
     assert verify(model, X, y).holds(1e-5)
     assert model.converged_
@@ -112,8 +112,8 @@ def test_model_is_reweighted_from_the_positions_and_certified(n_orient):
 @pytest.mark.parametrize("change", ["scaled", "rows", "columns", "single"])
 def test_data_in_other_coordinates_have_the_same_positions(change):
     X, y, _ = make_alike(n_orient=3)
-    expected = find_active(MixedNormIC(n_orient=3, refine=True).fit(X, y))
-    model, order = MixedNormIC(n_orient=3, refine=True), np.arange(120)
+    expected = find_active(MixedNormIC(n_orient=3).fit(X, y))
+    model, order = MixedNormIC(n_orient=3), np.arange(120)
     if change == "scaled":
         X, y = 1e6 * X, 1e-3 * y
         model.set_params(noise_variance=1e-6)
@@ -135,12 +135,12 @@ def test_weights_leave_positions_out_and_raise_their_threshold():
     weights[true[0]] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert true[0] not in find_active(MixedNormIC(weights=weights, refine=True).fit(X, y))
+        assert true[0] not in find_active(MixedNormIC(weights=weights).fit(X, y))
         weights[true[0]] = 0.9
         weights[[k for k in range(120) if k not in true]] = 0.9
-        assert_array_equal(find_active(MixedNormIC(weights=weights, refine=True).fit(X, y)), true)
+        assert_array_equal(find_active(MixedNormIC(weights=weights).fit(X, y)), true)
         weights[true[0]] = 0.02
-        assert true[0] not in find_active(MixedNormIC(weights=weights, refine=True).fit(X, y))
+        assert true[0] not in find_active(MixedNormIC(weights=weights).fit(X, y))
 
 
 @n_orients
@@ -151,7 +151,7 @@ def test_nothing_is_found_in_noise(n_orient, noise_variance):
     for seed in range(10):
         X, _, _ = make_alike(seed, n_orient)
         noise = np.random.default_rng(seed).standard_normal((60, 15))
-        model = MixedNormIC(n_orient=n_orient, noise_variance=noise_variance, refine=True)
+        model = MixedNormIC(n_orient=n_orient, noise_variance=noise_variance)
         n_found += model.fit(X, noise).n_active_ > 0
     assert n_found <= 1
 
@@ -163,17 +163,78 @@ def test_without_search_the_model_is_that_of_the_path(params):
     X, y, _ = make_alike()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = MixedNormIC(**{"refine": True} | params).fit(X, y)
+        model = MixedNormIC(**params).fit(X, y)
         plain = clone(model).set_params(refine=False).fit(X, y)
     assert_array_equal(model.coef_, plain.coef_)
     assert model.refined_criterion_ == plain.refined_criterion_
     assert model.n_active_ == model.n_active_path_[list(model.alphas_).index(model.alpha_)]
 
 
+def test_path_alpha_gives_the_model_of_the_path():
+    X, y, _ = make_alike(3)
+    model = MixedNormIC().fit(X, y)
+    plain = MixedNormIC(refine=False).fit(X, y)
+    single = MixedNormEstimator(model.path_alpha_, n_mxne_iter=10).fit(X, y)
+    assert plain.alpha_ == plain.path_alpha_ == model.path_alpha_
+    assert_array_equal(find_active(single), find_active(plain))
+
+
+def test_what_the_search_has_changed_is_told():
+    n_changed = 0
+    for seed in range(6):
+        X, y, _ = make_alike(seed)
+        model, plain = MixedNormIC(), MixedNormIC(refine=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            before, after = find_active(plain.fit(X, y)), find_active(model.fit(X, y))
+        told = [remark for remark in model.remarks_ if remark.startswith("The search")]
+        assert not any(remark.startswith("The search") for remark in plain.remarks_)
+        n_kept = len(np.intersect1d(before, after))
+        if np.array_equal(before, after):
+            assert told == []
+            continue
+        n_changed += 1
+        assert told[0].startswith(f"The search kept {n_kept} of the {len(before)} positions")
+        n_other = len(after) - n_kept
+        assert (f"found {n_other} other" in told[0]) == (n_other > 0)
+    assert n_changed
+
+
+def test_noise_that_is_stronger_than_told_is_not_searched():
+    """What explains no more than such noise does not enter; what is there is found."""
+    n_false = {False: 0, True: 0}
+    for seed in range(10):
+        X, y, true = make_alike(seed, noise=2.0)
+        for refine in n_false:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = find_active(MixedNormIC(refine=refine).fit(X, y))
+            distances = np.abs(np.subtract.outer(found, true)).min(axis=1, initial=120)
+            n_false[refine] += np.count_nonzero(distances > 5)
+            assert not refine or np.abs(np.subtract.outer(true, found)).min(axis=1).max() <= 5
+    assert n_false[True] <= n_false[False]
+
+
+@pytest.mark.parametrize("condition", ["Left Auditory", "Right Auditory"])
+@pytest.mark.parametrize("loose", [0.0, 0.2])
+def test_recorded_responses_are_found_in_both_auditory_cortices(sample_problem, condition, loose):
+    """Averages of 3 and 6 trials, whose residual has twice the power that is predicted."""
+    recording = sample_problem(condition, n_positions=7783)
+    problem = InverseProblem.from_evoked(**recording, loose=loose)
+    model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
+    plain = MixedNormIC(n_orient=problem.n_orient, refine=False).fit(problem.X, problem.y)
+    assert model.n_active_ <= plain.n_active_
+    peaks = [dipole.amplitude.max() for dipole in problem.to_dipoles(model)]
+    assert max(peaks) < 100e-9  # far stronger ones cancel each other
+    places = problem.locations[find_active(model)]
+    assert np.linalg.norm(places - [-0.060, 0.0, 0.058], axis=1).min() < 0.02
+    assert np.linalg.norm(places - [0.057, 0.012, 0.068], axis=1).min() < 0.03
+
+
 @pytest.mark.parametrize("duplicate", [1, -1])
 def test_positions_that_occur_twice(duplicate):
     X, y, true = make_alike()
-    model = MixedNormIC(refine=True).fit(np.hstack([X, duplicate * X]), y)
+    model = MixedNormIC().fit(np.hstack([X, duplicate * X]), y)
     assert_array_equal(np.sort(find_active(model) % 120), true)
 
 
@@ -193,4 +254,4 @@ def test_errors_of_a_column_are_no_position(same_course, n_active):
     courses = np.linalg.qr(rng.standard_normal((10, 2)))[0].T
     y = np.outer(X[:, 3], 100.0 * courses[0]) + rng.standard_normal((50, 10))
     y += np.outer(X[:, 7], 12.0 * courses[0 if same_course else 1])
-    assert MixedNormIC(refine=True).fit(X, y).n_active_ == n_active
+    assert MixedNormIC().fit(X, y).n_active_ == n_active

@@ -82,8 +82,9 @@ def test_criterion_is_drawn(fit, criterion):
     assert_array_equal(display.line_.get_xdata(), model.alphas_)
     assert_array_equal(display.line_.get_ydata(), model.criterion_)
     assert_array_equal(display.n_active_line_.get_ydata(), model.n_active_path_)
-    assert [list(line.get_xdata()) for line in display.chosen_lines_] == [[model.alpha_] * 2] * 2
-    assert f"chosen: alpha = {model.alpha_:g} %" in get_legend(display.ax_)
+    of_path = model.path_alpha_
+    assert [list(line.get_xdata()) for line in display.chosen_lines_] == [[of_path] * 2] * 2
+    assert f"chosen: alpha = {of_path:g} %" in get_legend(display.ax_)
     assert display.figure_ is display.ax_.figure
     assert [ax.get_xlabel() for ax in display.axes_] == ["", "alpha (%)"]
     assert [ax.get_ylabel() != "" for ax in display.axes_] == [True, True]
@@ -95,6 +96,13 @@ def test_criterion_is_drawn(fit, criterion):
     else:
         assert display.threshold_line_ is None
         assert display.ax_.get_ylabel() == criterion.upper()
+    if criterion == "ric":
+        (alpha,), (n_active,) = display.refined_line_.get_data()
+        assert (alpha, n_active) == (model.alpha_, model.n_active_)
+        label = f"after the search: {n_active} at alpha = {alpha:.3g} %"
+        assert label in get_legend(display.axes_[1])
+    else:
+        assert display.refined_line_ is None
 
 
 @pytest.mark.parametrize("scoring", [None, "r2", lambda model, X, y: model.score(X, y) - 1.0])
@@ -356,7 +364,8 @@ def test_estimator_of_one_alpha_has_chosen_nothing(data):
 def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     recording = sample_problem(n_positions=7783)
     problem = InverseProblem.from_evoked(**recording)
-    model = MixedNormIC(n_orient=3, alphas=[80, 60, 40, 30]).fit(problem.X, problem.y)
+    model = MixedNormIC(n_orient=3, alphas=[80, 60, 40, 30], refine=False)
+    model.fit(problem.X, problem.y)
     n_active = model.n_active_
     display = PathDisplay.from_estimator(model, problem.X, problem.y, n_labelled=n_active)
     n_drawn = len(display.lines_) + len(display.other_lines_)
