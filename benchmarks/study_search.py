@@ -1,10 +1,12 @@
 """Where the sources are: the default with and without its search, on eleven kinds of recordings.
 
-``python benchmarks/study_search.py --output docs`` takes minutes. It simulates whitened data on the
-gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names the folder that has it: 305 MEG sensors,
-7783 positions), 0.1 s of 50 trials, and localizes them by ``MixedNormIC`` with ``refine=True`` and
-``refine=False``, and by alternating projections that are told the number of sources (Adler, Wax &
-Pantazis 2024). It writes a table. The settings were tuned on other draws of these kinds.
+``python benchmarks/study_search.py --output docs`` takes 10 to 20 minutes. It simulates whitened
+data on the gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names the folder that has it: 305 MEG
+sensors, 7783 positions), 0.1 s of 50 trials, and localizes them by ``MixedNormIC`` with and without
+its search, and by alternating projections that are told the number of sources (Adler, Wax &
+Pantazis 2024). It writes a table. ``--loose`` takes three orientations for all kinds, loose 0.2.
+
+``--ablations`` compares variants of the search, on the draws that it was tuned on.
 
 Found and true sources are matched one to one. F1 counts pairs nearer than 10 mm; OSPA is the mean
 distance of pairs in mm, where one without a partner counts 50 mm.
@@ -25,12 +27,16 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
-from skmxne import InverseProblem, MixedNormIC
+from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC
+from skmxne.model_selection.risk_inflation import RiskInflation, compute_largest_power
+from skmxne.model_selection.support_search import SupportSearch, search_supports
+from skmxne.solvers.design import BlockDesign
 
 N_TRIALS = 50
 SFREQ = 600.6
 TIMES = np.arange(61) / SFREQ
-FIRST_SEED = 1000
+FIRST_SEED = 1000  # those below are for tuning
+LEVELS = dict(noise_variance=1.0, target_covariance=None, model_error=0.03)
 KINDS = {
     "a": "1 to 4 sources, white noise",
     "b": "noise low-passed at 40 Hz",
@@ -56,36 +62,44 @@ def main():
     parser.add_argument("--n-noise", type=int, default=50, help="of each kind of noise alone (50)")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
+    parser.add_argument("--loose", action="store_true", help="three orientations for all kinds")
+    parser.add_argument("--ablations", action="store_true", help="variants, on tuning draws")
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--output", type=Path, default=Path("bench-output"))
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    mne.set_log_level("ERROR")
+    localize = find_by_variants if arguments.ablations else find_by_methods
+    first = 0 if arguments.ablations else arguments.first_seed
     tasks = [
-        (kind, arguments.first_seed + k)
+        (kind, seed, arguments.loose, localize)
         for kind in arguments.kinds
-        for k in range(arguments.n_noise if kind.startswith("0") else arguments.n_draws)
+        for seed in range(first, first + count_draws(kind, arguments))
     ]
-    rows = Parallel(n_jobs=arguments.n_jobs, backend="multiprocessing")(
+    rows = Parallel(n_jobs=arguments.n_jobs, backend="multiprocessing", batch_size=1)(
         delayed(run_draw)(*task) for task in tasks
     )
-    write_table(pd.DataFrame([row for some in rows for row in some]), arguments.output)
+    draws = pd.DataFrame([row for some in rows for row in some])
+    name = "study_search_ablations" if arguments.ablations else "study_search"
+    make_table = compare_variants if arguments.ablations else compare_methods
+    table = make_table(draws)
+    table.to_csv(arguments.output / f"{name}{'_loose' * arguments.loose}.csv", index=False)
+    print(table.to_string(index=False))
 
 
-def run_draw(kind, seed):
+def count_draws(kind, arguments):
+    """Return how many recordings of a kind to draw."""
+    if kind.startswith("0"):
+        return 0 if arguments.ablations else arguments.n_noise
+    return arguments.n_draws
+
+
+def run_draw(kind, seed, is_loose, localize):
     """Localize one recording by all methods, and return a row for each."""
     mne.set_log_level("ERROR")
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        recording = simulate(kind, seed)
-        found, seconds = {}, {}
-        for name in ("path", "search"):
-            start = time.perf_counter()
-            model = MixedNormIC(n_orient=recording.n_orient, refine=name == "search")
-            model.fit(recording.X, recording.y)
-            seconds[name] = time.perf_counter() - start
-            active = model.active_set_.reshape(-1, recording.n_orient).any(axis=1)
-            found[name] = np.flatnonzero(active)
+        recording = simulate(kind, seed, is_loose)
+        found, seconds = localize(recording, kind)
         found["told"] = project_alternately(recording, len(recording.sources))
     rows = []
     for name, positions in found.items():
@@ -102,6 +116,106 @@ def run_draw(kind, seed):
             )
         )
     return rows
+
+
+def find_by_methods(recording, _):
+    """Find sources by the default, with and without its search, and say how long each takes."""
+    found, seconds = {}, {}
+    for name in ("path", "search"):
+        start = time.perf_counter()
+        model = MixedNormIC(n_orient=recording.n_orient, refine=name == "search")
+        model.fit(recording.X, recording.y)
+        seconds[name] = time.perf_counter() - start
+        found[name] = recording.find_active(model)
+    return found, seconds
+
+
+def find_by_variants(recording, kind):
+    """Find sources by variants of the search, from the path that the default makes."""
+    X, y, n_orient = recording.X, recording.y, recording.n_orient
+    path = recording.find_active(MixedNormIC(n_orient=n_orient, refine=False).fit(X, y))
+    # Weights of depth 1: all blocks have one norm.
+    norms = np.sqrt(np.sum(X**2, axis=0).reshape(-1, n_orient).sum(axis=1))
+    deeper = X / np.repeat(norms, n_orient)
+    path_of_deeper = recording.find_active(
+        MixedNormIC(n_orient=n_orient, refine=False).fit(deeper, y)
+    )
+    design = BlockDesign(X, n_orient)
+    criterion = RiskInflation(design, y, **LEVELS)
+    exact = RiskInflation(design, y, **(LEVELS | dict(model_error=0.0)))
+    floor = LEVELS["model_error"] * compute_largest_power(design, y, np.arange(design.n_positions))
+    one_floor = RiskInflation(design, y, **(LEVELS | dict(model_error=0.0)), floor=floor)
+    covariance = compute_noise_covariance(kind)
+    told_noise = RiskInflation(design, y, **(LEVELS | dict(target_covariance=covariance)))
+    search = SupportSearch(criterion)
+    return {
+        "path": path,
+        "search": search_supports(criterion, path),
+        "exchange only": search.exchange(list(path)),
+        "from the path only": search.run(path).positions,
+        "from nothing only": search.run([]).positions,
+        "from type-II reweighting": search_supports(criterion, reweight_by_evidence(recording)),
+        "depth 1, path": path_of_deeper,
+        "depth 1, search": search_supports(
+            RiskInflation(BlockDesign(deeper, n_orient), y, **LEVELS), path_of_deeper
+        ),
+        "no allowance for errors": search_supports(exact, path),
+        "one allowance for all": search_supports(one_floor, path),
+        "covariance across times told": search_supports(told_noise, path),
+        "prior on amplitude and orientation": search_with_prior(criterion, path),
+    }, {}
+
+
+class SearchWithPrior(SupportSearch):
+    """A search where large amplitudes, and those along less likely orientations, explain less.
+
+    A ridge by the weights of the gain, for fields as strong as what the strongest explains.
+    """
+
+    def __init__(self, criterion):
+        super().__init__(criterion)
+        design, y = criterion.design, criterion.y
+        largest = compute_largest_power(design, y, np.arange(design.n_positions))
+        self.prior = y.shape[1] / largest * self.sizes
+
+    def project(self, positions, few=slice(None)):
+        """Add a ridge to Gram matrices."""
+        products, grams = super().project(positions, few)
+        ridge = self.prior[few]
+        return products, grams + ridge[:, np.newaxis, np.newaxis] * np.eye(self.shape[1])
+
+
+def search_with_prior(criterion, start):
+    """Search by explained power with a prior, and return the better of two ends."""
+    search = SearchWithPrior(criterion)
+    fits = [search.run(start), search.run([])]
+    return min(fits, key=lambda fit: fit.criterion).positions
+
+
+def reweight_by_evidence(recording, n_times=13):
+    """Find the positions of weighted mixed norms that majorize the evidence (type II).
+
+    ``min 1/2 ||y - X W||^2 + sum_g w_g ||W_g||`` with ``w_g^2 = K tr(X_g' S^-1 X_g)``,
+    ``S = I + X G X'`` and the variances ``K w_g ||W_g|| / w_g^2`` in ``G`` (Wipf & Nagarajan 2010).
+    """
+    X, y, n_orient = recording.X, recording.y, recording.n_orient
+    n_targets = y.shape[1]
+    inverse, coef = np.eye(len(X)), None
+    for _ in range(n_times):
+        traces = np.sum(X * (inverse @ X), axis=0).reshape(-1, n_orient).sum(axis=1)
+        weights = np.sqrt(n_targets * traces)
+        columns = X / np.repeat(weights, n_orient)
+        largest = np.linalg.norm((columns.T @ y).reshape(len(weights), -1), axis=1).max()
+        if largest <= 1.0:
+            return np.empty(0, dtype=int)
+        model = MixedNormEstimator(100.0 / largest, n_orient=n_orient, debias=False)
+        model.fit(columns, y)
+        coef = model.coef_.T / np.repeat(weights, n_orient)[:, np.newaxis]
+        norms = np.linalg.norm(coef.reshape(len(weights), -1), axis=1)
+        active = np.flatnonzero(np.repeat(norms > 0.0, n_orient))
+        variances = np.repeat(norms / weights, n_orient)[active]
+        inverse = np.linalg.inv(np.eye(len(X)) + (X[:, active] * variances) @ X[:, active].T)
+    return np.flatnonzero(norms)
 
 
 def judge(found, sources, near=0.01, cut=0.05):
@@ -125,6 +239,10 @@ class Recording:
         self.X = np.asfortranarray(gain * _weight(gain, n_orient))
         self.n_orient, self.y = n_orient, y
         self.locations, self.sources = locations, sources
+
+    def find_active(self, model):
+        """Return the active positions of a model."""
+        return np.flatnonzero(model.active_set_.reshape(-1, self.n_orient).any(axis=1))
 
 
 def _weight(gain, n_orient, depth=0.8, loose=0.2):
@@ -263,6 +381,15 @@ def draw_noise(rng, n_rows, *, is_low_passed):
     return noise[:, margin:-margin]
 
 
+@cache
+def compute_noise_covariance(kind):
+    """Compute the covariance of noise across times, as the trials of an average show it."""
+    if kind != "b":
+        return np.eye(len(TIMES))
+    noise = draw_noise(np.random.default_rng(0), 10_000, is_low_passed=True)
+    return noise.T @ noise / len(noise)
+
+
 def draw_brain_noise(rng, gain, n_sources=200):
     """Return the fields of correlated sources, half as strong as the noise of the sensors."""
     mixing = np.eye(n_sources) + 0.3 * rng.standard_normal((n_sources, n_sources))
@@ -304,36 +431,56 @@ def project_alternately(recording, n_sources):
     return found
 
 
-def write_table(draws, folder):
-    """Write means for every kind, and paired differences to what is told the number."""
+def compare_methods(draws):
+    """Return means for every kind, and paired differences of the search."""
     lines = []
     has_sources = ~draws.kind.str.startswith("0")
     groups = [*draws[has_sources].groupby("kind", sort=False), ("all", draws[has_sources])]
     for kind, part in groups:
         line = {"kind": f"{kind}: {KINDS[kind]}" if kind in KINDS else kind}
-        tables = {
-            name: part.pivot(index=["kind", "seed"], columns="method", values=name)
-            for name in ("f1", "ospa", "n_more", "seconds")
-        }
+        tables = pivot(part)
         for method in METHODS:
             line[f"F1 {method}"] = f"{tables['f1'][method].mean():.2f}"
         for method in METHODS:
             line[f"OSPA {method}"] = f"{tables['ospa'][method].mean():.1f}"
-        difference = tables["f1"]["search"] - tables["f1"]["told"]
-        error = difference.std() / np.sqrt(len(difference))
-        line["F1 search - told"] = f"{difference.mean():+.3f} ± {error:.3f}"
-        difference = tables["f1"]["search"] - tables["f1"]["path"]
-        error = difference.std() / np.sqrt(len(difference))
-        line["F1 search - path"] = f"{difference.mean():+.3f} ± {error:.3f}"
+        for method in ("told", "path"):
+            line[f"F1 search - {method}"] = subtract(tables["f1"], "search", method)
         line["too many"] = f"{tables['n_more']['search'].mean():+.1f}"
         line["time"] = f"{tables['seconds']['search'].sum() / tables['seconds']['path'].sum():.2f}"
         lines.append(line)
-    table = pd.DataFrame(lines)
-    table.to_csv(folder / "study_search.csv", index=False)
-    print(table.to_string(index=False))
     for kind, part in draws[~has_sources].groupby("kind"):
         counts = part[part.method == "search"].n_more
         print(f"{KINDS[kind]}: a source in {(counts > 0).sum()} of {len(counts)}")
+    return pd.DataFrame(lines)
+
+
+def compare_variants(draws):
+    """Return means over the kinds for every variant, and its paired difference to the search."""
+    tables = pivot(draws)
+    return pd.DataFrame(
+        {
+            "variant": method,
+            "F1": f"{tables['f1'][method].mean():.3f}",
+            "OSPA": f"{tables['ospa'][method].mean():.1f}",
+            "too many": f"{tables['n_more'][method].mean():+.2f}",
+            "F1 - search": subtract(tables["f1"], method, "search"),
+        }
+        for method in draws.method.unique()
+    )
+
+
+def pivot(draws):
+    """Return a table for each number, a recording a row and a method a column."""
+    return {
+        name: draws.pivot(index=["kind", "seed"], columns="method", values=name)
+        for name in ("f1", "ospa", "n_more", "seconds")
+    }
+
+
+def subtract(table, method, other):
+    """Return the mean of a paired difference, and its standard error."""
+    difference = table[method] - table[other]
+    return f"{difference.mean():+.3f} ± {difference.std() / np.sqrt(len(difference)):.3f}"
 
 
 if __name__ == "__main__":

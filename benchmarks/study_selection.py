@@ -30,9 +30,9 @@ DEFAULT = "ric"
 # Name of a choice, and what it is.
 CHOICES = {
     HINDSIGHT: "the alpha of the grid with the best F1",
-    DEFAULT: "MixedNormIC()",
-    "ric, trials": "MixedNormIC(target_covariance=...), from the trials",
-    "ric, unknown noise": "MixedNormIC(noise_variance=None)",
+    DEFAULT: "MixedNormIC(refine=False)",
+    "ric, trials": "MixedNormIC(refine=False, target_covariance=...), from the trials",
+    "ric, unknown noise": "MixedNormIC(refine=False, noise_variance=None)",
     "bic": 'MixedNormIC(criterion="bic")',
     "bic, trials": 'MixedNormIC(criterion="bic", target_covariance=...)',
     "sure": 'MixedNormIC(criterion="sure")',
@@ -155,8 +155,8 @@ class Trial:
     def try_criteria(self):
         """Choose by hindsight and by every criterion."""
         self.take(HINDSIGHT, int(np.argmax([one["f1"] for one in self.along_path])), np.nan)
-        self.choose(DEFAULT, MixedNormIC())
-        self.choose("ric, unknown noise", MixedNormIC(noise_variance=None))
+        self.choose(DEFAULT, MixedNormIC(refine=False))
+        self.choose("ric, unknown noise", MixedNormIC(refine=False, noise_variance=None))
         model = self.choose("bic", MixedNormIC(criterion="bic"))
         # The other criteria are functions of the same numbers.
         rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
@@ -167,7 +167,7 @@ class Trial:
         reached = rss <= n - dof
         self.take("discrepancy", np.argmax(reached) if reached.any() else len(rss) - 1, seconds)
         told = dict(target_covariance=self.recording.problem.target_covariance)
-        self.choose("ric, trials", MixedNormIC(**told))
+        self.choose("ric, trials", MixedNormIC(refine=False, **told))
         self.choose("bic, trials", MixedNormIC(criterion="bic", **told))
 
     def try_cross_validation(self):

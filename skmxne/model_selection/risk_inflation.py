@@ -12,6 +12,8 @@ from .noise import count_independent_targets, summarize_covariance
 _LARGEST_ERROR = 10.0
 # A time course that is shorter, relative to that of its position, is none of its own.
 _NEGLIGIBLE = 1e-6
+# Weights below count as this, whose square can be divided by.
+_LEAST_WEIGHT = 1e-100
 # Added to the diagonal of the Gram matrix of columns of unit norm, which may be dependent.
 _RIDGE = 1e-10
 
@@ -93,7 +95,7 @@ class RiskInflation:
         """Return the weights that users have given to positions, 1 for the largest."""
         if self.design.scale is None:
             return np.ones(self.design.n_positions)[positions]
-        return self.design.scale[positions]
+        return np.maximum(self.design.scale[positions], _LEAST_WEIGHT)
 
     def find_errors(self, positions):
         """Compute what each position may explain of errors of the columns of stronger ones.

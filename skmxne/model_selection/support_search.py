@@ -48,7 +48,7 @@ class SupportSearch:
         self.grams = self.design.grams
         self.sizes = np.trace(self.grams, axis1=1, axis2=2)
         self.weights = criterion.weights()
-        self.is_candidate = (self.sizes > 0.0) & (self.weights > 0.0)
+        self.is_candidate = (self.sizes > 0.0) & (self.design.norms > 0.0)
         self.shape = n_positions, n_orient, self.y.shape[1]
         self._powers, self._correlations = {}, {}
 
