@@ -38,6 +38,13 @@ def tests_lowest(session):
 
 
 @nox.session
+def coverage(session):
+    """Count the lines that the default tests run."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", "--cov", *session.posargs)
+
+
+@nox.session
 def packages(session):
     """Build wheel and sdist, and test each in an environment of its own, out of the checkout."""
     session.install("build")

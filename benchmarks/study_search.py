@@ -162,7 +162,9 @@ def find_by_variants(recording, kind):
         "no allowance for errors": search_supports(exact, path),
         "one allowance for all": search_supports(one_floor, path),
         "covariance across times told": search_supports(told_noise, path),
-        "prior on amplitude and orientation": search_with_prior(criterion, path),
+        "prior on amplitude and orientation": search_supports(
+            criterion, path, SearchWithPrior(criterion)
+        ),
     }, {}
 
 
@@ -185,18 +187,11 @@ class SearchWithPrior(SupportSearch):
         return products, grams + ridge[:, np.newaxis, np.newaxis] * np.eye(self.shape[1])
 
 
-def search_with_prior(criterion, start):
-    """Search by explained power with a prior, and return the better of two ends."""
-    search = SearchWithPrior(criterion)
-    fits = [search.run(start), search.run([])]
-    return min(fits, key=lambda fit: fit.criterion).positions
-
-
 def reweight_by_evidence(recording, n_times=13):
     """Find the positions of weighted mixed norms that majorize the evidence (type II).
 
     ``min 1/2 ||y - X W||^2 + sum_g w_g ||W_g||`` with ``w_g^2 = K tr(X_g' S^-1 X_g)``,
-    ``S = I + X G X'`` and the variances ``K w_g ||W_g|| / w_g^2`` in ``G`` (Wipf & Nagarajan 2010).
+    ``S = I + X G X'`` and the variances ``||W_g|| / w_g`` in ``G`` (Wipf & Nagarajan 2010).
     """
     X, y, n_orient = recording.X, recording.y, recording.n_orient
     n_targets = y.shape[1]
@@ -283,7 +278,7 @@ def load_head():
     return gain, problem.locations, normals, problem.whitener @ sphere["sol"]["data"]
 
 
-def simulate(kind, seed, is_loose=False):
+def simulate(kind, seed, is_loose=False, amplitude=None):
     """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
     rng = np.random.default_rng([*kind.encode(), seed])
     gain, locations, normals, of_sphere = load_head()
@@ -301,7 +296,7 @@ def simulate(kind, seed, is_loose=False):
         fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
     elif kind == "j":
         fields = of_sphere[:, sources]
-    amplitude = {"f": 60e-9, "h": 10e-9}.get(kind, 30e-9)
+    amplitude = amplitude or {"f": 60e-9, "h": 10e-9}.get(kind, 30e-9)
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))

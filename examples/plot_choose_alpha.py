@@ -28,9 +28,10 @@ problem = InverseProblem.from_epochs(
 # %%
 # Four ways to choose
 # -------------------
-# Criteria judge the models of one path. "ric" asks how many positions the data support, and counts
-# how many times are independent in the noise. "bic" and "sure" take all times for independent,
-# which is wrong here. Cross-validation fits a path to some trials, and judges it by the others.
+# Criteria judge the models of one path. "ric" asks how many positions the data support, counts how
+# many times are independent in the noise, and searches on from there, for positions that are on no
+# path. "bic" and "sure" take all times for independent, which is wrong here. Cross-validation fits
+# a path to some trials, and judges it by the others.
 
 models = {
     "ric": MixedNormIC(n_orient=3, criterion="ric"),
@@ -70,8 +71,9 @@ print(f"independent times in the noise, as 'ric' counts them: {times}")
 # %%
 # What they looked at
 # -------------------
-# Each curve has its minimum at the chosen alpha; cross-validation takes the sparsest model that is
-# as good as the best within the standard error. Below, the number of sources.
+# Each curve has its minimum at the alpha chosen on the path; cross-validation takes the sparsest
+# model that is as good as the best within the standard error. Below, the number of sources, and,
+# as a star, the model after the search.
 
 fig = plt.figure(figsize=(9.5, 8.5), layout="constrained")
 for part, (name, model) in zip(fig.subfigures(2, 2).flat, models.items(), strict=True):

@@ -121,6 +121,9 @@ class BaseMixedNorm(
         if hasattr(self, "alphas_"):
             grid = f"{len(self.alphas_)} from {self.alphas_[0]:.3g} to {self.alphas_[-1]:.3g} %"
             alpha = f"{alpha}, chosen of {grid}"
+            of_path = getattr(self, "path_alpha_", self.alpha_)
+            if of_path != self.alpha_:
+                alpha = f"{of_path:.3g} %, chosen of {grid}; after the search {self.alpha_:.3g} %"
         converged = "converged" if self.converged_ else "not converged"
         return {
             "Alpha": alpha,

@@ -33,6 +33,7 @@ class Judgement(NamedTuple):
     n_candidates: int = 0  # positions to choose from
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
     empty_is_better: bool = False  # than all solutions
+    is_last: bool = False  # whether the solution chosen is that of the smallest alpha
     is_limited: bool = False  # whether a model too large to be judged explains more
     alternative: int | None = None  # index of the choice by the noise that models leave
 
@@ -73,6 +74,7 @@ def judge_positions(criterion, supports, best=None):
         n_independent_of_residual=n_independent[best],
         n_candidates=criterion.n_candidates,
         empty_is_better=bool(n_active[best] and criterion.total < values[best]),
+        is_last=best == len(fits) - 1,
         is_limited=bool(unlimited.min() < values.min()),
         alternative=int(np.argmin(by_own)) if np.isfinite(by_own).any() else None,
     )
@@ -125,6 +127,7 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
             else n_independent
         ),
         n_inexact=np.count_nonzero(~is_exact),
+        is_last=int(best) == len(rss) - 1,
     )
 
 

@@ -99,7 +99,7 @@ class _Residual:
         if ratio < _NO_NOISE:
             found.append("There is next to no noise, as in simulations.")
         found += [*self.find_limit(), _CHECK_NOISE]
-        if ratio > 1 and best == len(judgement.rss) - 1:
+        if ratio > 1 and judgement.is_last:
             found.append("Or the grid ends too early: try smaller alphas.")
         return " ".join(found)
 
@@ -118,7 +118,7 @@ class _Residual:
             n_kept = judgement.n_active[other]
             sentences.append(
                 f"If noise has {ratio:.2g} times the power that the level predicts, the criterion "
-                f"keeps {f'only {n_kept}' if n_kept else 'none'} of the {n_active} positions."
+                f"chooses {f'only {n_kept}' if n_kept else 'none'} instead of {n_active} positions."
             )
         return sentences + self.find_limit()
 

@@ -76,8 +76,8 @@ class MixedNormIC(BaseMixedNorm):
         of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
         forward models have them; 0 takes ``X`` for exact.
     refine : bool, default=True
-        For "ric" and ``n_mxne_iter > 1``: whether to search for positions of a lower criterion than
-        those of the path, and fit the model that is reweighted from them. Elsewhere it is ignored.
+        For "ric" and ``n_mxne_iter > 1``: whether to search on from the positions of the path, see
+        below, and fit the model that is reweighted from what is found. Elsewhere it is ignored.
         False gives the model of the path, that of ``MixedNormEstimator(alpha=path_alpha_)``.
     alphas : int or array-like of shape (n_alphas,), default=20
         Percentages to choose from; an int for so many in a geometric grid from 99 down to
@@ -96,8 +96,8 @@ class MixedNormIC(BaseMixedNorm):
     Attributes
     ----------
     alpha_ : float
-        The alpha chosen, in percent. Of positions that are on no path, the largest alpha of the
-        grid, or its smallest halved a number of times, at which reweighting keeps all of them.
+        The alpha of the model, in percent. After a search, the largest alpha of the grid, or its
+        smallest halved a number of times, at which reweighting keeps all positions.
     path_alpha_ : float
         The alpha that the criterion chooses on the path: `alpha_` where no search goes on from it.
     alphas_ : ndarray of shape (n_alphas,)
@@ -105,7 +105,8 @@ class MixedNormIC(BaseMixedNorm):
     criterion_ : ndarray of shape (n_alphas,)
         The criterion of the path. For "discrepancy", ``RSS - (n - dof) s2``.
     refined_criterion_ : float
-        The criterion of the model; with a search, without the share of `model_error`.
+        The criterion of the model; after a search without the share of `model_error`, so that it
+        cannot be compared with `criterion_`.
     degrees_of_freedom_ : ndarray of shape (n_alphas,)
         Degrees of freedom of the solutions before debiasing; for "ric", of the least-squares fits.
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
@@ -149,10 +150,10 @@ class MixedNormIC(BaseMixedNorm):
     of the columns of stronger ones. Such an error leaves a residual with the time course of its
     position, mostly along columns that are like its own. So this is what ``k`` explains along the
     time course of ``m``, but at most ``10 model_error P_m |cos(X_k, X_m)|``, summed over the
-    stronger positions ``m``, ``P_m`` being what ``m`` explains alone. Where the residual is
-    stronger than ``s2``, positions neither move nor enter that explain no more than noise of its
-    strength, and those of the path stay where they are: a search would find the strongest noise.
-    The final model is reweighted from the least-squares fit of the positions found.
+    stronger positions ``m``, ``P_m`` being what ``m`` explains alone. A position that explains no
+    more than noise, of the level ``s2`` or that of the residual if that is higher, is neither moved
+    nor added, but may be dropped: a search would find the strongest noise. The final model is
+    reweighted from the least-squares fit of the positions found.
 
     Noise of low-passed recordings is correlated in time: of 61 times 8 may be independent, and a
     position explains more of it by chance. With ``C`` the covariance across targets, there are
@@ -293,7 +294,7 @@ class MixedNormIC(BaseMixedNorm):
                 judgement, solution, alpha = _refine(
                     problem, targets, solutions, alphas, of_path, noise
                 )
-            search = _tell_changes(positions, solution.positions)
+            changes = _report_changes(positions, solution.positions)
             store_model(self, problem, alpha, solution, y.ndim)
         self.alphas_, self.alpha_ = alphas, alpha
         self.path_alpha_ = float(alphas[of_path.best])
@@ -305,10 +306,12 @@ class MixedNormIC(BaseMixedNorm):
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
         found = diagnose(judgement, self.criterion, noise["noise_variance"], len(y))
-        self.remarks_ = found.remarks + search if self.alpha_max_ > 0.0 else []
-        warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
+        self.remarks_ = found.remarks + changes if self.alpha_max_ > 0.0 else []
+        statuses = [solution.status for solution in solutions]
+        statuses += [solution.status] if changes else []
+        warn_if_not_converged(statuses, options, "alphas")
         messages = found.warnings if self.alpha_max_ > 0.0 else []
-        self._warn(messages, judgement.n_inexact, is_of_path=not search)
+        self._warn(messages, judgement.n_inexact, is_of_path=not changes)
         return self
 
     def _check_noise(self, n_targets):
@@ -363,27 +366,36 @@ def _judge_path(design, y, solutions, noise):
 
 
 def _refine(problem, y, solutions, alphas, judgement, noise):
-    """Search for better positions than those chosen, and fit their model."""
+    """Search on from the positions chosen, and fit the model of what is found."""
     criterion = RiskInflation(problem.design, y, **noise)
     solution, alpha = solutions[judgement.best], alphas[judgement.best]
     positions = search_supports(criterion, solution.positions)
     if not np.array_equal(positions, solution.positions):
-        for alpha in np.append(alphas, alphas[-1] / 2.0 ** np.arange(1, _MOST_HALVINGS)):
-            solution = problem.solve_from(alpha, positions)
-            if len(solution.positions) == len(positions):
+        grid = alphas[alphas > 0.0]
+        for smaller in np.append(grid, grid[-1] / 2.0 ** np.arange(1, _MOST_HALVINGS + 1)):
+            refined = problem.solve_from(smaller, positions)
+            if len(refined.positions) == len(positions):
+                solution, alpha = refined, smaller
                 break
     supports = [of_path.positions for of_path in solutions]
-    refined = judge_positions(criterion, [*supports, positions], best=len(supports))
-    return refined._replace(is_limited=judgement.is_limited), solution, float(alpha)
+    refined = judge_positions(criterion, [*supports, solution.positions], best=len(supports))
+    of_path = {name: getattr(judgement, name) for name in ("is_limited", "is_last")}
+    return refined._replace(**of_path), solution, float(alpha)
 
 
-def _tell_changes(before, after):
+def _report_changes(before, after):
     """Say what a search has changed, if it has."""
     if np.array_equal(before, after):
         return []
     if not len(before):
-        return [f"The search found {len(after)} positions where the path has none."]
+        return [f"The search found {_count(len(after))} where the path has none."]
     n_kept = len(np.intersect1d(before, after))
     n_other = len(after) - n_kept
     found = f" and found {n_other} other{'s' if n_other > 1 else ''}" if n_other else ""
-    return [f"The search kept {n_kept} of the {len(before)} positions of the path{found}."]
+    kept = "none" if n_kept == 0 else f"{n_kept}"
+    return [f"The search kept {kept} of the {_count(len(before))} of the path{found}."]
+
+
+def _count(n):
+    """Return a number of positions in words."""
+    return f"{n} position{'s' if n > 1 else ''}"

@@ -79,7 +79,8 @@ class RiskInflation:
         # A model of so many features tells next to nothing from noise, and leaves none to see it.
         is_limited = self.noise_variance is not None and 2 * rank > len(y)
         criterion = np.inf if is_limited else unlimited
-        cost, safe_cost = level * threshold, max(level, own_level) * threshold
+        shown = rss / (self.power * max(self.n_samples - rank, 1))
+        cost, safe_cost = level * threshold, max(level, shown) * threshold
         return SupportFit(
             positions, rss, rank, n_independent, criterion, unlimited, by_own, cost, safe_cost
         )
@@ -172,7 +173,8 @@ class Fields:
             _, sizes, added = np.linalg.svd(rest, full_matrices=False)
             kept = sizes > _NEGLIGIBLE * np.linalg.norm(block)
             courses = np.vstack([courses, added[kept]])
-            limits += list(largest_error * self.powers[k] * sizes[kept] ** 2 / np.sum(sizes**2))
+            shares = (sizes[kept] / np.linalg.norm(sizes)) ** 2
+            limits += list(largest_error * self.powers[k] * shares)
             owners += [k] * np.count_nonzero(kept)
         return Courses(courses, np.array(limits), np.array(owners))
 

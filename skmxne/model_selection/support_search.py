@@ -10,24 +10,25 @@ _ROUNDING = 1e-9
 _DEPENDENT = 1e-8
 # Positions whose errors are computed at a time.
 _FEW = 200
-# Most moves of one kind: a search ends long before.
-_MAX_MOVES = 100
+# Most moves of one kind: a search ends long before, but for a start of as many positions.
+_MAX_MOVES = 1000
 
 
-def search_supports(criterion, start):
+def search_supports(criterion, start, search=None):
     """Find positions of a low criterion, from those of a start and from none.
 
     Each position in turn moves to where it explains most, given the others, as in alternating
-    projections [1]_; then one is added or dropped, as long as that lowers the criterion. Where the
-    residual shows more noise than is told, a position that explains no more than such noise may
-    neither move nor enter: a search would only find where that noise is strongest.
+    projections [1]_; then one is added or dropped, as long as that lowers the criterion. A position
+    that explains no more than noise, of the level specified or that of the residual if that is
+    higher, is neither moved nor added: a search would only find where the noise is strongest. A
+    `search` may be one of another kind.
 
     References
     ----------
     .. [1] Adler, Wax & Pantazis (2024). Brain source localization by alternating projection.
        Imaging Neuroscience 2, 1-24.
     """
-    search = SupportSearch(criterion)
+    search = search or SupportSearch(criterion)
     fits = [search.run(start), search.run([])]
 
     def judge(fit):
@@ -106,13 +107,15 @@ class SupportSearch:
         return best
 
     def exchange(self, positions):
-        """Move each position to where it explains most, given the others, until none moves."""
+        """Move each that explains more than noise to where it explains most, given the others."""
         for _ in range(_MAX_MOVES):
             has_moved = False
             for k, position in enumerate(positions):
-                powers = self.measure(positions[:k] + positions[k + 1 :])
-                if powers[position] < self.criterion.fit(positions).safe_cost:
+                others, fit = positions[:k] + positions[k + 1 :], self.criterion.fit(positions)
+                cost = fit.safe_cost / self.weights[position] ** 2
+                if self.criterion.fit(others).rss - fit.rss < cost:
                     continue
+                powers = self.measure(others)
                 best = int(np.argmax(powers))
                 if powers[best] > powers[position] * (1.0 + _ROUNDING):
                     positions[k], has_moved = best, True

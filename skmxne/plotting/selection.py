@@ -270,10 +270,11 @@ def _describe_criterion(estimator):
     """Return the parameters of the display of an information criterion."""
     if estimator.criterion != "discrepancy":
         described = dict(values=estimator.criterion_, value_name=estimator.criterion.upper())
-        if estimator.criterion != "ric" or not estimator.refine or estimator.n_mxne_iter == 1:
-            return described
+        chosen = estimator.alphas_ == estimator.path_alpha_
         refined = estimator.alpha_, int(estimator.n_active_)
-        return described | dict(alpha=estimator.path_alpha_, refined=refined)
+        if refined != (estimator.path_alpha_, estimator.n_active_path_[chosen][0]):
+            described["refined"] = refined
+        return described | dict(alpha=estimator.path_alpha_)
     return dict(
         values=estimator.criterion_,
         value_name=r"$\mathrm{RSS} - (n - \mathrm{dof})\, s^2$",

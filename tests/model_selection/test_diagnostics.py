@@ -59,7 +59,7 @@ def test_remarks_say_how_many_positions_would_be_left_and_are_in_the_summary(mak
         noise = draw_smooth_noise(60, 40, seed)
         model, _ = fit(X, 3 * signal + 2 * noise)
         remarks = " ".join(model.remarks_)
-        match = re.search(r"keeps only (\d+) of the (\d+) positions", remarks)
+        match = re.search(r"chooses only (\d+) instead of (\d+) positions", remarks)
         if match:
             assert int(match[1]) < int(match[2]) == model.n_active_
             assert f"<td>{remarks}</td>" in model._repr_html_()

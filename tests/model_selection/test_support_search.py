@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, verify
@@ -156,9 +156,7 @@ def test_nothing_is_found_in_noise(n_orient, noise_variance):
     assert n_found <= 1
 
 
-@pytest.mark.parametrize(
-    "params", [dict(criterion="sure"), dict(n_mxne_iter=1), dict(refine=False)]
-)
+@pytest.mark.parametrize("params", [dict(criterion="sure"), dict(n_mxne_iter=1)])
 def test_without_search_the_model_is_that_of_the_path(params):
     X, y, _ = make_alike()
     with warnings.catch_warnings():
@@ -171,12 +169,17 @@ def test_without_search_the_model_is_that_of_the_path(params):
 
 
 def test_path_alpha_gives_the_model_of_the_path():
-    X, y, _ = make_alike(3)
-    model = MixedNormIC().fit(X, y)
-    plain = MixedNormIC(refine=False).fit(X, y)
-    single = MixedNormEstimator(model.path_alpha_, n_mxne_iter=10).fit(X, y)
-    assert plain.alpha_ == plain.path_alpha_ == model.path_alpha_
-    assert_array_equal(find_active(single), find_active(plain))
+    for alphas in (20, [99]):
+        X, y, _ = make_alike(5)
+        model = MixedNormIC(alphas=alphas, tol=1e-8).fit(X, y)
+        plain = MixedNormIC(alphas=alphas, tol=1e-8, refine=False)
+        single = MixedNormEstimator(model.path_alpha_, n_mxne_iter=10, tol=1e-8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain.fit(X, y), single.fit(X, y)
+        assert plain.alpha_ == plain.path_alpha_ == model.path_alpha_
+        assert_allclose(single.coef_, plain.coef_, atol=1e-3 * np.abs(plain.coef_).max())
+    assert model.alpha_ < model.path_alpha_
 
 
 def test_what_the_search_has_changed_is_told():
@@ -194,14 +197,14 @@ def test_what_the_search_has_changed_is_told():
             assert told == []
             continue
         n_changed += 1
-        assert told[0].startswith(f"The search kept {n_kept} of the {len(before)} positions")
+        kept = n_kept or "none"
+        assert told[0].startswith(f"The search kept {kept} of the {len(before)} position")
         n_other = len(after) - n_kept
         assert (f"found {n_other} other" in told[0]) == (n_other > 0)
     assert n_changed
 
 
-def test_noise_that_is_stronger_than_told_is_not_searched():
-    """What explains no more than such noise does not enter; what is there is found."""
+def test_no_more_false_positions_than_on_the_path_if_noise_is_stronger_than_told():
     n_false = {False: 0, True: 0}
     for seed in range(10):
         X, y, true = make_alike(seed, noise=2.0)
@@ -229,6 +232,69 @@ def test_recorded_responses_are_found_in_both_auditory_cortices(sample_problem, 
     places = problem.locations[find_active(model)]
     assert np.linalg.norm(places - [-0.060, 0.0, 0.058], axis=1).min() < 0.02
     assert np.linalg.norm(places - [0.057, 0.012, 0.068], axis=1).min() < 0.03
+
+
+def test_search_starts_from_nothing_too():
+    """From a path of one model, which has hardly a position."""
+    n_right = 0
+    for seed in range(10):
+        X, y, true = make_alike(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = MixedNormIC(alphas=[99]).fit(X, y)
+        assert model.n_active_path_[0] < 3
+        n_right += np.array_equal(find_active(model), true)
+        assert model.alpha_ < 99
+    assert n_right >= 8
+
+
+@pytest.mark.parametrize("alphas", [[30, 0], [50, 30, 0]])
+def test_grid_that_ends_without_penalty(alphas):
+    n_searched = 0
+    for seed in range(6):
+        X, y, _ = make_alike(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = MixedNormIC(alphas=alphas).fit(X, y)
+        n_searched += any(remark.startswith("The search") for remark in model.remarks_)
+        assert model.alpha_ > 0
+    assert n_searched
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("reweighting_scale", [None, 1e15, 1e30])
+def test_criterion_is_that_of_the_positions_of_the_model(reweighting_scale):
+    """Also where no penalty keeps all that were found."""
+    for seed in range(6):
+        X, y, _ = make_alike(seed)
+        model = MixedNormIC(reweighting_scale=reweighting_scale).fit(X, y)
+        noise = dict(noise_variance=1.0, target_covariance=None, model_error=0.03)
+        fit = RiskInflation(BlockDesign(X), y, **noise).fit(find_active(model))
+        assert model.refined_criterion_ == pytest.approx(fit.criterion)
+
+
+def test_tiny_weights_and_data_of_any_unit():
+    X, y, true = make_alike()
+    weights = np.full(120, 1e-300)
+    weights[true] = 1.0
+    assert_array_equal(find_active(MixedNormIC(weights=weights).fit(X, y)), true)
+    model = MixedNormIC(noise_variance=1e-160).fit(X, 1e-80 * y)
+    assert_array_equal(find_active(model), find_active(MixedNormIC().fit(X, y)))
+
+
+def test_weights_are_in_the_cost_of_what_is_added():
+    """A position has to explain more, by the inverse square of its weight."""
+    rng = np.random.default_rng(0)
+    X = np.linalg.qr(rng.standard_normal((60, 40)))[0]
+    y = 0.9 * rng.standard_normal((60, 10))
+    y[:, 0] += 40.0 * X[:, 3]
+    y[:, 1] += 12.0 * X[:, 7]
+    weights = np.ones(40)
+    for weight, n_active in [(1.0, 2), (0.3, 1)]:
+        weights[7] = weight
+        model = MixedNormIC(weights=weights, alphas=[70]).fit(X, y)
+        assert model.n_active_path_[0] == 1
+        assert model.n_active_ == n_active
 
 
 @pytest.mark.parametrize("duplicate", [1, -1])

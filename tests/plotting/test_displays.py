@@ -96,13 +96,21 @@ def test_criterion_is_drawn(fit, criterion):
     else:
         assert display.threshold_line_ is None
         assert display.ax_.get_ylabel() == criterion.upper()
-    if criterion == "ric":
-        (alpha,), (n_active,) = display.refined_line_.get_data()
-        assert (alpha, n_active) == (model.alpha_, model.n_active_)
-        label = f"after the search: {n_active} at alpha = {alpha:.3g} %"
-        assert label in get_legend(display.axes_[1])
-    else:
-        assert display.refined_line_ is None
+    is_changed = model.alpha_ != of_path
+    assert (display.refined_line_ is not None) == is_changed
+
+
+def test_model_after_a_search_is_marked(make_problem):
+    model = MixedNormIC(alphas=[99]).fit(*make_problem(60, 80, n_active=6, noise=1.0))
+    display = SelectionDisplay.from_estimator(model.set_params(refine=False))
+    (alpha,), (n_active,) = display.refined_line_.get_data()
+    assert (alpha, n_active) == (model.alpha_, model.n_active_)
+    assert model.alpha_ < model.path_alpha_ == display.alpha == 99
+    label = f"after the search: {n_active} at alpha = {alpha:.3g} %"
+    assert label in get_legend(display.axes_[1])
+    assert (
+        f"99 %, chosen of 1 from 99 to 99 %; after the search {alpha:.3g} %" in model._repr_html_()
+    )
 
 
 @pytest.mark.parametrize("scoring", [None, "r2", lambda model, X, y: model.score(X, y) - 1.0])
