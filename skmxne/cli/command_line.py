@@ -284,6 +284,15 @@ def _tell_versions(_):
     return "".join(f"{name:14} {version}\n" for name, version in collect_versions().items())
 
 
+def _describe_alpha(model, given):
+    """Return the alpha of a model, and what has chosen it."""
+    if given not in _CRITERIA:
+        return f"{model.alpha:g} %"
+    chosen = getattr(model, "path_alpha_", model.alpha_)
+    searched = "" if chosen == model.alpha_ else f" and {model.alpha_:.3g} % after its search"
+    return f"{chosen:.3g} % by {given}{searched}"
+
+
 def _localize(arguments):
     """Find the sources of a recording, write them, and return what to tell of them."""
     from .report import describe_data, make_source_table, save_figures, save_report, summarize
@@ -294,8 +303,7 @@ def _localize(arguments):
         evoked, problem, model, notes = _fit_and_warn(arguments)
         dipoles = sorted(problem.to_dipoles(model), key=lambda dipole: -abs(dipole.amplitude).max())
         residual = problem.to_residual(model)
-        is_chosen = arguments.alpha in _CRITERIA
-        alpha = f"{model.alpha_:.3g} % by {arguments.alpha}" if is_chosen else f"{model.alpha:g} %"
+        alpha = _describe_alpha(model, arguments.alpha)
         summary = " ".join([summarize(problem, model, alpha), *getattr(model, "remarks_", [])])
         title = f"Sources of {evoked.comment!r}"
         settings = _describe(arguments) | describe_data(evoked, problem)

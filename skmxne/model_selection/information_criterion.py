@@ -97,7 +97,8 @@ class MixedNormIC(BaseMixedNorm):
     ----------
     alpha_ : float
         The alpha of the model, in percent. After a search, the largest alpha of the grid, or its
-        smallest halved a number of times, at which reweighting keeps all positions.
+        smallest halved a number of times, at which reweighting keeps all positions found:
+        `MixedNormEstimator` at this alpha does not start from these, and has another model.
     path_alpha_ : float
         The alpha that the criterion chooses on the path: `alpha_` where no search goes on from it.
     alphas_ : ndarray of shape (n_alphas,)
@@ -105,8 +106,8 @@ class MixedNormIC(BaseMixedNorm):
     criterion_ : ndarray of shape (n_alphas,)
         The criterion of the path. For "discrepancy", ``RSS - (n - dof) s2``.
     refined_criterion_ : float
-        The criterion of the model; after a search without the share of `model_error`, so that it
-        cannot be compared with `criterion_`.
+        The criterion of the model. With `refine` it is without the share of `model_error`, so that
+        it cannot be compared with `criterion_`.
     degrees_of_freedom_ : ndarray of shape (n_alphas,)
         Degrees of freedom of the solutions before debiasing; for "ric", of the least-squares fits.
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
@@ -387,13 +388,21 @@ def _report_changes(before, after):
     """Say what a search has changed, if it has."""
     if np.array_equal(before, after):
         return []
-    if not len(before):
-        return [f"The search found {_count(len(after))} where the path has none."]
+    n_before, n_after = len(before), len(after)
+    if not n_before:
+        return [f"The search found {_count(n_after)} where the path has none."]
     n_kept = len(np.intersect1d(before, after))
-    n_other = len(after) - n_kept
-    found = f" and found {n_other} other{'s' if n_other > 1 else ''}" if n_other else ""
-    kept = "none" if n_kept == 0 else f"{n_kept}"
-    return [f"The search kept {kept} of the {_count(len(before))} of the path{found}."]
+    numbers = {
+        "moved": min(n_before, n_after) - n_kept,
+        "added": max(n_after - n_before, 0),
+        "dropped": max(n_before - n_after, 0),
+    }
+    changes = [f"{name} {number}" for name, number in numbers.items() if number]
+    kept = n_kept or "none"
+    return [
+        f"The search left {kept} of the {_count(n_before)} of the path in place and "
+        f"{' and '.join(changes)}."
+    ]
 
 
 def _count(n):

@@ -193,7 +193,8 @@ class SelectionDisplay:
         self.n_active_line_ = self.refined_line_ = None
         if len(self.axes_) == 2:
             self._plot_n_active(self.axes_[1])
-        self.chosen_lines_ = [mark_alpha(panel, self.alpha) for panel in self.axes_]
+        name = "chosen" if self.refined is None else "chosen on the path"
+        self.chosen_lines_ = [mark_alpha(panel, self.alpha, name) for panel in self.axes_]
         self.ax_.legend(fontsize="small")
         self.figure_.align_ylabels(self.axes_)
         return self
@@ -233,7 +234,7 @@ class SelectionDisplay:
             alpha, n_refined = self.refined
             largest = max(largest, n_refined)
             style = dict(color=VERMILION, marker="*", markersize=12, linestyle="")
-            label = f"after the search: {n_refined} at alpha = {alpha:.3g} %"
+            label = f"after the search, not on the path: {n_refined} at alpha = {alpha:.3g} %"
             (self.refined_line_,) = ax.plot([alpha], [n_refined], **style, label=label)
             ax.legend(fontsize="small")
         if n_active.ndim == 2:

@@ -68,8 +68,7 @@ def _make_ticks(alphas):
     return ticks or [high]
 
 
-def mark_alpha(ax, alpha):
+def mark_alpha(ax, alpha, name="chosen"):
     """Mark the chosen alpha."""
-    return ax.axvline(
-        alpha, color="black", linestyle=":", zorder=1, label=f"chosen: alpha = {alpha:.3g} %"
-    )
+    label = f"{name}: alpha = {alpha:.3g} %"
+    return ax.axvline(alpha, color="black", linestyle=":", zorder=1, label=label)

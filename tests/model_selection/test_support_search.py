@@ -198,9 +198,12 @@ def test_what_the_search_has_changed_is_told():
             continue
         n_changed += 1
         kept = n_kept or "none"
-        assert told[0].startswith(f"The search kept {kept} of the {len(before)} position")
-        n_other = len(after) - n_kept
-        assert (f"found {n_other} other" in told[0]) == (n_other > 0)
+        assert told[0].startswith(f"The search left {kept} of the {len(before)} position")
+        n_moved = min(len(before), len(after)) - n_kept
+        assert (f"moved {n_moved}" in told[0]) == (n_moved > 0)
+        n_more = len(after) - len(before)
+        assert (f"added {n_more}" in told[0]) == (n_more > 0)
+        assert (f"dropped {-n_more}" in told[0]) == (n_more < 0)
     assert n_changed
 
 
