@@ -180,7 +180,9 @@ def test_alpha_is_chosen(localize, files, alpha):
         warnings.simplefilter("always")
         model.set_params(n_orient=1, n_mxne_iter=2).fit(problem.X, problem.y)
     assert result.err.count("skmxne: warning: ") == len(caught)
-    assert f"alpha {model.alpha_:.3g} % by {alpha}: {model.n_active_} source" in result.out
+    chosen = getattr(model, "path_alpha_", model.alpha_)
+    searched = f" and {model.alpha_:.3g} % after its search" if chosen != model.alpha_ else ""
+    assert f"alpha {chosen:.3g} % by {alpha}{searched}: {model.n_active_} source" in result.out
     assert list_names(result.output) == RESULTS | SURFACE | {"alpha.png"}
 
 
