@@ -371,8 +371,8 @@ def _refine(problem, y, solutions, alphas, judgement, noise):
     criterion = RiskInflation(problem.design, y, **noise)
     solution, alpha = solutions[judgement.best], alphas[judgement.best]
     positions = search_supports(criterion, solution.positions)
-    if not np.array_equal(positions, solution.positions):
-        grid = alphas[alphas > 0.0]
+    grid = alphas[alphas > 0.0]
+    if len(grid) and not np.array_equal(positions, solution.positions):
         for smaller in np.append(grid, grid[-1] / 2.0 ** np.arange(1, _MOST_HALVINGS + 1)):
             refined = problem.solve_from(smaller, positions)
             if len(refined.positions) == len(positions):

@@ -264,6 +264,14 @@ def test_grid_that_ends_without_penalty(alphas):
     assert n_searched
 
 
+def test_grid_without_a_penalty_has_no_search():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 10)), rng.standard_normal((60, 15))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert MixedNormIC(alphas=[0]).fit(X, y).n_active_ == 10
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("reweighting_scale", [None, 1e15, 1e30])
 def test_criterion_is_that_of_the_positions_of_the_model(reweighting_scale):
