@@ -393,7 +393,7 @@ def test_much_more_noise_than_told_is_never_silent(make_problem, criterion, nois
 @pytest.mark.parametrize(
     ("n_samples", "n_orient", "n_targets", "noise"),
     [
-        *[(60, 3, 300, 1.35), (60, 1, 300, 1.2), (60, 3, 20, 2.0)],
+        *[(60, 1, 300, 1.2), (60, 3, 20, 2.0)],
         *[(30, 1, 1, 2.0), (30, 3, 1, 3.0), (58, 3, 1, 3.0)],
     ],
 )
@@ -499,33 +499,31 @@ def test_grid_that_ends_too_early_is_one_reason_for_noise(make_data):
     assert len(record) == 1
 
 
-@pytest.mark.parametrize("n_draws", [20, pytest.param(100, marks=pytest.mark.thorough)])
-def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem, n_draws):
+def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem):
     """One target of 12 samples: half of such data sets are more than 40 % off."""
     X, signal = make_problem(12, 6, n_targets=1, n_active=1, noise=0.0)
     rng, n_off = np.random.default_rng(0), 0
-    for _ in range(n_draws):
+    for _ in range(20):
         y = 100.0 * signal + rng.standard_normal(signal.shape)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The alpha chosen")
             model = MixedNormIC().fit(X, y)
         left = model.residual_sum_of_squares_.min() / (12 - model.n_active_)
         n_off += not 0.5 <= left <= 2.0
-    assert n_off > n_draws / 20
+    assert n_off > 1
 
 
 @pytest.mark.usual(smoothness=[0.95], noise_variance=[None])
 @pytest.mark.parametrize("smoothness", [0.0, 0.95])
 @pytest.mark.parametrize("noise_variance", [1.0, None])
 @pytest.mark.filterwarnings("ignore:No position is active", "ignore:The residual has")
-@pytest.mark.parametrize("n_draws", [6, pytest.param(20, marks=pytest.mark.thorough)])
-def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance, n_draws):
+def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance):
     """With targets that are correlated, too, of which the criterion is not told."""
     X, _ = make_problem(60, 200)
     rng, n_found = np.random.default_rng(0), 0
     lags = np.abs(np.subtract.outer(np.arange(20), np.arange(20)))
     root = np.linalg.cholesky(smoothness**lags)
-    for _ in range(n_draws):
+    for _ in range(6):
         y = rng.standard_normal((60, 20)) @ root.T
         n_found += MixedNormIC(noise_variance=noise_variance).fit(X, y).n_active_ > 0
     assert n_found <= 1
