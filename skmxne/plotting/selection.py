@@ -234,7 +234,7 @@ class SelectionDisplay:
             alpha, n_refined = self.refined
             largest = max(largest, n_refined)
             style = dict(color=VERMILION, marker="*", markersize=12, linestyle="")
-            label = f"after the search, not on the path: {n_refined} at alpha = {alpha:.3g} %"
+            label = f"after the search: {n_refined} at {alpha:.3g} %"
             (self.refined_line_,) = ax.plot([alpha], [n_refined], **style, label=label)
             ax.legend(fontsize="small")
         if n_active.ndim == 2:

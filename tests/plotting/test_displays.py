@@ -107,7 +107,7 @@ def test_model_after_a_search_is_marked(make_problem):
     assert (alpha, n_active) == (model.alpha_, model.n_active_)
     assert model.alpha_ < model.path_alpha_ == display.alpha == 99
     assert "chosen on the path: alpha = 99 %" in get_legend(display.ax_)
-    label = f"after the search, not on the path: {n_active} at alpha = {alpha:.3g} %"
+    label = f"after the search: {n_active} at {alpha:.3g} %"
     assert label in get_legend(display.axes_[1])
     assert (
         f"99 %, chosen of 1 from 99 to 99 %; after the search {alpha:.3g} %" in model._repr_html_()
