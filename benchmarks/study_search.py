@@ -134,13 +134,12 @@ def find_by_variants(recording, kind):
     """Find sources by variants of the search, from the path that the default makes."""
     X, y, n_orient = recording.X, recording.y, recording.n_orient
     path = recording.find_active(MixedNormIC(n_orient=n_orient, refine=False).fit(X, y))
+    design = BlockDesign(X, n_orient)
     # Weights of depth 1: all blocks have one norm.
-    norms = np.sqrt(np.sum(X**2, axis=0).reshape(-1, n_orient).sum(axis=1))
-    deeper = X / np.repeat(norms, n_orient)
+    deeper = X / np.repeat(design.norms, n_orient)
     path_of_deeper = recording.find_active(
         MixedNormIC(n_orient=n_orient, refine=False).fit(deeper, y)
     )
-    design = BlockDesign(X, n_orient)
     criterion = RiskInflation(design, y, **LEVELS)
     exact = RiskInflation(design, y, **(LEVELS | dict(model_error=0.0)))
     floor = LEVELS["model_error"] * compute_largest_power(design, y, np.arange(design.n_positions))
@@ -195,7 +194,7 @@ def reweight_by_evidence(recording, n_times=13):
     """
     X, y, n_orient = recording.X, recording.y, recording.n_orient
     n_targets = y.shape[1]
-    inverse, coef = np.eye(len(X)), None
+    inverse = np.eye(len(X))
     for _ in range(n_times):
         traces = np.sum(X * (inverse @ X), axis=0).reshape(-1, n_orient).sum(axis=1)
         weights = np.sqrt(n_targets * traces)
@@ -278,7 +277,7 @@ def load_head():
     return gain, problem.locations, normals, problem.whitener @ sphere["sol"]["data"]
 
 
-def simulate(kind, seed, is_loose=False, amplitude=None):
+def simulate(kind, seed, is_loose=False):
     """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
     rng = np.random.default_rng([*kind.encode(), seed])
     gain, locations, normals, of_sphere = load_head()
@@ -296,7 +295,7 @@ def simulate(kind, seed, is_loose=False, amplitude=None):
         fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
     elif kind == "j":
         fields = of_sphere[:, sources]
-    amplitude = amplitude or {"f": 60e-9, "h": 10e-9}.get(kind, 30e-9)
+    amplitude = {"f": 60e-9, "h": 10e-9}.get(kind, 30e-9)
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))

@@ -374,14 +374,14 @@ def _refine(problem, y, solutions, alphas, judgement, noise):
     grid = alphas[alphas > 0.0]
     if len(grid) and not np.array_equal(positions, solution.positions):
         for smaller in np.append(grid, grid[-1] / 2.0 ** np.arange(1, _MOST_HALVINGS + 1)):
-            refined = problem.solve_from(smaller, positions)
-            if len(refined.positions) == len(positions):
-                solution, alpha = refined, smaller
+            found = problem.solve_from(smaller, positions)
+            if len(found.positions) == len(positions):
+                solution, alpha = found, smaller
                 break
     supports = [of_path.positions for of_path in solutions]
     refined = judge_positions(criterion, [*supports, solution.positions], best=len(supports))
-    of_path = {name: getattr(judgement, name) for name in ("is_limited", "is_last")}
-    return refined._replace(**of_path), solution, float(alpha)
+    refined = refined._replace(is_limited=judgement.is_limited, is_last=judgement.is_last)
+    return refined, solution, float(alpha)
 
 
 def _report_changes(before, after):

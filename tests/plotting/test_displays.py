@@ -84,7 +84,8 @@ def test_criterion_is_drawn(fit, criterion):
     assert_array_equal(display.n_active_line_.get_ydata(), model.n_active_path_)
     of_path = model.path_alpha_
     assert [list(line.get_xdata()) for line in display.chosen_lines_] == [[of_path] * 2] * 2
-    assert any(text.endswith(f": alpha = {of_path:g} %") for text in get_legend(display.ax_))
+    name = "chosen" if display.refined is None else "chosen on the path"
+    assert f"{name}: alpha = {of_path:g} %" in get_legend(display.ax_)
     assert display.figure_ is display.ax_.figure
     assert [ax.get_xlabel() for ax in display.axes_] == ["", "alpha (%)"]
     assert [ax.get_ylabel() != "" for ax in display.axes_] == [True, True]
