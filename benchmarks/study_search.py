@@ -249,17 +249,32 @@ def _weight(gain, n_orient, depth=0.8, loose=0.2):
 
 
 @cache
-def load_head():
-    """Return the whitened gain of three orientations, positions, normals, and a sphere's gain."""
+def load_problem(picks="meg"):
+    """Return the problem of a recorded average, loose and without depth weights, and its info."""
     folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
     evoked = mne.read_evokeds(folder / "sample-auditory-ave.fif", condition=0, baseline=(None, 0))
+    if picks == "eeg":
+        evoked.set_eeg_reference(projection=True)
     forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
     noise_cov = mne.read_cov(folder / "sample-cov.fif")
-    problem = InverseProblem.from_evoked(
-        evoked.pick("meg"), forward, noise_cov, loose=0.2, depth=None
-    )
+    evoked.pick(picks)
+    problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0.2, depth=None)
+    return problem, evoked.pick(problem.ch_names).info
+
+
+@cache
+def load_head(picks="meg"):
+    """Return the whitened gain of three orientations, the positions, and their normals."""
+    problem, _ = load_problem(picks)
     normals = problem.forward["source_nn"].reshape(-1, 3, 3)[:, 2]
-    info = mne.pick_info(evoked.info, mne.pick_channels(evoked.ch_names, problem.ch_names)).copy()
+    return problem.X / problem.source_scale, problem.locations, normals
+
+
+@cache
+def load_sphere():
+    """Return the gain along normals, whitened, of a sphere and a head 3 mm and 2 degrees off."""
+    problem, info = load_problem()
+    forward, info = problem.forward, info.copy()
     moved = mne.transforms.rotation(*np.deg2rad([2.0, 0.0, 0.0]))
     moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
     info["dev_head_t"]["trans"] = moved @ info["dev_head_t"]["trans"]
@@ -273,14 +288,13 @@ def load_head():
     )
     sphere = mne.convert_forward_solution(sphere, surf_ori=True, force_fixed=True)
     sphere = mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)
-    gain = problem.X / problem.source_scale
-    return gain, problem.locations, normals, problem.whitener @ sphere["sol"]["data"]
+    return problem.whitener @ sphere["sol"]["data"]
 
 
-def simulate(kind, seed, is_loose=False):
+def simulate(kind, seed, is_loose=False, amplitude=30e-9):
     """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
     rng = np.random.default_rng([*kind.encode(), seed])
-    gain, locations, normals, of_sphere = load_head()
+    gain, locations, normals = load_head("eeg" if kind == "k" else "meg")
     along_normals = gain[:, 2::3]
     sources = draw_sources(rng, kind, locations, along_normals)
     fields, truth = along_normals[:, sources], locations[sources]
@@ -294,20 +308,26 @@ def simulate(kind, seed, is_loose=False):
     elif kind == "g":
         fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
     elif kind == "j":
-        fields = of_sphere[:, sources]
-    amplitude = {"f": 60e-9, "h": 10e-9}.get(kind, 30e-9)
+        fields = load_sphere()[:, sources]
+    amplitude = {"f": 2 * amplitude, "h": amplitude / 3}.get(kind, amplitude)
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))
+    if kind == "0d":
+        noise = (noise + draw_drifts(rng, len(gain))) / np.sqrt(2)
     is_loose |= kind == "g"
     used, n_orient = (gain, 3) if is_loose else (along_normals, 1)
     if kind == "c2":
         used = used.reshape(len(used), -1, n_orient)[:, ::3].reshape(len(used), -1)
         locations = locations[::3]
-    elif kind == "i":
-        brain = draw_brain_noise(rng, along_normals)
+    elif kind in ("i", "0i"):
+        # Of noise alone, the same brain in all draws.
+        brain = draw_brain_noise(rng if kind == "i" else np.random.default_rng(0), along_normals)
         whiten = np.linalg.inv(np.linalg.cholesky(np.eye(len(gain)) + brain @ brain.T))
-        noise = whiten @ (noise + brain @ rng.standard_normal((brain.shape[1], noise.shape[1])))
+        courses = rng.standard_normal((brain.shape[1], noise.shape[1]))
+        if kind == "0i":
+            courses = draw_noise(rng, brain.shape[1], band=(8.0, 12.0))
+        noise = whiten @ (noise + brain @ courses)
         signal, used = whiten @ signal, whiten @ used
     if kind.startswith("0"):
         signal, truth = 0.0, truth[:0]
@@ -365,14 +385,20 @@ def draw_time_courses(rng, n_sources, is_same):
     return np.tile(waves[0], (n_sources, 1)) if is_same else waves
 
 
-def draw_noise(rng, n_rows, *, is_low_passed):
+def draw_noise(rng, n_rows, *, is_low_passed=False, band=None):
     """Draw noise of variance 1."""
-    margin = 200
+    margin = 200 if band is None else 1000
     noise = rng.standard_normal((n_rows, len(TIMES) + 2 * margin))
-    if is_low_passed:
-        noise = mne.filter.filter_data(noise, SFREQ, None, 40.0)
+    if is_low_passed or band:
+        noise = mne.filter.filter_data(noise, SFREQ, *(band or (None, 40.0)))
         noise /= noise[:, margin:-margin].std()
     return noise[:, margin:-margin]
+
+
+def draw_drifts(rng, n_rows):
+    """Draw random walks of mean square 1, as slow as the time that is simulated."""
+    walks = np.cumsum(rng.standard_normal((n_rows, len(TIMES))), axis=1)
+    return walks / np.sqrt(np.mean(walks**2))
 
 
 @cache

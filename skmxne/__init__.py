@@ -17,6 +17,7 @@ _MODULES = {
     "SourceDisplay": "plotting",
     "SourceWeighting": "inverse.weighting",
     "compute_certificate": "inspection",
+    "compute_confidence": "inspection",
     "mixed_norm": "inverse.drop_in",
     "mixed_norm_path": "linear_model",
     "verify": "inspection",
@@ -26,6 +27,7 @@ __all__ = list(_MODULES)
 
 if TYPE_CHECKING:
     from .inspection import compute_certificate as compute_certificate
+    from .inspection import compute_confidence as compute_confidence
     from .inspection import verify as verify
     from .inverse.drop_in import mixed_norm as mixed_norm
     from .inverse.problem import InverseProblem as InverseProblem

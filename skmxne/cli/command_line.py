@@ -301,22 +301,34 @@ def _localize(arguments):
     check_current_folder()
     with atomic_directory(arguments.output, arguments.overwrite) as folder:
         evoked, problem, model, notes = _fit_and_warn(arguments)
+        confidence = _judge(problem, model, notes)
+        sources = problem.list_sources(model, confidence)
         dipoles = sorted(problem.to_dipoles(model), key=lambda dipole: -abs(dipole.amplitude).max())
         residual = problem.to_residual(model)
         alpha = _describe_alpha(model, arguments.alpha)
         summary = " ".join([summarize(problem, model, alpha), *getattr(model, "remarks_", [])])
         title = f"Sources of {evoked.comment!r}"
         settings = _describe(arguments) | describe_data(evoked, problem)
-        save_sources(folder, problem.to_source_estimate(model), dipoles, residual)
-        save_figures(folder, problem, model, evoked, residual)
-        save_report(folder, title, summary, dipoles, settings, notes)
+        save_sources(folder, sources, problem.to_source_estimate(model), dipoles, residual)
+        save_figures(folder, problem, model, confidence, evoked, residual)
+        save_report(folder, title, summary, sources, settings, notes)
     lines = [summary]
-    for row in make_source_table(dipoles[:_MOST_ROWS]) if dipoles else []:
+    for row in make_source_table(sources[:_MOST_ROWS]) if sources else []:
         lines.append("  ".join(f"{cell:>11}" for cell in row))
     if len(dipoles) > _MOST_ROWS:
         lines.append(f"... and {len(dipoles) - _MOST_ROWS} more, see the report.")
     lines.append(f"Written to {arguments.output}, see {arguments.output / 'report.html'}")
     return "\n".join(lines) + "\n"
+
+
+def _judge(problem, model, notes):
+    """Return the confidence of a model, unless it has too many sources, which is told."""
+    try:
+        return problem.compute_confidence(model)
+    except ValueError as error:
+        notes.append(f"No regions and no p-values. {to_line(error)}")
+        tell(sys.stderr, f"skmxne: warning: {notes[-1]}\n")
+        return None
 
 
 def _fit_and_warn(arguments):

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .._logging import quiet_mne
+from ..inspection.confidence import format_p
 from ..inverse.inputs import describe_evokeds
 from ..plotting.selection import SelectionDisplay
 from ..plotting.sources import SourceDisplay
@@ -15,6 +16,10 @@ from .versions import collect_versions
 _TABLE_NOTE = (
     "The strongest first. Head coordinates: x to the right, y to the front, z up. Fit: what the "
     "source explains of the power of the whitened data at the time of its peak."
+)
+_CONFIDENCE_NOTE = (
+    "Within: how far from there the source may be, at a level of 95 %; the figure shows its region "
+    "in its colour. p: the chance that the best of all positions explains as much of noise alone."
 )
 
 
@@ -52,23 +57,25 @@ def _describe_baseline(baseline):
     return " to ".join(f"{round(time, 3):zg}" for time in baseline) + " s"
 
 
-def make_source_table(dipoles):
+def make_source_table(sources):
     """Make a table of sources."""
-    rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nA m)", "at (ms)", "fit (%)"]]
-    for k, dipole in enumerate(dipoles, start=1):
-        peak = np.abs(dipole.amplitude).argmax()
-        position = [f"{1e3 * coordinate:z.0f}" for coordinate in dipole.pos[peak]]
-        amplitude, time = 1e9 * dipole.amplitude[peak], 1e3 * dipole.times[peak]
-        rows.append(
-            [f"{k}", *position, f"{amplitude:z.1f}", f"{time:z.0f}", f"{dipole.gof[peak]:z.0f}"]
-        )
+    rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nAm)", "at (ms)", "fit (%)"]]
+    is_judged = bool(sources) and "p_value" in sources[0]
+    rows[0] += ["within (mm)", "p"] if is_judged else []
+    for k, source in enumerate(sources, start=1):
+        cells = [f"{k}", *(f"{source[f'{axis}_mm']:z.0f}" for axis in "xyz")]
+        cells += [f"{source['amplitude_nAm']:z.1f}", f"{source['latency_ms']:z.0f}"]
+        cells += [f"{source['gof_percent']:z.0f}"]
+        if is_judged:
+            cells += [f"{source['radius_mm']:.0f}", format_p(source["p_value"])]
+        rows.append(cells)
     return rows
 
 
-def save_figures(folder, problem, model, evoked, residual):
+def save_figures(folder, problem, model, confidence, evoked, residual):
     """Draw the sources, the residual, and what alpha was chosen by if it was."""
     sources = Figure((10, 9), layout="constrained")
-    SourceDisplay.from_estimator(model, problem, fig=sources)
+    SourceDisplay.from_estimator(model, problem, confidence=confidence, fig=sources)
     figures = {"sources": sources, "residual": _plot_residual(evoked, residual)}
     if hasattr(model, "alphas_"):
         figures["alpha"] = Figure((6.4, 5.2), layout="constrained")
@@ -79,13 +86,16 @@ def save_figures(folder, problem, model, evoked, residual):
         figure.savefig(folder / f"{name}.png", dpi=120)
 
 
-def save_report(folder, title, summary, dipoles, settings, warnings):
+def save_report(folder, title, summary, sources, settings, warnings):
     """Write `report.html`, which needs no other file."""
     with quiet_mne():
         report = mne.Report(title=title)
-        table = _make_html_table(make_source_table(dipoles), align="end")
+        table = _make_html_table(make_source_table(sources), align="end")
         notes = "".join(f"<p><strong>Warning:</strong> {escape(note)}</p>" for note in warnings)
-        found = f"{table}<p>{_TABLE_NOTE}</p>" if dipoles else ""
+        found = ""
+        if sources:
+            note = _CONFIDENCE_NOTE if "p_value" in sources[0] else ""
+            found = f"{table}<p>{_TABLE_NOTE} {note}</p>"
         report.add_html(f"<p>{escape(summary)}</p>{notes}{found}", "Sources", tags=("sources",))
         report.add_image(folder / "sources.png", "Overview", tags=("sources",))
         if (folder / "alpha.png").exists():

@@ -1,5 +1,6 @@
 """Writing results: a folder whole or not at all."""
 
+import csv
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -9,10 +10,11 @@ from tempfile import TemporaryDirectory
 import mne
 
 from .._logging import quiet_mne
+from ..inverse.tables import list_columns
 
 # What a folder of results may have in it.
 _RESULTS = re.compile(
-    r"report\.html|(sources|residual|alpha)\.png|residual-ave\.fif|sources-(lh|rh|(\d+-)?vl)\.stc|"
+    r"report\.html|sources\.csv|(sources|residual|alpha)\.png|residual-ave\.fif|sources-(lh|rh|(\d+-)?vl)\.stc|"
     r"dipoles(/\d{2,}\.dip)?"
 )
 
@@ -93,8 +95,14 @@ def _list_names(folder):
             yield Path(root, name).relative_to(folder).as_posix()
 
 
-def save_sources(folder, stc, dipoles, residual):
-    """Write sources and residual in the formats of MNE."""
+def save_sources(folder, sources, stc, dipoles, residual):
+    """Write sources as a table, and sources and residual in the formats of MNE."""
+    with (folder / "sources.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(sources[0]) if sources else list_columns())
+        writer.writeheader()
+        for source in sources:
+            values = source.items()
+            writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
     with quiet_mne():
         for name, part in _split(stc):
             part.save(folder / name, ftype="stc")

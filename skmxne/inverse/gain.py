@@ -80,6 +80,10 @@ class OrientedGain:
                 fields = fields.astype(np.float32).astype(np.float64)
         return fields.reshape(-1, len(self._rows)).T
 
+    def free(self):
+        """Return the gain with all orientations that the forward solution has."""
+        return OrientedGain(self._forward, self._ch_names)
+
     def normals(self, positions):
         """Find the normals of the surface at some positions, (n, 3) in head coordinates."""
         if self._has_normals:
@@ -181,7 +185,7 @@ def prepare_gain(info, forward, noise_cov, *, loose, depth, rank):
         _warn_if_kinds_differ(loose)
     gain = OrientedGain(forward, info["ch_names"], _choose_orientation(loose, depth))
     whitener = _compute_whitener(noise_cov, info, rank)
-    X = _whiten(gain, whitener)
+    X = whiten_gain(gain, whitener)
     with np.errstate(over="ignore"):
         norm = np.linalg.norm(X)
     if not 0 < norm < np.inf:
@@ -381,7 +385,7 @@ def _choose_orientation(loose, depth):
     return "given" if by_orientation or set(loose) == {"volume"} else "surface"
 
 
-def _whiten(gain, whitener):
+def whiten_gain(gain, whitener):
     """Whiten the columns of a gain, a chunk of them at a time."""
     X = np.empty((len(whitener), gain.n_positions * gain.n_orient))
 
@@ -399,7 +403,7 @@ def _find_depth_prior(gain, X, info, forward, whitener, depth):
     of_whole_positions = gain.n_orient == 1 and not depth["allow_fixed_depth"]
     if of_whole_positions:
         gain = OrientedGain(forward, ch_names, "surface")
-        X = _whiten(gain, whitener) if channels == "whiten" else None
+        X = whiten_gain(gain, whitener) if channels == "whiten" else None
     if channels == "whiten":
         matrix = X
     else:

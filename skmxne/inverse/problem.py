@@ -2,26 +2,41 @@
 
 import logging
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from .._html import make_table
 from .._logging import quiet_mne, warn
+from ..inspection.coefficients import list_steps, read_coefficients
+from ..inspection.confidence import (
+    Candidates,
+    Confidence,
+    check_n_draws,
+    compute_detectable_power,
+    judge_sources,
+)
+from ..linear_model.validation import check_real
 from ..model_selection.noise import estimate_covariance
 from ..solvers.objective import compute_explained
 from ..solvers.threads import single_threaded_blas
-from . import outputs
+from . import outputs, tables
 from .diagnostics import warn_if_flat, warn_if_noise_differs
-from .gain import PreparedGain, prepare_gain
+from .gain import PreparedGain, prepare_gain, whiten_gain
 from .inputs import crop_evokeds, describe_evokeds, prepare_evokeds
-from .outputs import list_steps, read_coefficients
-from .trial_folds import average_folds, prefix_epochs
+from .trial_folds import average_folds, average_groups, draw_signs, prefix_epochs
 from .weighting import SourceWeighting
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 logger = logging.getLogger(__name__)
+
+# Draws by which trials tell the noise of regions, without p-values.
+_N_DRAWS_OF_NOISE = 100
 
 
 class InverseProblem:
@@ -77,6 +92,11 @@ class InverseProblem:
         `MixedNormCV`.
     fold_weights : ndarray of shape (n_folds,) or None
         The shares of the folds in all trials: `y` is the mean of `y_folds` with these weights.
+    y_groups : ndarray of shape (n_groups, rank, n_targets) or None
+        With :meth:`from_epochs`, the same of up to 40 groups of trials, in single precision, by
+        which :meth:`compute_confidence` knows the noise.
+    group_weights : ndarray of shape (n_groups,) or None
+        The shares of the groups in all trials.
 
     See Also
     --------
@@ -119,6 +139,8 @@ class InverseProblem:
     target_scale: NDArray[np.float64]
     y_folds: NDArray[np.float64] | None
     fold_weights: NDArray[np.float64] | None
+    y_groups: NDArray[np.float32] | None
+    group_weights: NDArray[np.float64] | None
 
     def __init__(
         self,
@@ -146,6 +168,7 @@ class InverseProblem:
                     "evoked has values that are too large for noise_cov. Check the units of both."
                 )
         self.y_folds = self.fold_weights = None
+        self.y_groups = self.group_weights = None
 
     def __repr__(self):
         return (
@@ -310,10 +333,10 @@ class InverseProblem:
             average, folds = average_folds(epochs, n_folds)
             options = dict(loose=loose, depth=depth, rank=rank, tmin=tmin, tmax=tmax)
             problem = cls.from_evoked(average, forward, noise_cov, **options)
-            folds = crop_evokeds([fold.pick(problem.ch_names) for fold in folds], tmin, tmax)
-            scales = problem.whitener, problem.target_scale
-            problem.y_folds = np.stack([_whiten([fold], *scales) for fold in folds])
-            problem.fold_weights = np.array([fold.nave for fold in folds]) / average.nave
+            problem.y_folds, problem.fold_weights = _whiten_parts(problem, folds, tmin, tmax)
+            groups = average_groups(epochs)
+            problem.y_groups, problem.group_weights = _whiten_parts(problem, groups, tmin, tmax)
+            problem.y_groups = problem.y_groups.astype(np.float32)
         return problem
 
     @property
@@ -501,6 +524,306 @@ class InverseProblem:
         """
         return outputs.make_weights(stc, self._gain.src)
 
+    def compute_confidence(
+        self,
+        estimator: Any,
+        *,
+        level: float = 0.95,
+        n_draws: int = 200,
+        random_state: int | np.random.RandomState | None = 0,
+        model_error: float = 0.08,
+    ) -> Confidence:
+        """Find where else each source of a model could be, and its p-value.
+
+        As :func:`skmxne.compute_confidence`, but a source may have any orientation that the
+        forward solution has, whatever that of the model. With trials, noise is drawn from them:
+        averages with random signs, half plus and half minus, in which the response cancels.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+        level, n_draws, random_state, model_error : object
+            As for :func:`skmxne.compute_confidence`.
+
+        Returns
+        -------
+        confidence : skmxne.inspection.Confidence
+            `positions`, `p_values`, `regions`, `level` and `powers`, the sum of squares of the
+            whitened data that each source explains.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`; if a parameter is out of its range; or if there are so
+            many sources that nothing is left of the data to judge them by.
+
+        See Also
+        --------
+        to_regions : The regions as source estimates.
+        to_data_frame : A table with p-values and the radius of regions.
+
+        Notes
+        -----
+        Without trials, the noise is taken to have the same covariance over time in all of the
+        whitened channels. Brain rhythms that are not in all channels have not: if these are
+        strong, make the problem with :meth:`from_epochs`.
+
+        The first call on a problem whitens the forward solution in all orientations and keeps it.
+        """
+        positions, _, _ = self._find_sources(estimator)
+        noise = None
+        if self.y_groups is not None:
+            n_noise = check_n_draws(n_draws) or _N_DRAWS_OF_NOISE
+            factors = draw_signs(self.group_weights, n_noise, random_state)
+            noise = np.tensordot(factors.astype(np.float32), self.y_groups, axes=1)
+        options = dict(level=level, n_draws=n_draws, random_state=random_state, noise=noise)
+        with single_threaded_blas():
+            return judge_sources(
+                self._candidates, self.y, positions, model_error=model_error, **options
+            )
+
+    def to_regions(self, estimator: Any) -> list[Any]:
+        """Turn the regions where sources could be into source estimates.
+
+        Parameters
+        ----------
+        estimator : Confidence, estimator or array-like of shape (n_targets, n_features)
+            What :meth:`compute_confidence` has returned, or a model, whose regions of level 0.95
+            are computed.
+
+        Returns
+        -------
+        regions : list of mne.SourceEstimate, or another source estimate
+            One for each source, by ascending position, of one time: 1 at the vertices of the
+            region, without other vertices.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`compute_confidence`, or if the regions are of another problem.
+        """
+        confidence = estimator
+        if not isinstance(estimator, Confidence):
+            confidence = self.compute_confidence(estimator, n_draws=0)
+        self._check_confidence(confidence, confidence.positions)
+        regions = [np.flatnonzero(region) for region in confidence.regions]
+        return [outputs.make_map(np.ones(len(r)), r, self._gain) for r in regions]
+
+    def to_detectability(self, estimator: Any = None, power: float = 0.8) -> Any:
+        """Compute how strong a source would have to be to be found, at each position.
+
+        It is for one source alone, found if it explains more than the best of all positions does
+        of noise: the threshold of ``MixedNormIC(criterion="ric")``.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features), default=None
+            A model: the source has the time course of its strongest source, and the noise is that
+            which the model leaves. None, or a model without sources: the strongest time course of
+            the data, and noise as `noise_cov` predicts it, white in time. With trials, noise is
+            always as they show it.
+        power : float, default=0.8
+            The probability to find the source, between 0 and 1.
+
+        Returns
+        -------
+        stc : instance of mne.SourceEstimate, or another source estimate
+            The least peak amplitude in A m at every vertex, of one time. Sources flow along the
+            normals of surfaces, else along the orientation with the strongest field. Infinite
+            where no channel sees a source.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`; or if `power` is out of its range, or the data are zero
+            and there is no time course.
+        """
+        power = check_real("power", power, 0, 1, interval="()")
+        course, covariance = self._find_course(estimator)
+        if not course.any():
+            raise ValueError("The data are zero: there is no time course to look for.")
+        design, free = self._candidates.design, self._gain.free()
+        if free.n_orient > 1 and self._gain.src.kind == "surface":
+            everywhere = np.arange(len(self.locations))
+            along = np.einsum("poc,pc->po", free.orientations, free.normals(everywhere))
+            powers = np.einsum("po,poq,pq->p", along, design.grams, along)
+        else:
+            powers = np.linalg.eigvalsh(design.grams)[:, -1]
+        needed = compute_detectable_power(
+            *(np.count_nonzero(powers > 0), self.n_orient, covariance, course, power)
+        )
+        course_power = np.sum((course / np.abs(course / self.target_scale).max()) ** 2)
+        with np.errstate(divide="ignore"):
+            amplitudes = np.sqrt(needed / np.maximum(powers, 0.0) / course_power)
+        return outputs.make_map(amplitudes, np.arange(len(amplitudes)), self._gain)
+
+    def compute_stability(self, estimator: Any, radius: float = 0.01) -> NDArray[np.float64]:
+        """Compute how often each source is found again, if a part of the trials is left out.
+
+        A clone of the model is fitted to the average of all folds but one, for each in turn.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted model that can be cloned and fitted to `X` and `y`; of a search, its
+            `best_estimator_`.
+        radius : float, default=0.01
+            How near, in m, a source has to be found.
+
+        Returns
+        -------
+        stability : ndarray of shape (n_sources,)
+            The share of the fits that find a source within `radius`, by ascending position.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`; if the problem was made without epochs; or if the model
+            cannot be fitted again.
+        """
+        if self.y_folds is None:
+            raise ValueError(
+                "An average has no trials to leave out: make the problem with "
+                "InverseProblem.from_epochs."
+            )
+        radius = check_real("radius", radius, 0, np.inf, interval="()")
+        positions, _, _ = self._find_sources(estimator)
+        estimator = getattr(estimator, "best_estimator_", estimator)
+        if not hasattr(estimator, "fit"):
+            raise TypeError(
+                f"estimator must be a model that can be fitted, got {type(estimator).__name__}."
+            )
+        found = np.zeros((len(self.y_folds), len(positions)))
+        for k, (fold, weight) in enumerate(zip(self.y_folds, self.fold_weights, strict=True)):
+            # On the scale where noise has variance 1 again.
+            rest = (self.y - weight * fold) / np.sqrt(1.0 - weight)
+            others, _, _ = self._find_sources(clone(estimator).fit(self.X, rest))
+            gaps = self.locations[positions][:, np.newaxis] - self.locations[others]
+            found[k] = np.linalg.norm(gaps, axis=2).min(axis=1, initial=np.inf) <= radius
+        return found.mean(axis=0)
+
+    def to_data_frame(
+        self,
+        estimator: Any,
+        *,
+        confidence: Confidence | None = None,
+        subjects_dir: str | None = None,
+        parc: str = "aparc",
+    ) -> "pd.DataFrame | list[pd.DataFrame]":
+        """Turn coefficients into a table of sources.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+        confidence : Confidence, default=None
+            What :meth:`compute_confidence` has returned for this model.
+        subjects_dir : path-like, default=None
+            FreeSurfer's folder of subjects, to name the label of each source and its place in
+            MNI coordinates.
+        parc : str, default="aparc"
+            The parcellation that labels are of.
+
+        Returns
+        -------
+        table : pandas.DataFrame, or list of such
+            A row for each source, the one with the largest peak first. The index is the position.
+            Columns: "hemisphere" ("lh" or "rh"; empty in volumes), "vertex", "x_mm", "y_mm" and
+            "z_mm" (head coordinates), "amplitude_nAm" (at the peak, as in the source estimate),
+            "latency_ms" of the peak, "gof_percent" and the orientation "ori_x", "ori_y" and
+            "ori_z" there; with `confidence` "p_value" and "radius_mm", the largest distance from
+            the source to its region; with `subjects_dir` "label" and, where the subject has a
+            transform, "mni_x_mm", "mni_y_mm" and "mni_z_mm".
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`, or if `confidence` is of another model.
+        ImportError
+            Without pandas.
+        """
+        import pandas as pd
+
+        def make_table(rows):
+            rows = [dict(row) for row in rows]
+            if subjects_dir is not None:
+                tables.add_anatomy(rows, self._gain, self.forward["mri_head_t"], subjects_dir, parc)
+            columns = list(rows[0]) if rows else tables.list_columns(confidence, subjects_dir)
+            return pd.DataFrame(rows, columns=columns).set_index("position")
+
+        rows = self.list_sources(estimator, confidence)
+        return [make_table(some) for some in rows] if self._is_list else make_table(rows)
+
+    def list_sources(self, estimator: Any, confidence: Confidence | None = None) -> list[Any]:
+        """List sources as :meth:`to_data_frame` does, without pandas.
+
+        Parameters
+        ----------
+        estimator, confidence : object
+            As for :meth:`to_data_frame`.
+
+        Returns
+        -------
+        rows : list of dict, or list of such lists
+            One for each source, the strongest first, with the position and the columns.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_data_frame`.
+        """
+        positions, _, _ = self._find_sources(estimator)
+        if confidence is not None:
+            self._check_confidence(confidence, positions)
+        dipoles = self.to_dipoles(estimator)
+        lists = [
+            tables.list_sources(positions, of_evoked, self._gain, confidence)
+            for of_evoked in (dipoles if self._is_list else [dipoles])
+        ]
+        return lists if self._is_list else lists[0]
+
+    def _check_confidence(self, confidence, positions):
+        """Raise unless a confidence is of this problem, and of these positions."""
+        if not isinstance(confidence, Confidence):
+            raise TypeError(
+                f"confidence must be what compute_confidence returns, got "
+                f"{type(confidence).__name__}."
+            )
+        if confidence.regions.shape[1] != len(self.locations):
+            raise ValueError(
+                f"confidence is of {confidence.regions.shape[1]} positions, the problem of "
+                f"{len(self.locations)}. Compute it with compute_confidence of this problem."
+            )
+        if not np.array_equal(confidence.positions, positions):
+            raise ValueError(
+                "confidence is of other sources than the model. Compute it for this model."
+            )
+
+    @cached_property
+    def _candidates(self):
+        """All positions, with the orientations that the forward solution has."""
+        free = self._gain.free()
+        return Candidates(whiten_gain(free, self.whitener), free.n_orient)
+
+    def _find_course(self, estimator):
+        """Return a time course, on the scale of `y`, and the covariance of the noise over time."""
+        positions, sources = [], None
+        if estimator is not None:
+            positions, sources, _ = self._find_sources(estimator)
+        course = np.linalg.svd(self.y, full_matrices=False)[2][0] * np.any(self.y)
+        covariance = np.eye(len(self.times))
+        if len(positions):
+            strongest = np.abs(sources).max(axis=(1, 2)).argmax()
+            course = np.linalg.svd(sources[strongest], full_matrices=False)[2][0]
+            course = course * self.target_scale
+            residual = self.y - self.whitener @ self._predict_field(estimator) * self.target_scale
+            n_rows = len(self.y) - len(positions) * self.n_orient
+            covariance = estimate_covariance(residual, max(n_rows, 1))
+        if self.target_covariance is not None:
+            covariance = self.target_covariance
+        return course, covariance
+
     def _find_sources(self, estimator):
         """Find the sources of a model.
 
@@ -547,6 +870,14 @@ class InverseProblem:
 def _whiten(evokeds, whitener, target_scale):
     """Whiten data of all channels and targets, with the noise of the averages of all trials."""
     return whitener @ np.hstack([evoked.data for evoked in evokeds]) * target_scale
+
+
+def _whiten_parts(problem, averages, tmin, tmax):
+    """Whiten averages of parts of the trials, and return them with their shares of all."""
+    averages = crop_evokeds([part.pick(problem.ch_names) for part in averages], tmin, tmax)
+    scales = problem.whitener, problem.target_scale
+    n_trials = np.array([part.nave for part in averages])
+    return np.stack([_whiten([part], *scales) for part in averages]), n_trials / n_trials.sum()
 
 
 def _are_equal(values):

@@ -7,6 +7,10 @@ from numbers import Integral
 import mne
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import check_random_state
+
+# Groups of trials whose averages are kept.
+_MOST_GROUPS = 40
 
 
 def average_folds(epochs, n_folds):
@@ -20,10 +24,7 @@ def average_folds(epochs, n_folds):
         raise TypeError(f"n_folds must be an integer, got {n_folds!r}.")
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2, got {n_folds}.")
-    if not epochs.preload:
-        # Which are good shows when they are read. The copy shares the recording.
-        epochs = epochs.copy()
-        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
+    epochs = _drop_bad(epochs)
     if len(epochs) < n_folds:
         raise ValueError(
             f"epochs has {len(epochs)} good trials, fewer than n_folds={n_folds}. Lower n_folds, "
@@ -34,6 +35,44 @@ def average_folds(epochs, n_folds):
     with np.errstate(invalid="ignore"):
         average = epochs.average(picks="all")
         return average, [epochs[trials].average(picks="all") for trials in folds]
+
+
+def _drop_bad(epochs):
+    """Return good epochs: which are shows when they are read."""
+    if not epochs.preload:
+        epochs = epochs.copy()  # it shares the recording
+        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
+    return epochs
+
+
+def average_groups(epochs):
+    """Average trials in groups at random: as many groups as there are trials, but no more than 40.
+
+    What differs between groups is noise.
+    """
+    epochs = _drop_bad(epochs)
+    order = np.random.default_rng(0).permutation(len(epochs))
+    groups = np.array_split(order, min(len(order), _MOST_GROUPS))
+    with np.errstate(invalid="ignore"):
+        return [epochs[np.sort(trials)].average(picks="all") for trials in groups]
+
+
+def draw_signs(weights, n_draws, random_state):
+    """Draw the factors by which averages of groups add up to noise, without what they share.
+
+    Half of the groups have a plus and half a minus [1]_. `weights` are the shares of the groups in
+    all trials; the noise is as strong as that of the average of all.
+
+    References
+    ----------
+    .. [1] Schimmel (1967). The (±) reference: accuracy of estimated mean components in average
+       response studies. Science 157(3784), 92-94.
+    """
+    rng = check_random_state(random_state)
+    signs = np.resize([1.0, -1.0], len(weights))
+    signs = np.array([rng.permutation(signs) for _ in range(n_draws)])
+    factors = weights * (signs - (signs @ weights)[:, np.newaxis])
+    return factors / np.sqrt(np.sum(factors**2 / weights, axis=1, keepdims=True))
 
 
 @contextmanager

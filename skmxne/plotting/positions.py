@@ -14,8 +14,11 @@ _AXIS_NAMES = "x (mm)", "y (mm)", "z (mm)"
 _NUMBER_SIZE = 0.15
 
 
-def plot_positions(axes, locations, all_locations, colors):
-    """Draw sources in a cloud of all positions, from the top, the back and the right."""
+def plot_positions(axes, locations, all_locations, colors, regions=()):
+    """Draw sources in a cloud of all positions, from the top, the back and the right.
+
+    With `regions`, where else the sources in colour could be.
+    """
     cloud, found, n_labelled = all_locations * 1e3, locations * 1e3, len(colors)
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
     reach = 1.15 * np.abs(cloud - center).max() + 5  # the same in all views
@@ -23,12 +26,20 @@ def plot_positions(axes, locations, all_locations, colors):
     cloud_style = dict(color="0.8", markersize=size, zorder=1, rasterized=True)
     # As large as few positions are apart: a silhouette.
     shade_style = dict(color="0.94", markersize=6 * size, zorder=0, rasterized=True)
+    region_style = dict(markersize=2 * size + 2, markeredgewidth=0, alpha=0.6, zorder=1.5)
     for ax, (title, right, up, ends) in zip(axes, _VIEWS, strict=True):
         view = [right, up]
         ax.plot(*cloud[:, view].T, ".", **cloud_style)
         ax.plot(*cloud[:, view].T, ".", **shade_style)
+        for region, color in reversed([*zip(regions, colors, strict=False)]):
+            ax.plot(*region[:, view].T * 1e3, ".", color=color, **region_style)
         ax.plot(*found[n_labelled:, view].T, "o", color="0.5", markersize=3, zorder=2)
-        places = _spread(found[:n_labelled, view], _NUMBER_SIZE * reach)
+        places = found[:n_labelled, view]
+        if len(regions):  # numbers beside them
+            away = places - center[view]
+            lengths = np.linalg.norm(away, axis=1, keepdims=True)
+            places = places + _NUMBER_SIZE * reach * away / np.where(lengths > 0, lengths, 1)
+        places = _spread(places, _NUMBER_SIZE * reach)
         for k, color in reversed([*enumerate(colors)]):  # the strongest on top
             _plot_number(ax, k + 1, found[k, view], places[k], color)
         for side, label, align in zip([0.02, 0.98], ends, ["left", "right"], strict=True):

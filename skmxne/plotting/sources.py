@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inspection.confidence import Confidence, format_p
 from .positions import plot_positions
 from .style import BLUE, GREY, VERMILION, check_n_labelled, pick_line_styles
 
@@ -35,6 +36,10 @@ class SourceDisplay:
         What the sources leave of them.
     name : str, default=None
         Name of the data.
+    regions : list of ndarray of shape (n, 3), default=None
+        Where else each source could be, in m.
+    p_values : ndarray of shape (n_sources,), default=None
+        The p-values of the sources.
 
     Attributes
     ----------
@@ -84,6 +89,8 @@ class SourceDisplay:
         data: NDArray[np.float64],
         residual: NDArray[np.float64],
         name: str | None = None,
+        regions: list[NDArray[np.float64]] | None = None,
+        p_values: NDArray[np.float64] | None = None,
     ) -> None:
         self.times = times
         self.amplitudes = amplitudes
@@ -92,6 +99,8 @@ class SourceDisplay:
         self.data = data
         self.residual = residual
         self.name = name
+        self.regions = regions
+        self.p_values = p_values
 
     @classmethod
     def from_estimator(
@@ -99,6 +108,7 @@ class SourceDisplay:
         estimator: Any,
         problem: "InverseProblem",
         *,
+        confidence: Confidence | None = None,
         condition: int | str = 0,
         n_labelled: int = 7,
         fig: "Figure | SubFigure | None" = None,
@@ -111,6 +121,9 @@ class SourceDisplay:
             As for :meth:`InverseProblem.to_source_estimate`.
         problem : InverseProblem
             The problem, of any kind of source space and orientation.
+        confidence : Confidence, default=None
+            What :meth:`InverseProblem.compute_confidence` has returned for this model, to draw the
+            region of each source in its colour, and to give p-values.
         condition : int or str, default=0
             Which of the data, by index or comment, if the problem is of a list of them.
         n_labelled, fig : object
@@ -126,7 +139,7 @@ class SourceDisplay:
         TypeError
             If `problem` is none.
         ValueError
-            If the problem has no such condition, or the coefficients do not fit it.
+            If the problem has no such condition, or the coefficients or `confidence` do not fit it.
         """
         if not hasattr(problem, "to_dipoles"):
             raise TypeError(
@@ -139,7 +152,15 @@ class SourceDisplay:
         index = _find_condition(condition, [residual.comment for residual in residuals])
         residual, stops = residuals[index], np.cumsum([len(evoked.times) for evoked in residuals])
         targets = slice(stops[index] - len(residual.times), stops[index])
-        dipoles = sorted(dipoles[index], key=lambda dipole: -np.abs(dipole.amplitude).max())
+        dipoles = dipoles[index]
+        peaks = [np.abs(dipole.amplitude).max() for dipole in dipoles]
+        order = sorted(range(len(dipoles)), key=lambda k: -peaks[k])
+        dipoles = [dipoles[k] for k in order]
+        regions = p_values = None
+        if confidence is not None:
+            problem.list_sources(estimator, confidence)  # which raises if they do not fit
+            regions = [problem.locations[confidence.regions[k]] for k in order]
+            p_values = confidence.p_values[order]
         amplitudes = [dipole.amplitude for dipole in dipoles]
         display = cls(
             times=residual.times,
@@ -149,6 +170,8 @@ class SourceDisplay:
             data=problem.y[:, targets],
             residual=problem.whitener @ residual.data * problem.target_scale[targets],
             name=residual.comment,
+            regions=regions,
+            p_values=p_values,
         )
         return display.plot(fig, n_labelled=n_labelled)
 
@@ -187,7 +210,8 @@ class SourceDisplay:
         views = rows[0].subgridspec(1, 3)
         self.position_axes_ = [fig.add_subplot(view, aspect="equal") for view in views]
         colors = [style["color"] for style in styles]
-        plot_positions(self.position_axes_, self.locations, self.all_locations, colors)
+        regions = self.regions or ()
+        plot_positions(self.position_axes_, self.locations, self.all_locations, colors, regions)
         self._plot_amplitudes(fig.add_subplot(rows[1]), styles)
         bottom = rows[2].subgridspec(1, 2)
         self._plot_noise(fig.add_subplot(bottom[0]))
@@ -216,6 +240,9 @@ class SourceDisplay:
         for k, style in enumerate(styles):
             x, y, z = locations[k]
             label = f"{k + 1}: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
+            if self.regions is not None:
+                away = np.linalg.norm(self.regions[k] - self.locations[k], axis=1)
+                label += f",\nwithin {1e3 * away.max():.0f} mm, p {format_p(self.p_values[k])}"
             self.lines_ += self._plot_over_time(ax, amplitudes[k], label=label, **style)
         if self.other_lines_:
             self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")

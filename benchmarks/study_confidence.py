@@ -1,0 +1,303 @@
+"""How sure: do regions contain the true sources, and do p-values hold what they promise?
+
+``python benchmarks/study_confidence.py --output docs`` simulates the recordings of
+`study_search.py` on the gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names the folder that has
+it), with peaks of 15, 30 and 90 nAm, localizes them by ``MixedNormIC``, and writes tables: how
+often regions contain the truth and how large they are, by kind of recording and by amplitude; how
+often p-values of noise alone are below 0.05; how strong sources have to be to be found, and how
+strong `find_detectable_power` says; the time it takes; and, for one source in a sphere, the
+confidence limits of ``mne.fit_dipole`` next to regions.
+
+A source is found if a position of the model is within 20 mm of it. A region is right if it has a
+position within 5 mm of the true one, or the nearest position to it.
+"""
+
+import argparse
+import time
+import warnings
+from functools import cache, cached_property
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import study_search
+from joblib import Parallel, delayed
+from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
+
+from skmxne import MixedNormIC
+from skmxne.inspection.confidence import Candidates, compute_detectable_power, judge_sources
+from skmxne.model_selection.risk_inflation import RiskInflation
+from skmxne.model_selection.support_search import SupportSearch
+
+AMPLITUDES = (15e-9, 30e-9, 90e-9)
+KINDS = {
+    **{kind: study_search.KINDS[kind] for kind in ("a", "b", "c1", "c2", "d", "e", "f", "g")},
+    **{kind: study_search.KINDS[kind] for kind in ("i", "j")},
+    "k": "EEG (59 electrodes)",
+}
+NOISES = {
+    "0": "white",
+    "0b": "low-passed at 40 Hz",
+    "0d": "half of it drifts",
+    "0i": "brain, 8 to 12 Hz",
+}
+NUMBERS = (1, 2, 3, 5)  # sources of models of noise
+FIRST_SEED = 2000  # those below are for tuning
+NEAR, RIGHT, GHOST = 0.02, 0.005, 0.02  # m
+OPTIONS = dict(level=0.95, random_state=0, noise=None, model_error=0.08)
+
+
+def main():
+    """Run the study, and write its tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-draws", type=int, default=12, help="recordings of each kind (12)")
+    parser.add_argument("--n-noise", type=int, default=300, help="of each kind of noise (300)")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument(
+        "--parts", nargs="*", default=["regions", "level", "detectability", "dipole"]
+    )
+    parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=Path("bench-output"))
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for part in arguments.parts:
+        tables = dict(
+            regions=study_regions,
+            level=study_level,
+            detectability=study_detectability,
+            dipole=study_dipoles,
+        )[part](arguments)
+        for name, table in tables.items():
+            table.to_csv(arguments.output / f"study_confidence_{name}.csv", index=False)
+            print(f"\n{name}\n{table.to_string(index=False)}", flush=True)
+
+
+def run(function, tasks, n_jobs):
+    """Call a function for all tasks in processes of one thread, and join the rows."""
+    results = Parallel(n_jobs=n_jobs, backend="multiprocessing", batch_size=1)(
+        delayed(run_quietly)(function, *task) for task in tasks
+    )
+    return pd.DataFrame([row for rows in results for row in rows])
+
+
+def run_quietly(function, *task):
+    """Call a function without messages, on one thread."""
+    mne.set_log_level("ERROR")
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*task)
+
+
+def load_all():
+    """Load what all processes share."""
+    study_search.load_head()
+    study_search.load_head("eeg")
+    study_search.load_sphere()
+
+
+@cache
+def load_candidates(kind):
+    """Return the candidates of a kind whose gain is that of all draws."""
+    return Candidates(study_search.simulate(kind, 0, is_loose=True).X, 3)
+
+
+def find_candidates(kind, recording):
+    """Return the candidates of a recording of a kind, of three orientations."""
+    if kind in ("i", "0i"):  # whitened by noise of its own
+        return Candidates(recording.X, 3)
+    return load_candidates({"c2": "c2", "k": "k"}.get(kind, "a"))
+
+
+def study_regions(arguments):
+    """Count how often regions are right, and what p-values sources and ghosts have."""
+    load_all()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.n_draws)
+    tasks = [(kind, seed, size) for kind in KINDS for seed in seeds for size in AMPLITUDES]
+    found = run(judge_recording, tasks, arguments.n_jobs)
+    found.to_pickle(arguments.output / "study_confidence.pkl")
+    return summarize_regions(found)
+
+
+def judge_recording(kind, seed, amplitude):
+    """Localize a recording, and return a row for each source found, and each true one."""
+    recording = study_search.simulate(kind, seed, amplitude=amplitude)
+    free = study_search.simulate(kind, seed, is_loose=True, amplitude=amplitude)
+    candidates = find_candidates(kind, free)
+    model = MixedNormIC(n_orient=recording.n_orient).fit(recording.X, recording.y)
+    positions = recording.find_active(model)
+    confidence, seconds = {}, {}
+    for n_draws in (0, 100):
+        start = time.perf_counter()
+        confidence[n_draws] = judge_sources(
+            candidates, free.y, positions, n_draws=n_draws, **OPTIONS
+        )
+        seconds[n_draws] = time.perf_counter() - start
+    confidence, locations = confidence[100], recording.locations
+    distances = cdist(recording.sources, locations[positions])
+    common = dict(kind=kind, seed=seed, amplitude=round(1e9 * amplitude))
+    rows = []
+    for truth in range(len(recording.sources)):
+        near = distances[truth] < NEAR
+        p = confidence.p_values[near].min(initial=1.0)
+        rows.append(common | dict(what="true", is_found=near.any(), p=p))
+    for k, position in enumerate(positions):
+        truth = distances[:, k].argmin()
+        from_truth = np.linalg.norm(locations - recording.sources[truth], axis=1)
+        is_right = from_truth <= max(RIGHT, from_truth.min())
+        order = np.argsort(np.linalg.norm(locations - locations[position], axis=1))
+        away = np.linalg.norm(locations[confidence.regions[k]] - locations[position], axis=1)
+        rows.append(
+            common
+            | dict(
+                what="found",
+                distance=distances[truth, k],
+                is_covered=bool((confidence.regions[k] & is_right).any()),
+                size=int(confidence.regions[k].sum()),
+                radius=1e3 * away.max(),
+                ball=1 + int(np.flatnonzero(is_right[order])[0]),
+                p=confidence.p_values[k],
+                seconds=seconds[0],
+                seconds_with_p=seconds[100],
+            )
+        )
+    return rows
+
+
+def summarize_regions(rows):
+    """Return tables by kind and by amplitude."""
+    tables = {}
+    for name, key, labels in [
+        ("kinds", "kind", KINDS),
+        ("amplitudes", "amplitude", {round(1e9 * a): f"{1e9 * a:.0f} nAm" for a in AMPLITUDES}),
+    ]:
+        groups = [(labels[value], part) for value, part in rows.groupby(key, sort=False)]
+        tables[name] = pd.DataFrame([describe(*group) for group in [*groups, ("all", rows)]])
+    return tables
+
+
+def describe(label, rows):
+    """Return a line of a table."""
+    found, true = rows[rows.what == "found"], rows[rows.what == "true"]
+    near, ghosts = found[found.distance < NEAR], found[found.distance >= GHOST]
+    coverage = near.is_covered.mean()
+    ball = np.sort(near.ball)[int(np.ceil(coverage * len(near))) - 1]
+    reached = true[true.is_found.astype(bool)]
+    return {
+        "kind": label,
+        "sources": len(near),
+        "covered": f"{coverage:.2f}",
+        "mean size": f"{near['size'].mean():.0f}",
+        "ball": ball,
+        "size / ball": f"{near['size'].mean() / ball:.2f}",
+        "median radius": f"{near.radius.median():.0f}",
+        "true, found": f"{true.is_found.mean():.2f}",
+        "found, p <= .05": f"{(reached.p <= 0.05).mean():.2f}",
+        "ghosts": len(ghosts),
+        "ghosts, p <= .05": f"{(ghosts.p <= 0.05).mean():.2f}" if len(ghosts) else "",
+        "time regions": f"{found.seconds.mean():.2f}",
+    }
+
+
+def study_level(arguments):
+    """Count how often noise alone has a p-value of 0.05 or less."""
+    load_all()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.n_noise)
+    tasks = [(kind, seed) for kind in NOISES for seed in seeds]
+    rows = run(judge_noise, tasks, arguments.n_jobs)
+    table = rows.assign(is_low=rows.p <= 0.05).pivot_table(
+        index="kind", columns="n_sources", values="is_low", sort=False
+    )
+    table = table.map("{:.3f}".format).rename(index=NOISES, columns="{} sources".format)
+    table.insert(0, "recordings", rows.groupby("kind", sort=False).seed.nunique().to_numpy())
+    return {"level": table.reset_index(names="noise")}
+
+
+class SameDraws(Candidates):
+    """Candidates whose draws are made once, for noise of any variances: those of targets apart."""
+
+    @cached_property
+    def _powers(self):
+        rng = np.random.default_rng(0)
+        powers = np.empty((200, len(study_search.TIMES), self.design.n_positions), np.float32)
+        for draw in powers:
+            noise = rng.standard_normal((len(self.design.X), len(draw)), np.float32)
+            products = (self._bases @ noise) ** 2
+            draw[:] = products.reshape(self.design.n_positions, 3, -1).sum(axis=1).T
+        return powers
+
+    def find_maxima(self, noise):
+        """Find the most that any position explains, of noise of the same variances."""
+        draws = zip(np.mean(noise**2, axis=1), self._powers, strict=True)
+        return np.array([(variances @ draw[: len(variances)]).max() for variances, draw in draws])
+
+
+@cache
+def load_noise_candidates(kind):
+    """Return the candidates of a kind of noise."""
+    return SameDraws(study_search.simulate(kind, 0, is_loose=True).X, 3)
+
+
+def judge_noise(kind, seed):
+    """Find sources in noise, each where most is explained given those before, and judge them."""
+    recording = study_search.simulate(kind, seed, is_loose=True)
+    candidates = load_noise_candidates(kind if kind == "0i" else "0")
+    criterion = RiskInflation(
+        candidates.design, recording.y, noise_variance=1.0, target_covariance=None, model_error=0.0
+    )
+    search, found, rows = SupportSearch(criterion), [], []
+    for _ in range(max(NUMBERS)):
+        found.append(int(np.argmax(search.measure(found))))
+        if len(found) in NUMBERS:
+            confidence = judge_sources(
+                candidates, recording.y, np.sort(found), n_draws=200, **OPTIONS
+            )
+            p = confidence.p_values.min()
+            rows.append(dict(kind=kind, seed=seed, n_sources=len(found), p=p))
+    return rows
+
+
+def study_detectability(arguments):
+    """Find how strong sources have to be for the default to find them in 80 % of recordings."""
+    load_all()
+    factors = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
+    seeds = range(arguments.first_seed, arguments.first_seed + 20 * arguments.n_draws)
+    lines = []
+    for name, is_low_passed in [("white", False), ("low-passed at 40 Hz", True)]:
+        tasks = [(is_low_passed, seed, factor) for seed in seeds for factor in factors]
+        rows = run(look_for_source, tasks, arguments.n_jobs)
+        power = rows.groupby("factor").is_found.mean()
+        line = {"noise": name, "recordings": len(seeds)}
+        line |= {f"{factor:g} times": f"{power[factor]:.2f}" for factor in factors}
+        line["times for 80 %"] = f"{np.interp(0.8, power, factors):.2f}"
+        lines.append(line)
+    return {"detectability": pd.DataFrame(lines)}
+
+
+def look_for_source(is_low_passed, seed, factor):
+    """Tell whether one source, of some times the detectable amplitude, is found."""
+    rng = np.random.default_rng([seed, round(100 * factor), is_low_passed])
+    gain, locations, _ = study_search.load_head()
+    recording = load_weighted()
+    source = study_search.draw_sources(rng, "a", locations, gain[:, 2::3])[0]
+    course = study_search.draw_time_courses(rng, 1, is_same=False)[0]
+    covariance = study_search.compute_noise_covariance("b" if is_low_passed else "a")
+    power = compute_detectable_power(len(locations), 1, covariance, course, 0.8)
+    field = gain[:, 3 * source + 2]
+    size = factor * np.sqrt(power) / np.linalg.norm(field) / np.linalg.norm(course)
+    y = size * np.outer(field, course)
+    y += study_search.draw_noise(rng, len(field), is_low_passed=is_low_passed)
+    found = recording.find_active(MixedNormIC().fit(recording.X, y))
+    distances = np.linalg.norm(locations[found] - locations[source], axis=1)
+    return [dict(factor=factor, is_found=distances.min(initial=1.0) < NEAR)]
+
+
+@cache
+def load_weighted():
+    """Return a recording with the weighted gain of one orientation."""
+    return study_search.simulate("0", 0)
+
+
+if __name__ == "__main__":
+    main()

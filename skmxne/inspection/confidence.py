@@ -1,0 +1,476 @@
+"""How sure a model is of its sources: a region and a p-value for each, and what would be missed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import chi2, gumbel_r, norm
+from sklearn.utils import assert_all_finite, check_random_state
+
+from ..linear_model.validation import check_data, check_integer, check_real, prefix_errors
+from ..model_selection.noise import estimate_covariance, summarize_covariance
+from ..model_selection.risk_inflation import RiskInflation, compute_threshold
+from ..model_selection.support_search import SupportSearch
+from ..solvers.design import BlockDesign
+from ..solvers.threads import map_chunks, single_threaded_blas
+from .coefficients import list_steps, read_coefficients
+
+# A place has three coordinates.
+_N_DIMENSIONS = 3
+# Time courses of a source that a region is found by: a dipole that turns has more than one.
+_N_COURSES = 2
+# Times `model_error`: what an error of a field explains along fields like it, and along any.
+_ERROR_ALIKE, _ERROR_ANYWHERE = 4.0, 0.16
+# Cosine of two fields of which one may be taken for an error of the other.
+_ALIKE = 0.7
+# A time course that is shorter, relative to the longest, is but rounding.
+_NEGLIGIBLE = 1e-6
+# Steps of the estimate of the noise, and change of its shares at which they end.
+_MAX_ITER, _TOLERANCE = 100, 1e-3
+# What a source explains at least, to be divided by.
+_TINY = 1e-300
+# Share of the noise that the time courses drawn have at least.
+_DRAWN = 0.999
+# Fewest draws that a distribution can be fitted to.
+_FEWEST_DRAWS = 20
+
+
+@dataclass(frozen=True, repr=False)
+class Confidence:
+    """How sure a model is of its sources, as `compute_confidence` finds.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (n_sources,)
+        The active positions of the model, ascending.
+    p_values : ndarray of shape (n_sources,)
+        The chance to find, in noise alone and among all positions, one that explains as much. NaN
+        without draws.
+    regions : ndarray of bool, shape (n_sources, n_positions)
+        Where else each source could be. Its own position is always in its region.
+    level : float
+        The level of the regions.
+    powers : ndarray of shape (n_sources,)
+        The sum of squares of ``y`` that each source explains, given those that explain more.
+    """
+
+    positions: NDArray[np.int_]
+    p_values: NDArray[np.float64]
+    regions: NDArray[np.bool_]
+    level: float
+    powers: NDArray[np.float64]
+
+    def __repr__(self):
+        sources = ", ".join(
+            f"{position}: p {format_p(p)}, {size} positions"
+            for position, p, size in zip(
+                self.positions, self.p_values, self.regions.sum(axis=1), strict=True
+            )
+        )
+        return f"<Confidence: {len(self.positions)} sources, level {self.level:g} ({sources})>"
+
+
+def format_p(p):
+    """Write a p-value, of which less than a thousandth is an extrapolation."""
+    if np.isnan(p):
+        return "not computed"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def compute_confidence(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    level: float = 0.95,
+    n_draws: int = 200,
+    random_state: int | np.random.RandomState | None = 0,
+    n_orient: int | None = None,
+    noise: ArrayLike | None = None,
+    model_error: float = 0.08,
+) -> Confidence:
+    """Find where else each source of a model could be, and its p-value.
+
+    A source is a block of features that is active. For M/EEG data use
+    :meth:`InverseProblem.compute_confidence <skmxne.InverseProblem.compute_confidence>`, where
+    sources may have any orientation, whatever that of the model.
+
+    Parameters
+    ----------
+    estimator : estimator or array-like of shape (n_targets, n_features)
+        A fitted model with `coef_`, a search with one as `best_estimator_`, a Pipeline of steps
+        that scale features and one of these; or the coefficients themselves. Only which blocks are
+        active matters.
+    X : array-like of shape (n_samples, n_features)
+        The samples that it was fitted to. Their noise is independent and of one variance.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Their targets.
+    level : float, default=0.95
+        The level of the regions, between 0 and 1.
+    n_draws : int, default=200
+        How many recordings of noise to draw for the p-values, at least 20; 0 for no p-values.
+    random_state : int, RandomState instance or None, default=0
+        Determines the draws.
+    n_orient : int, default=None
+        Features per block. None: that of the estimator, or 1 if it has none.
+    noise : array-like of shape (n_draws, n_samples, n_targets), default=None
+        Recordings of noise like that of `y`, such as averages of trials with random signs. None:
+        normal noise is drawn, with the covariance across targets of what the sources leave.
+    model_error : float, default=0.08
+        The share of the power of a source that errors of ``X`` may explain elsewhere.
+
+    Returns
+    -------
+    confidence : Confidence
+        `positions`, `p_values`, `regions`, `level` and `powers`. A model of zeros has no sources.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    TypeError, ValueError
+        If it does not fit the data, has so many sources that nothing is left to judge them by, or
+        a parameter is out of its range.
+
+    Notes
+    -----
+    **Regions.** Given the other sources, ``p(j)`` is the sum of squares that block ``j`` explains
+    along the two strongest time courses of the source. The region holds all ``j`` with ::
+
+        p(j) >= p(found) - chi2_3(level) s2 - model_error P
+
+    the profile likelihood of a place in three dimensions. ``s2`` is the variance of the residual
+    along the strongest time course, ``P`` the power that the source explains given those that
+    explain more. Without the last term a region is right only if ``X`` is: with positions between
+    which sources can be, or with another model of the head, it would often miss the truth. A
+    source that is not told from noise, or from errors of the fields of stronger ones, is not given
+    for the regions of others; nor are those given for its own region whose fields are like its
+    own (a cosine of 0.7).
+
+    **p-values.** The source that explains most comes first, each other explains most given those
+    before it. From what it explains, an allowance is subtracted for errors of the fields of
+    those before it: up to ``4 model_error`` of their power, times the cosine of both fields, along
+    their time courses, and ``model_error / 5`` of that of the first. The rest is compared with the
+    most that any block explains in recordings of noise, to whose maxima a Gumbel distribution is
+    fitted: a p-value far below ``1 / n_draws`` is an extrapolation. No p-value is below that of a
+    source before it. So if all is noise, the least p-value is below 0.05 in at most about 5 % of
+    recordings, however many sources a model has. What a source explains counts as noise, too, up
+    to what the best of all blocks explains of noise.
+
+    A p-value is against noise alone, not against a source elsewhere: see `regions` for that.
+
+    References
+    ----------
+    .. [1] Fuchs, Wagner & Kastner (2004). Confidence limits of dipole source reconstruction
+       results. Clinical Neurophysiology 115(6), 1442-1451.
+    .. [2] Darvas, Rautiainen, Pantazis, Baillet, Benali, Mosher, Garnero & Leahy (2005).
+       Investigations of dipole localization accuracy in MEG using the bootstrap. NeuroImage 25(2),
+       355-368.
+
+    Examples
+    --------
+    >>> from skmxne import MixedNormIC, compute_confidence
+    >>> from skmxne.datasets import make_block_sparse_regression
+    >>> X, y = make_block_sparse_regression(n_active=3, noise=0.5, random_state=0)
+    >>> model = MixedNormIC(noise_variance=0.25).fit(X, y)
+    >>> confidence = compute_confidence(model, X, y)
+    >>> confidence.positions.tolist() == model.coef_.any(axis=0).nonzero()[0].tolist()
+    True
+    >>> bool(confidence.p_values.max() < 0.001)
+    True
+    """
+    X, y = check_data(X, y)
+    assert_all_finite(X, input_name="X")
+    y = y.reshape(len(y), -1)
+    if n_orient is None:
+        n_orient = getattr(list_steps(estimator)[-1], "n_orient", 1)
+    n_orient = check_integer("n_orient", n_orient)
+    if X.shape[1] % n_orient:
+        raise ValueError(
+            f"n_orient={n_orient} does not divide the {X.shape[1]} features of X. Pass the number "
+            "of features per block."
+        )
+    positions, _, _ = read_coefficients(estimator, y.shape[1], X.shape[1], n_orient)
+    options = dict(level=level, n_draws=n_draws, random_state=random_state, noise=noise)
+    with single_threaded_blas():
+        candidates = Candidates(X, n_orient)
+        return judge_sources(candidates, y, positions, model_error=model_error, **options)
+
+
+def judge_sources(candidates, y, positions, *, level, n_draws, random_state, noise, model_error):
+    """Compute the confidence of sources at some of the candidates."""
+    level = check_real("level", level, 0, 1, interval="()")
+    model_error = check_real("model_error", model_error, 0, 1)
+    noise = check_noise(noise, y.shape)
+    n_draws = check_n_draws(n_draws)
+    n_positions = candidates.design.n_positions
+    if len(positions) == 0:
+        nothing = np.empty(0)
+        return Confidence(positions, nothing, np.empty((0, n_positions), bool), level, nothing)
+    sources = _Sources(candidates, y, positions, noise, model_error)
+    regions = np.array([sources.find_region(position, level) for position in positions])
+    p_values = np.full(len(positions), np.nan)
+    if n_draws:
+        if noise is None:
+            noise = draw_noise(*sources.noise, len(y), n_draws, random_state)
+        p_values = compute_p_values(sources.excesses, candidates.find_maxima(noise))
+    order = np.argsort(sources.positions)
+    return Confidence(positions, p_values[order], regions, level, sources.powers[order])
+
+
+def check_n_draws(n_draws):
+    """Check a number of draws."""
+    if not isinstance(n_draws, Integral) or isinstance(n_draws, bool | np.bool_):
+        raise TypeError(f"n_draws must be an integer, got {n_draws!r}.")
+    if n_draws != 0 and n_draws < _FEWEST_DRAWS:
+        raise ValueError(
+            f"n_draws must be at least {_FEWEST_DRAWS}, or 0 for no p-values, got {n_draws}."
+        )
+    return int(n_draws)
+
+
+def check_noise(noise, shape):
+    """Check recordings of noise."""
+    if noise is None:
+        return None
+    with prefix_errors("noise", noise):
+        noise = np.asarray(noise)
+    if noise.dtype.kind != "f" or noise.ndim != 3 or noise.shape[1:] != shape:
+        raise ValueError(
+            f"noise must be floats of shape (n_draws, {shape[0]}, {shape[1]}), each like y, got "
+            f"{noise.dtype} of shape {noise.shape}."
+        )
+    if len(noise) < _FEWEST_DRAWS:
+        raise ValueError(f"noise must have at least {_FEWEST_DRAWS} draws, got {len(noise)}.")
+    if not np.isfinite(noise).all():
+        raise ValueError("noise is infinite or NaN.")
+    return noise
+
+
+class Candidates:
+    """All positions where a source can be, and what they explain of noise."""
+
+    def __init__(self, X, n_orient):
+        self.design = BlockDesign(X, n_orient)
+
+    @cached_property
+    def _bases(self):
+        """Orthonormal bases of all blocks, in single precision, as rows."""
+        design = self.design
+        grams, n_orient = design.grams, design.n_orient
+        sizes = np.trace(grams, axis1=1, axis2=2)
+        kept = np.flatnonzero(sizes > 0.0)
+        values, axes = np.linalg.eigh(grams[kept])
+        # A block of dependent columns has fewer rows than columns: the others are zero.
+        is_own = values > 1e-6 * values[:, -1:]
+        factors = np.where(is_own, 1.0 / np.sqrt(np.where(is_own, values, 1.0)), 0.0)
+        mixing = (axes * factors[:, np.newaxis]).swapaxes(1, 2)
+        bases = np.empty((len(kept), n_orient, len(design.X)), dtype=np.float32)
+
+        def fill(chunk):
+            columns = design.columns(kept[chunk])
+            bases[chunk] = mixing[chunk] @ columns.T.reshape(-1, n_orient, len(design.X))
+
+        map_chunks(fill, len(kept), 256)
+        return bases.reshape(-1, len(design.X))
+
+    def find_maxima(self, noise):
+        """Find the most that any position explains of each recording of noise."""
+        bases, maxima = self._bases, np.empty(len(noise))
+
+        def fill(chunk):
+            for k in range(chunk.start, chunk.stop):
+                products = bases @ noise[k].astype(np.float32, copy=False)
+                powers = np.einsum("ij,ij->i", products, products)
+                maxima[k] = powers.reshape(-1, self.design.n_orient).sum(axis=1).max()
+
+        map_chunks(fill, len(noise), 5)
+        return maxima
+
+
+def draw_noise(covariance, n_rows, n_samples, n_draws, random_state):
+    """Draw normal noise, rotated so that targets are independent.
+
+    The covariance across targets has been estimated by `n_rows` rows, and varies as much.
+    """
+    variances = np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
+    n_kept = 1 + np.searchsorted(np.cumsum(variances), _DRAWN * variances.sum())
+    variances = variances[:n_kept]
+    rng = check_random_state(random_state)
+    draws = rng.standard_normal((n_draws, n_samples, len(variances)))
+    variances = variances * n_rows / rng.chisquare(n_rows, (n_draws, 1, len(variances)))
+    return (draws * np.sqrt(variances)).astype(np.float32)
+
+
+def compute_p_values(powers, maxima):
+    """Compare powers, of sources in the order of a search, with maxima over noise."""
+    scale = maxima.mean()
+    if scale == 0.0:  # data without noise
+        return np.maximum.accumulate(np.where(powers > 0.0, 0.0, 1.0))
+    location, spread = gumbel_r.fit(maxima / scale)
+    return np.maximum.accumulate(gumbel_r.sf(powers / scale, location, spread))
+
+
+class _Sources:
+    """The sources of a model in the order of a search, and the noise.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (n_sources,)
+        The one that explains most first, then the one that explains most given it, and so on.
+    powers : ndarray of shape (n_sources,)
+        What each explains given those before it.
+    excesses : ndarray of shape (n_sources,)
+        The same, less what may be errors of the fields of those before.
+    residual_covariance : ndarray of shape (n_targets, n_targets)
+        The covariance of the noise across targets, if all sources are real.
+    noise : tuple
+        The same, if they may be noise, and by how many rows it is estimated.
+    threshold : float
+        Approximately what the best of all positions explains of noise.
+    """
+
+    def __init__(self, candidates, y, positions, noise, model_error):
+        design = candidates.design
+        if len(positions) * design.n_orient >= len(y):
+            raise ValueError(
+                f"The model has {len(positions)} sources of {design.n_orient} feature(s), which "
+                f"explain any data of {len(y)} samples: nothing is left to judge them by. Fit a "
+                "sparser model, with a larger alpha."
+            )
+        self.design, self.model_error = design, model_error
+        # No more targets than samples.
+        turned = np.linalg.svd(y, full_matrices=False)[2].T if y.shape[1] > len(y) else None
+        self.y = y if turned is None else y @ turned
+        criterion = RiskInflation(
+            *(design, self.y),
+            noise_variance=None,
+            target_covariance=None,
+            model_error=0.1 * _ERROR_ALIKE * model_error,
+        )
+        self.search = SupportSearch(criterion)
+        self.positions = self._order(positions)
+        self._basis, self._parts = self._separate()
+        self.powers = np.sum(self._parts**2, axis=(1, 2))
+        self.excesses = self.powers - self._find_errors()
+        if noise is None:
+            self.residual_covariance, _ = self._estimate_noise(np.zeros(len(positions)))
+            self.noise = self._find_noise()
+        else:
+            rows = noise.reshape(-1, noise.shape[2]).astype(np.float64, copy=False)
+            covariance = rows.T @ rows / len(rows)
+            self.residual_covariance = (
+                covariance if turned is None else turned.T @ covariance @ turned
+            )
+            self.noise = self.residual_covariance, len(noise) * len(y)
+        self.threshold = self._compute_threshold(self.noise[0])
+
+    def _order(self, positions):
+        """Order the sources: the one next that explains most given those before."""
+        order, left = [], [int(position) for position in positions]
+        while left:
+            products, grams = self.search.project(order, left)
+            explained = np.linalg.solve(np.linalg.cholesky(grams), products)
+            order.append(left.pop(np.argmax(np.sum(explained**2, axis=(1, 2)))))
+        return np.array(order)
+
+    def _separate(self):
+        """Return an orthonormal basis of what each source adds to those before, and its part of y.
+
+        Shapes (n_sources, n_orient, n_samples) and (n_sources, n_orient, n_targets).
+        """
+        columns = self.design.columns(self.positions)
+        basis, triangle = np.linalg.qr(columns)
+        is_new = np.abs(triangle.diagonal()) > _NEGLIGIBLE * np.linalg.norm(columns, axis=0)
+        basis = (basis * is_new).T.reshape(len(self.positions), self.design.n_orient, -1)
+        return basis, basis @ self.y
+
+    def _find_errors(self):
+        """Compute what each source may explain of errors of the fields of those before it."""
+        parts, errors = self._parts, np.zeros(len(self._parts))
+        for k in range(1, len(parts)):
+            _, sizes, courses = np.linalg.svd(np.concatenate(parts[:k]), full_matrices=False)
+            courses = courses[sizes > _NEGLIGIBLE * sizes[0]]
+            before = [int(position) for position in self.positions[:k]]
+            alike = self.search.find_errors(before, self.positions[k : k + 1])[0]
+            anywhere = _ERROR_ANYWHERE * self.model_error * self.powers[0]
+            errors[k] = min(np.sum((parts[k] @ courses.T) ** 2), alike + anywhere)
+        return errors
+
+    def _find_noise(self):
+        """Estimate the noise if sources may be but noise, and from how many rows.
+
+        They are where noise is strongest, then: what they explain is noise, up to what the best of
+        all positions explains of noise.
+        """
+        shares = np.zeros(len(self.powers))
+        for _ in range(_MAX_ITER):
+            covariance, n_rows = self._estimate_noise(shares)
+            limits = self._compute_threshold(covariance) / np.maximum(self.powers, _TINY)
+            shares, last = np.minimum(limits, 1.0), shares
+            if np.abs(shares - last).max() < _TOLERANCE:
+                break
+        return covariance, n_rows
+
+    def _estimate_noise(self, shares):
+        """Estimate the covariance across targets by the residual and shares of the sources."""
+        removed = 1.0 - np.sqrt(np.repeat(shares, self.design.n_orient))
+        basis = self._basis.reshape(len(removed), -1)
+        rows = self.y - basis.T @ (removed[:, np.newaxis] * (basis @ self.y))
+        n_rows = len(self.y) - self.design.n_orient * np.sum(1.0 - shares)
+        return estimate_covariance(rows, n_rows), n_rows
+
+    def _compute_threshold(self, covariance):
+        """Approximate what the best of all positions explains of noise."""
+        if not np.trace(covariance) > 0.0:
+            return 0.0
+        sizes = self.search.criterion.n_candidates, self.design.n_orient
+        return compute_threshold(*sizes, *summarize_covariance(covariance))
+
+    def find_region(self, position, level):
+        """Find where else a source could be."""
+        given = self._find_given(position)
+        products, grams = self.search.project(given)
+        explained = np.linalg.solve(np.linalg.cholesky(grams), products)
+        courses = np.linalg.svd(explained[position], full_matrices=False)[2][:_N_COURSES]
+        powers = np.sum((explained @ courses.T) ** 2, axis=(1, 2))
+        variance = courses[0] @ self.residual_covariance @ courses[0]
+        own = self.powers[self.positions == position][0]
+        allowed = self.model_error * max(own, powers[position])
+        least = powers[position] - chi2.ppf(level, _N_DIMENSIONS) * variance - allowed
+        region = (powers >= least) & self.search.is_candidate
+        region[given] = False
+        region[position] = True
+        return region
+
+    def _find_given(self, position):
+        """Find the other sources that a region is conditioned on."""
+        k = int(np.flatnonzero(self.positions == position)[0])
+        is_given = self.excesses > self.threshold
+        if not is_given[k] and self.powers[k] > self.threshold:
+            for before in range(k):
+                cosine = self.search.find_cosines(self.positions[before], [position])[0]
+                is_given[before] &= cosine < _ALIKE
+        is_given[k] = False
+        return [int(other) for other in self.positions[is_given]]
+
+
+def compute_detectable_power(n_positions, n_orient, covariance, course, power):
+    """Compute how strong the field of a source has to be, to be found with some power.
+
+    Its sum of squares over sensors and time, for a threshold that is what the best of all
+    positions explains of noise. What is explained is noncentral chi-squared, here by its mean and
+    its variance.
+    """
+    trace, n_independent = summarize_covariance(covariance)
+    threshold = compute_threshold(n_positions, n_orient, trace, n_independent)
+    variance = course @ covariance @ course / (course @ course)
+    quantile = norm.ppf(power)
+    excess = threshold - n_orient * trace
+    spread = 2.0 * n_orient * np.vdot(covariance, covariance)
+    middle = excess + 2.0 * quantile**2 * variance
+    root = np.sqrt(middle**2 - excess**2 + quantile**2 * spread)
+    return max(middle + np.sign(quantile) * root, 0.0)

@@ -1,0 +1,83 @@
+"""The sources of a model as a table."""
+
+import mne
+import numpy as np
+
+from .outputs import find_vertices
+
+_HEMISPHERES = {101: "lh", 102: "rh"}  # FIFF's numbers of surfaces
+
+
+def list_sources(positions, dipoles, gain, confidence=None):
+    """Return a dict for each source, the strongest first."""
+    hemispheres, vertices = _find_places(gain.src, positions)
+    rows = []
+    for k, dipole in enumerate(dipoles):
+        peak = np.abs(dipole.amplitude).argmax()
+        row = {"position": int(positions[k])}
+        row |= {"hemisphere": hemispheres[k], "vertex": int(vertices[k])}
+        row |= dict(zip(["x_mm", "y_mm", "z_mm"], 1e3 * dipole.pos[peak], strict=True))
+        row |= {
+            "amplitude_nAm": 1e9 * dipole.amplitude[peak],
+            "latency_ms": 1e3 * dipole.times[peak],
+            "gof_percent": dipole.gof[peak],
+        }
+        row |= dict(zip(["ori_x", "ori_y", "ori_z"], dipole.ori[peak], strict=True))
+        if confidence is not None:
+            region = gain.locations[confidence.regions[k]]
+            row["p_value"] = confidence.p_values[k]
+            row["radius_mm"] = 1e3 * np.linalg.norm(region - dipole.pos[peak], axis=1).max()
+        rows.append({key: _to_number(value) for key, value in row.items()})
+    return sorted(rows, key=lambda row: -abs(row["amplitude_nAm"]))
+
+
+def list_columns(confidence=None, subjects_dir=None):
+    """List the columns of a table without sources."""
+    columns = ["position", "hemisphere", "vertex", "x_mm", "y_mm", "z_mm", "amplitude_nAm"]
+    columns += ["latency_ms", "gof_percent", "ori_x", "ori_y", "ori_z"]
+    columns += ["p_value", "radius_mm"] if confidence is not None else []
+    return columns + (["label"] if subjects_dir is not None else [])
+
+
+def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):
+    """Add the label of each source of a surface, and its MNI coordinates if they are known."""
+    subject = gain.src[0].get("subject_his_id")
+    if subject is None:
+        raise ValueError(
+            "subjects_dir is of no use: forward does not tell whose source space it has."
+        )
+    labels = []
+    if any(row["hemisphere"] for row in rows):
+        labels = mne.read_labels_from_annot(subject, parc, subjects_dir=subjects_dir)
+    for row in rows:
+        owners = [
+            label.name
+            for label in labels
+            if label.hemi == row["hemisphere"] and row["vertex"] in label.vertices
+        ]
+        row["label"] = owners[0] if owners else ""
+    if not rows:
+        return
+    places = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows]) / 1e3
+    try:
+        mni = mne.head_to_mni(places, subject, mri_head_t, subjects_dir=subjects_dir)
+    except OSError:  # no transform of this subject
+        return
+    for row, place in zip(rows, mni, strict=True):
+        row |= dict(zip(["mni_x_mm", "mni_y_mm", "mni_z_mm"], map(float, place), strict=True))
+
+
+def _find_places(src, positions):
+    """Return the hemisphere, empty in volumes, and the vertex of each position."""
+    of_spaces = find_vertices(src, positions)
+    hemispheres = [
+        _HEMISPHERES.get(space["id"], "") if space["type"] == "surf" else ""
+        for space, vertices in zip(src, of_spaces, strict=True)
+        for _ in vertices
+    ]
+    return hemispheres, np.concatenate(of_spaces)
+
+
+def _to_number(value):
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
