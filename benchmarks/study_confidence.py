@@ -13,6 +13,7 @@ position within 5 mm of the true one, or the nearest position to it.
 """
 
 import argparse
+import os
 import time
 import warnings
 from functools import cache, cached_property
@@ -24,6 +25,7 @@ import pandas as pd
 import study_search
 from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
+from scipy.stats import chi2
 from threadpoolctl import threadpool_limits
 
 from skmxne import MixedNormIC
@@ -44,9 +46,9 @@ NOISES = {
     "0i": "brain, 8 to 12 Hz",
 }
 NUMBERS = (1, 2, 3, 5)  # sources of models of noise
-FIRST_SEED = 2000  # those below are for tuning
+FIRST_SEED = 3000  # those below are for tuning
 NEAR, RIGHT, GHOST = 0.02, 0.005, 0.02  # m
-OPTIONS = dict(level=0.95, random_state=0, noise=None, model_error=0.08)
+OPTIONS = dict(level=0.95, random_state=0, noise=None, model_error=0.06)
 
 
 def main():
@@ -291,6 +293,94 @@ def look_for_source(is_low_passed, seed, factor):
     found = recording.find_active(MixedNormIC().fit(recording.X, y))
     distances = np.linalg.norm(locations[found] - locations[source], axis=1)
     return [dict(factor=factor, is_found=distances.min(initial=1.0) < NEAR)]
+
+
+def study_dipoles(arguments):
+    """Compare regions of one source, at its peak alone, with confidence limits of a dipole fit."""
+    study_search.load_sphere()
+    study_search.load_sphere(is_moved=False)
+    seeds = range(arguments.first_seed, arguments.first_seed + 4 * arguments.n_draws)
+    tasks = [(off, seed, size) for off in (False, True) for seed in seeds for size in AMPLITUDES]
+    rows = run(fit_dipole, tasks, arguments.n_jobs)
+    columns = {
+        "is_moved": "head off",
+        "amplitude": "nAm",
+        "dipole_is_right": "dipole: covered",
+        "dipole_radius": "dipole: longest axis",
+        "dipole_equal": "dipole: ball of equal volume",
+        "region_is_right": "region: covered",
+        "region_radius": "region: radius",
+        "dipole_error": "dipole: error",
+        "region_error": "position: error",
+    }
+    means = rows.groupby(["is_moved", "amplitude"], sort=False).mean().reset_index()
+    means["is_moved"] = means.is_moved.map({False: "no", True: "3 mm, 2 degrees"})
+    table = means[list(columns)].rename(columns=columns)
+    return {"dipoles": table.round(dict.fromkeys(table.columns[2:], 2))}
+
+
+def fit_dipole(is_moved, seed, amplitude):
+    """Fit one source in a sphere, by a dipole and by the best position."""
+    rng = np.random.default_rng([seed, 7])
+    problem, info = study_search.load_problem()
+    gain = study_search.load_sphere(is_moved=False)
+    locations, whitener = problem.locations, problem.whitener
+    source = study_search.draw_sources(rng, "a", locations, whitener @ gain[:, 2::3])[0]
+    field = amplitude * study_search.load_sphere(is_moved=is_moved)[:, [3 * source + 2]]
+    noise_cov = load_noise_covariance()
+    values, vectors = np.linalg.eigh(noise_cov.data)
+    noise = (
+        vectors
+        * np.sqrt(values.clip(min=0.0))
+        @ rng.standard_normal(field.shape)
+        / np.sqrt(study_search.N_TRIALS)
+    )
+    evoked = mne.EvokedArray(field + noise, info, nave=study_search.N_TRIALS)
+    evoked.apply_proj()
+    sphere = mne.make_sphere_model(**study_search.SPHERE)
+    dipole, _ = mne.fit_dipole(evoked, noise_cov, sphere, min_dist=0.0)
+    error = np.linalg.norm(dipole.pos[0] - locations[source])
+    # The longest axis of the ellipsoid, for three dimensions instead of one.
+    axis = max(dipole.conf[name][0] for name in ("depth", "long", "trans"))
+    axis *= np.sqrt(chi2.ppf(0.95, 3)) / 1.96
+    y = np.sqrt(study_search.N_TRIALS) * whitener @ evoked.data
+    candidates = load_sphere_candidates()
+    search = SupportSearch(
+        RiskInflation(
+            candidates.design, y, noise_variance=1.0, target_covariance=None, model_error=0.0
+        )
+    )
+    best = int(np.argmax(search.measure([])))
+    confidence = judge_sources(candidates, y, np.array([best]), n_draws=0, **OPTIONS)
+    region = locations[confidence.regions[0]]
+    return [
+        dict(
+            is_moved=is_moved,
+            amplitude=round(1e9 * amplitude),
+            dipole_is_right=error <= axis,
+            dipole_radius=1e3 * axis,
+            dipole_equal=1e3 * (0.75 / np.pi * dipole.conf["vol"][0]) ** (1 / 3),
+            dipole_error=1e3 * error,
+            region_is_right=np.linalg.norm(region - locations[source], axis=1).min() <= RIGHT,
+            region_radius=1e3 * np.linalg.norm(region - locations[best], axis=1).max(),
+            region_error=1e3 * np.linalg.norm(locations[best] - locations[source]),
+        )
+    ]
+
+
+@cache
+def load_noise_covariance():
+    """Return the noise covariance of the channels of the recorded gain."""
+    problem, _ = study_search.load_problem()
+    noise_cov = mne.read_cov(Path(os.environ["SKMXNE_SAMPLE_DIR"]) / "sample-cov.fif")
+    return mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
+
+
+@cache
+def load_sphere_candidates():
+    """Return the candidates of the sphere model."""
+    problem, _ = study_search.load_problem()
+    return Candidates(problem.whitener @ study_search.load_sphere(is_moved=False), 3)
 
 
 @cache

@@ -270,25 +270,32 @@ def load_head(picks="meg"):
     return problem.X / problem.source_scale, problem.locations, normals
 
 
+SPHERE = dict(r0=(0.0, 0.0, 0.04), head_radius=None)
+
+
 @cache
-def load_sphere():
-    """Return the gain along normals, whitened, of a sphere and a head 3 mm and 2 degrees off."""
+def load_sphere(*, is_moved=True):
+    """Return the gain of a sphere model, the third orientation normal, not whitened.
+
+    The head is 3 mm and 2 degrees off, unless it is not moved.
+    """
     problem, info = load_problem()
     forward, info = problem.forward, info.copy()
-    moved = mne.transforms.rotation(*np.deg2rad([2.0, 0.0, 0.0]))
-    moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
-    info["dev_head_t"]["trans"] = moved @ info["dev_head_t"]["trans"]
+    if is_moved:
+        moved = mne.transforms.rotation(*np.deg2rad([2.0, 0.0, 0.0]))
+        moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
+        info["dev_head_t"]["trans"] = moved @ info["dev_head_t"]["trans"]
     sphere = mne.make_forward_solution(
         info,
         trans=forward["mri_head_t"],
         src=forward["src"],
-        bem=mne.make_sphere_model(r0=(0.0, 0.0, 0.04), head_radius=None),
+        bem=mne.make_sphere_model(**SPHERE),
         eeg=False,
         mindist=0.0,
     )
-    sphere = mne.convert_forward_solution(sphere, surf_ori=True, force_fixed=True)
+    sphere = mne.convert_forward_solution(sphere, surf_ori=True)
     sphere = mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)
-    return problem.whitener @ sphere["sol"]["data"]
+    return sphere["sol"]["data"]
 
 
 def simulate(kind, seed, is_loose=False, amplitude=30e-9):
@@ -308,7 +315,8 @@ def simulate(kind, seed, is_loose=False, amplitude=30e-9):
     elif kind == "g":
         fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
     elif kind == "j":
-        fields = load_sphere()[:, sources]
+        columns = 3 * np.array(sources) + 2
+        fields = load_problem()[0].whitener @ load_sphere()[:, columns]
     amplitude = {"f": 2 * amplitude, "h": amplitude / 3}.get(kind, amplitude)
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses

@@ -28,6 +28,7 @@ from skmxne import (
     SourceDisplay,
     SourceWeighting,
     compute_certificate,
+    compute_confidence,
     datasets,
     mixed_norm,
     mixed_norm_path,
@@ -151,6 +152,7 @@ def test_certificates_of_arrays_that_are_malformed(case, kind):
     X, y = make(case)
     check(lambda: verify(case.fitted, X, y), argument)
     check(lambda: compute_certificate(X, y, case.fitted.coef_, 1.0), argument)
+    check(lambda: compute_confidence(case.fitted, X, y), argument)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (_, name) in ARRAYS.items() if name[0] == "X"])

@@ -20,10 +20,8 @@ from .coefficients import list_steps, read_coefficients
 
 # A place has three coordinates.
 _N_DIMENSIONS = 3
-# Time courses of a source that a region is found by: a dipole that turns has more than one.
-_N_COURSES = 2
 # Times `model_error`: what an error of a field explains along fields like it, and along any.
-_ERROR_ALIKE, _ERROR_ANYWHERE = 4.0, 0.16
+_ERROR_ALIKE, _ERROR_ANYWHERE = 5.0, 0.25
 # Cosine of two fields of which one may be taken for an error of the other.
 _ALIKE = 0.7
 # A time course that is shorter, relative to the longest, is but rounding.
@@ -90,7 +88,7 @@ def compute_confidence(
     random_state: int | np.random.RandomState | None = 0,
     n_orient: int | None = None,
     noise: ArrayLike | None = None,
-    model_error: float = 0.08,
+    model_error: float = 0.06,
 ) -> Confidence:
     """Find where else each source of a model could be, and its p-value.
 
@@ -119,7 +117,7 @@ def compute_confidence(
     noise : array-like of shape (n_draws, n_samples, n_targets), default=None
         Recordings of noise like that of `y`, such as averages of trials with random signs. None:
         normal noise is drawn, with the covariance across targets of what the sources leave.
-    model_error : float, default=0.08
+    model_error : float, default=0.06
         The share of the power of a source that errors of ``X`` may explain elsewhere.
 
     Returns
@@ -138,27 +136,27 @@ def compute_confidence(
     Notes
     -----
     **Regions.** Given the other sources, ``p(j)`` is the sum of squares that block ``j`` explains
-    along the two strongest time courses of the source. The region holds all ``j`` with ::
+    along the strongest time course of the source. The region holds all ``j`` with ::
 
         p(j) >= p(found) - chi2_3(level) s2 - model_error P
 
-    the profile likelihood of a place in three dimensions. ``s2`` is the variance of the residual
-    along the strongest time course, ``P`` the power that the source explains given those that
-    explain more. Without the last term a region is right only if ``X`` is: with positions between
-    which sources can be, or with another model of the head, it would often miss the truth. A
-    source that is not told from noise, or from errors of the fields of stronger ones, is not given
-    for the regions of others; nor are those given for its own region whose fields are like its
-    own (a cosine of 0.7).
+    This is the profile likelihood of a place in three dimensions [1]_, with an allowance. ``s2`` is
+    the variance of the residual along the time course, ``P`` the power that the source explains
+    given those that explain more. Without the last term a region is right only if ``X`` is: it
+    would often miss the truth where sources lie between positions, or the model of the head is
+    another. Two kinds of sources are not given: any that may be noise, or errors of the fields of
+    stronger ones; and, for the region of such a source, those with fields like its own (a cosine of
+    0.7 or more).
 
-    **p-values.** The source that explains most comes first, each other explains most given those
-    before it. From what it explains, an allowance is subtracted for errors of the fields of
-    those before it: up to ``4 model_error`` of their power, times the cosine of both fields, along
-    their time courses, and ``model_error / 5`` of that of the first. The rest is compared with the
-    most that any block explains in recordings of noise, to whose maxima a Gumbel distribution is
-    fitted: a p-value far below ``1 / n_draws`` is an extrapolation. No p-value is below that of a
-    source before it. So if all is noise, the least p-value is below 0.05 in at most about 5 % of
-    recordings, however many sources a model has. What a source explains counts as noise, too, up
-    to what the best of all blocks explains of noise.
+    **p-values.** The source that explains most comes first, each other one explains most given
+    those before it. What it explains is compared with the most that any block explains in
+    recordings of noise, to whose maxima a Gumbel distribution is fitted: p-values far below
+    ``1 / n_draws`` are extrapolated. What may be errors of the fields of those before is subtracted
+    first: what lies along their time courses, but at most ``5 model_error`` of their power, times
+    the cosine of both fields, and ``model_error / 4`` of that of the first. No p-value is below
+    that of a source before it. So if all is noise, the least p-value is at most 0.05 in about 5 %
+    of recordings, however many sources a model has. For the same reason, what a source explains
+    counts as noise, too, up to what the best of all blocks explains of noise.
 
     A p-value is against noise alone, not against a source elsewhere: see `regions` for that.
 
@@ -435,9 +433,9 @@ class _Sources:
         given = self._find_given(position)
         products, grams = self.search.project(given)
         explained = np.linalg.solve(np.linalg.cholesky(grams), products)
-        courses = np.linalg.svd(explained[position], full_matrices=False)[2][:_N_COURSES]
-        powers = np.sum((explained @ courses.T) ** 2, axis=(1, 2))
-        variance = courses[0] @ self.residual_covariance @ courses[0]
+        course = np.linalg.svd(explained[position], full_matrices=False)[2][0]
+        powers = np.sum((explained @ course) ** 2, axis=1)
+        variance = course @ self.residual_covariance @ course
         own = self.powers[self.positions == position][0]
         allowed = self.model_error * max(own, powers[position])
         least = powers[position] - chi2.ppf(level, _N_DIMENSIONS) * variance - allowed

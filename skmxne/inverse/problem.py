@@ -1,15 +1,13 @@
-"""Inverse problems: recordings as X and y, coefficients as sources."""
+"""Inverse problems: coefficients of a regression as sources, and how sure these are."""
 
-import logging
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import mne
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from .._html import make_table
 from .._logging import quiet_mne, warn
 from ..inspection.coefficients import list_steps, read_coefficients
 from ..inspection.confidence import (
@@ -24,22 +22,19 @@ from ..model_selection.noise import estimate_covariance
 from ..solvers.objective import compute_explained
 from ..solvers.threads import single_threaded_blas
 from . import outputs, tables
-from .diagnostics import warn_if_flat, warn_if_noise_differs
-from .gain import PreparedGain, prepare_gain, whiten_gain
-from .inputs import crop_evokeds, describe_evokeds, prepare_evokeds
-from .trial_folds import average_folds, average_groups, draw_signs, prefix_epochs
+from .gain import whiten_gain
+from .recording import WhitenedRecording
+from .trial_folds import draw_signs
 from .weighting import SourceWeighting
 
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
 # Draws by which trials tell the noise of regions, without p-values.
 _N_DRAWS_OF_NOISE = 100
 
 
-class InverseProblem:
+class InverseProblem(WhitenedRecording):
     """Source imaging as the regression of whitened data on a whitened gain.
 
     Make a problem with :meth:`from_evoked` or :meth:`from_epochs`, fit a linear model without
@@ -127,267 +122,6 @@ class InverseProblem:
     >>> stc.subject, len(stc.data) == model.n_active_
     ('simulated', True)
     """
-
-    X: NDArray[np.float64]
-    y: NDArray[np.float64]
-    n_orient: int
-    ch_names: list[str]
-    times: NDArray[np.float64]
-    locations: NDArray[np.float64]
-    whitener: NDArray[np.float64]
-    source_scale: NDArray[np.float64]
-    target_scale: NDArray[np.float64]
-    y_folds: NDArray[np.float64] | None
-    fold_weights: NDArray[np.float64] | None
-    y_groups: NDArray[np.float32] | None
-    group_weights: NDArray[np.float64] | None
-
-    def __init__(
-        self,
-        evoked: mne.Evoked | list[mne.Evoked],
-        gain: PreparedGain,
-    ) -> None:
-        if not isinstance(gain, PreparedGain):
-            raise TypeError(
-                "Use InverseProblem.from_evoked(evoked, forward, noise_cov), or from_epochs."
-            )
-        self._is_list = isinstance(evoked, list)
-        self._evokeds = evoked if self._is_list else [evoked]
-        self.X, self.source_scale, self.whitener, self._gain = gain
-        self.n_orient = self._gain.n_orient
-        self.ch_names = self._evokeds[0].ch_names
-        self.times = np.concatenate([evoked.times for evoked in self._evokeds])
-        self.locations = self._gain.locations
-        self.target_scale = np.concatenate(
-            [np.full(len(evoked.times), np.sqrt(evoked.nave)) for evoked in self._evokeds]
-        )
-        self.y = _whiten(self._evokeds, self.whitener, self.target_scale)
-        with np.errstate(over="ignore"):
-            if not np.isfinite(np.linalg.norm(self.y)):
-                raise ValueError(
-                    "evoked has values that are too large for noise_cov. Check the units of both."
-                )
-        self.y_folds = self.fold_weights = None
-        self.y_groups = self.group_weights = None
-
-    def __repr__(self):
-        return (
-            f"<InverseProblem: {len(self.ch_names)} channels, rank {len(self.X)}, "
-            f"{self._gain.n_positions} positions x {self.n_orient} "
-            f"orientation{'s' if self.n_orient > 1 else ''}, {len(self.times)} targets>"
-        )
-
-    def _repr_html_(self):
-        rows = describe_evokeds(self._evokeds) | {
-            "Rank": str(len(self.X)),
-            "Positions": f"{self._gain.n_positions} ({self._gain.src.kind} source space)",
-            "Orientations": "1, fixed" if self.n_orient == 1 else f"{self.n_orient} per position",
-        }
-        if self.y_folds is not None:
-            rows["Folds of trials"] = str(len(self.y_folds))
-        return make_table("InverseProblem", rows)
-
-    @cached_property
-    def forward(self) -> mne.Forward:
-        """Forward solution of `ch_names` in the orientation used."""
-        with quiet_mne():
-            return self._gain.to_forward()
-
-    @classmethod
-    def from_evoked(
-        cls,
-        evoked: mne.Evoked | list[mne.Evoked],
-        forward: mne.Forward,
-        noise_cov: mne.Covariance,
-        *,
-        loose: str | float | dict[str, float] = "auto",
-        depth: float | dict[str, Any] | None = 0.8,
-        rank: str | dict[str, int] | None = None,
-        tmin: float | None = None,
-        tmax: float | None = None,
-    ) -> Self:
-        """Make the inverse problem of averaged data.
-
-        The channels used are the MEG and EEG channels that the three objects share, without those
-        that `evoked` or `noise_cov` mark as bad. A warning names the good channels that one of the
-        objects lacks, unless `evoked` lacks all of that type. Projectors, applied or not, are
-        taken into account by the whitener. No object is modified.
-
-        The times before 0 tell whether `noise_cov` and the number of trials are right, and which
-        channels are bad. So leave them in `evoked`, and choose the times to explain by `tmin` and
-        `tmax`.
-
-        Parameters
-        ----------
-        evoked : instance of mne.Evoked, or list of such
-            The data. Several make one joint model, in which a position is active in all or none;
-            their times and numbers of trials may differ.
-        forward : instance of mne.Forward
-            The forward solution, of any kind of source space.
-        noise_cov : instance of mne.Covariance
-            The noise covariance of single trials.
-        loose : "auto", float in [0, 1] or dict, default="auto"
-            The variance of orientations tangential to the surface relative to that of normal ones:
-            0 for fixed orientation, 1 for free, as it has to be in volumes. "auto" is 0.2 if all
-            is surface, else 1. A dict such as ``{"surface": 0.2, "volume": 1}`` has a value for
-            every kind of source space ("surface", "volume", "discrete").
-        depth : None, float or dict, default=0.8
-            The exponent of depth weighting; None or 0 for none. A dict holds options, by default
-            those of MNE's sparse solvers: "exp" 0.8, "limit" None, "limit_depth_chs" "whiten",
-            "combine_xyz" "fro" (see :func:`mne.forward.compute_depth_prior`), and
-            "allow_fixed_depth" True, to weight fixed orientations by their own gain alone.
-        rank : None, "info", "full" or dict, default=None
-            The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
-            dict has the types of channels as keys: "eeg", and "mag" or "grad", or "meg" where both
-            are used, which MNE whitens together. Types that are not used do not matter.
-        tmin, tmax : float or None, default=None
-            The first and the last time to explain, in s; None for those of `evoked`.
-
-        Returns
-        -------
-        problem : InverseProblem
-            The inverse problem.
-
-        Raises
-        ------
-        TypeError
-            If an object is not an instance of its class.
-        ValueError
-            If the objects do not fit one another, data are not finite, EEG has no average
-            reference, or a parameter is out of its range or without effect.
-
-        Warns
-        -----
-        RuntimeWarning
-            If channels are left out or flat; if sensors are more than 5 mm from where `forward`
-            has them; if `noise_cov` has a higher rank than Maxwell-filtered data; if `loose` leaves
-            a kind of source space less gain; or if the whitened data before time 0 do not look
-            like noise: less than half or more than twice its power, in all or, by more than
-            chance, in few channels or components.
-        """
-        with quiet_mne(), single_threaded_blas():
-            evokeds = prepare_evokeds(evoked, forward, noise_cov)
-            warn_if_flat(evokeds, noise_cov)
-            info = evokeds[0].info
-            window = crop_evokeds(evokeds, tmin, tmax)
-            gain = prepare_gain(info, forward, noise_cov, loose=loose, depth=depth, rank=rank)
-        problem = cls(window[0] if isinstance(evoked, mne.Evoked) else window, gain)
-        warn_if_noise_differs(evokeds, problem.whitener)
-        logger.info("%r", problem)
-        return problem
-
-    @classmethod
-    def from_epochs(
-        cls,
-        epochs: mne.BaseEpochs,
-        forward: mne.Forward,
-        noise_cov: mne.Covariance,
-        *,
-        n_folds: int = 5,
-        loose: str | float | dict[str, float] = "auto",
-        depth: float | dict[str, Any] | None = 0.8,
-        rank: str | dict[str, int] | None = None,
-        tmin: float | None = None,
-        tmax: float | None = None,
-    ) -> Self:
-        """Make the inverse problem of the average of epochs, with folds of trials.
-
-        `X` and `y` are those of :meth:`from_evoked` for ``epochs.average()``. With the averages of
-        the folds, a model can be fitted to some trials and judged by the others: see
-        :meth:`to_folds`, and `y_folds` of :meth:`MixedNormCV.fit <skmxne.MixedNormCV.fit>`, which
-        needs less memory and time.
-
-        Parameters
-        ----------
-        epochs : instance of mne.Epochs, or another class of epochs
-            The trials. They need not be in memory, and are not modified.
-        forward : instance of mne.Forward
-            The forward solution, of any kind of source space.
-        noise_cov : instance of mne.Covariance
-            The noise covariance of single trials.
-        n_folds : int, default=5
-            The number of folds. Trials are drawn so that folds have the same share of every
-            condition (event type), but for one trial; conditions of fewer than `n_folds` trials
-            are taken together with the most frequent one.
-        loose, depth, rank, tmin, tmax : object
-            As for :meth:`from_evoked`.
-
-        Returns
-        -------
-        problem : InverseProblem
-            The inverse problem.
-
-        Raises
-        ------
-        TypeError
-            If an object is not an instance of its class.
-        ValueError
-            If there are fewer epochs than folds, or :meth:`from_evoked` does not take the average.
-
-        Warns
-        -----
-        RuntimeWarning
-            As :meth:`from_evoked`.
-        """
-        with quiet_mne(), prefix_epochs(), single_threaded_blas():
-            average, folds = average_folds(epochs, n_folds)
-            options = dict(loose=loose, depth=depth, rank=rank, tmin=tmin, tmax=tmax)
-            problem = cls.from_evoked(average, forward, noise_cov, **options)
-            problem.y_folds, problem.fold_weights = _whiten_parts(problem, folds, tmin, tmax)
-            groups = average_groups(epochs)
-            problem.y_groups, problem.group_weights = _whiten_parts(problem, groups, tmin, tmax)
-            problem.y_groups = problem.y_groups.astype(np.float32)
-        return problem
-
-    @property
-    def target_covariance(self) -> NDArray[np.float64] | None:
-        """Covariance of the noise across targets, as the trials tell it, for `MixedNormIC`.
-
-        It is that of the differences between the averages of the folds, over all rows, and has a
-        mean variance of 1 where the noise covariance fits the trials. It is shrunk towards a
-        multiple of the identity, by as much as makes the number of independent targets right.
-
-        Returns
-        -------
-        covariance : ndarray of shape (n_targets, n_targets) or None
-            The covariance; None without trials.
-        """
-        if self.y_folds is None:
-            return None
-        deviations = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis] * (self.y_folds - self.y)
-        rows = deviations.reshape(-1, len(self.times))
-        return estimate_covariance(rows, len(rows) - len(self.y))
-
-    def to_folds(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int_]]:
-        """Stack the data of the folds, for searches that fit some trials and score the others.
-
-        Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has
-        variance 1. Coefficients are those of `X` and `y`, and so is the model fitted to all rows,
-        to its tolerance (which is relative to the power of the rows), unless `time_pca` limits
-        the rank. The search goes into :meth:`to_source_estimate`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_folds * rank, n_features)
-            ``sqrt(n_k / n) * problem.X`` for each fold of ``n_k`` of the ``n`` trials.
-        y : ndarray of shape (n_folds * rank, n_targets)
-            ``sqrt(n_k) * whitener @ average_k``.
-        groups : ndarray of int, shape (n_folds * rank,)
-            The fold of each row, for `GroupKFold` for example.
-
-        Raises
-        ------
-        ValueError
-            If the problem was made without epochs.
-        """
-        if self.y_folds is None:
-            raise ValueError(
-                "An average has no folds: make the problem with InverseProblem.from_epochs."
-            )
-        roots = np.sqrt(self.fold_weights)[:, np.newaxis, np.newaxis]
-        X = (roots * self.X).reshape(-1, self.X.shape[1])
-        y = (roots * self.y_folds).reshape(len(X), -1)
-        return X, y, np.repeat(np.arange(len(roots)), len(self.X))
 
     def to_source_estimate(self, estimator: Any, pick_ori: str | None = None) -> Any:
         """Turn coefficients into a source estimate.
@@ -531,7 +265,7 @@ class InverseProblem:
         level: float = 0.95,
         n_draws: int = 200,
         random_state: int | np.random.RandomState | None = 0,
-        model_error: float = 0.08,
+        model_error: float = 0.06,
     ) -> Confidence:
         """Find where else each source of a model could be, and its p-value.
 
@@ -606,7 +340,7 @@ class InverseProblem:
         confidence = estimator
         if not isinstance(estimator, Confidence):
             confidence = self.compute_confidence(estimator, n_draws=0)
-        self._check_confidence(confidence, confidence.positions)
+        tables.check_confidence(confidence, self._gain.n_positions)
         regions = [np.flatnonzero(region) for region in confidence.regions]
         return [outputs.make_map(np.ones(len(r)), r, self._gain) for r in regions]
 
@@ -775,30 +509,13 @@ class InverseProblem:
         """
         positions, _, _ = self._find_sources(estimator)
         if confidence is not None:
-            self._check_confidence(confidence, positions)
+            tables.check_confidence(confidence, self._gain.n_positions, positions)
         dipoles = self.to_dipoles(estimator)
         lists = [
             tables.list_sources(positions, of_evoked, self._gain, confidence)
             for of_evoked in (dipoles if self._is_list else [dipoles])
         ]
         return lists if self._is_list else lists[0]
-
-    def _check_confidence(self, confidence, positions):
-        """Raise unless a confidence is of this problem, and of these positions."""
-        if not isinstance(confidence, Confidence):
-            raise TypeError(
-                f"confidence must be what compute_confidence returns, got "
-                f"{type(confidence).__name__}."
-            )
-        if confidence.regions.shape[1] != len(self.locations):
-            raise ValueError(
-                f"confidence is of {confidence.regions.shape[1]} positions, the problem of "
-                f"{len(self.locations)}. Compute it with compute_confidence of this problem."
-            )
-        if not np.array_equal(confidence.positions, positions):
-            raise ValueError(
-                "confidence is of other sources than the model. Compute it for this model."
-            )
 
     @cached_property
     def _candidates(self):
@@ -865,19 +582,6 @@ class InverseProblem:
         with quiet_mne():
             outputs = list(map(make_output, self._evokeds, targets))
         return outputs if self._is_list else outputs[0]
-
-
-def _whiten(evokeds, whitener, target_scale):
-    """Whiten data of all channels and targets, with the noise of the averages of all trials."""
-    return whitener @ np.hstack([evoked.data for evoked in evokeds]) * target_scale
-
-
-def _whiten_parts(problem, averages, tmin, tmax):
-    """Whiten averages of parts of the trials, and return them with their shares of all."""
-    averages = crop_evokeds([part.pick(problem.ch_names) for part in averages], tmin, tmax)
-    scales = problem.whitener, problem.target_scale
-    n_trials = np.array([part.nave for part in averages])
-    return np.stack([_whiten([part], *scales) for part in averages]), n_trials / n_trials.sum()
 
 
 def _are_equal(values):

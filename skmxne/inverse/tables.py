@@ -1,11 +1,31 @@
 """The sources of a model as a table."""
 
+from pathlib import Path
+
 import mne
 import numpy as np
 
+from ..inspection.confidence import Confidence
 from .outputs import find_vertices
 
 _HEMISPHERES = {101: "lh", 102: "rh"}  # FIFF's numbers of surfaces
+
+
+def check_confidence(confidence, n_positions, positions=None):
+    """Raise unless a confidence is of so many positions, and of the sources at some of these."""
+    if not isinstance(confidence, Confidence):
+        raise TypeError(
+            f"confidence must be what compute_confidence returns, got {type(confidence).__name__}."
+        )
+    if confidence.regions.shape[1] != n_positions:
+        raise ValueError(
+            f"confidence is of {confidence.regions.shape[1]} positions, the problem of "
+            f"{n_positions}. Compute it with compute_confidence of this problem."
+        )
+    if positions is not None and not np.array_equal(confidence.positions, positions):
+        raise ValueError(
+            "confidence is of other sources than the model. Compute it for this model."
+        )
 
 
 def list_sources(positions, dipoles, gain, confidence=None):
@@ -56,13 +76,11 @@ def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):
             if label.hemi == row["hemisphere"] and row["vertex"] in label.vertices
         ]
         row["label"] = owners[0] if owners else ""
-    if not rows:
+    transform = Path(subjects_dir, subject, "mri", "transforms", "talairach.xfm")
+    if not rows or not transform.exists():
         return
     places = np.array([[row["x_mm"], row["y_mm"], row["z_mm"]] for row in rows]) / 1e3
-    try:
-        mni = mne.head_to_mni(places, subject, mri_head_t, subjects_dir=subjects_dir)
-    except OSError:  # no transform of this subject
-        return
+    mni = mne.head_to_mni(places, subject, mri_head_t, subjects_dir=subjects_dir)
     for row, place in zip(rows, mni, strict=True):
         row |= dict(zip(["mni_x_mm", "mni_y_mm", "mni_z_mm"], map(float, place), strict=True))
 

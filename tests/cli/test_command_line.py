@@ -20,6 +20,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import Bunch
@@ -31,7 +32,14 @@ from skmxne.cli.command_line import main
 from skmxne.cli.result_files import check_folder, save_sources
 from skmxne.datasets import make_recording
 
-RESULTS = {"report.html", "sources.png", "residual.png", "residual-ave.fif", "dipoles"}
+RESULTS = {
+    "report.html",
+    "sources.csv",
+    "sources.png",
+    "residual.png",
+    "residual-ave.fif",
+    "dipoles",
+}
 SURFACE = {"sources-lh.stc", "sources-rh.stc"}
 
 
@@ -92,7 +100,7 @@ def figures():
 def _blank_figures(request, monkeypatch):
     """Have the command save blank figures, which is quicker, where none are asked for."""
 
-    def save_figures(folder, problem, model, evoked, residual):
+    def save_figures(folder, problem, model, confidence, evoked, residual):
         for name in ["sources", "residual"] + ["alpha"] * hasattr(model, "alphas_"):
             plt.imsave(folder / f"{name}.png", np.zeros((2, 2)))
 
@@ -162,7 +170,14 @@ def test_results_are_those_of_the_package(localize, files):
     assert f"{problem.explained_variance(model):.0f} % of the whitened data" in lines[0]
     assert len(lines) == 3 + len(dipoles)
     peak = dipoles[0].amplitude.argmax()
-    numbers = [float(number) for number in lines[2].split()]
+    confidence = problem.compute_confidence(model)
+    table = problem.to_data_frame(model, confidence=confidence)
+    *cells, radius, p = lines[2].replace("< ", "<").split()
+    numbers = [float(number) for number in cells]
+    assert_allclose(float(radius), table.radius_mm.iloc[0], atol=0.5)
+    assert (p == "<0.001") == (table.p_value.iloc[0] < 0.001)
+    written = pd.read_csv(result.output / "sources.csv", index_col="position")
+    pd.testing.assert_frame_equal(written, table, rtol=1e-3, atol=1e-4, check_dtype=False)
     assert_allclose(numbers[1:4], dipoles[0].pos[0] * 1e3, atol=0.5)
     assert_allclose(numbers[4:6], [dipoles[0].amplitude[peak] * 1e9, evoked.times[peak] * 1e3], 0.1)
     assert str(result.output / "report.html") in lines[-1]
@@ -205,9 +220,10 @@ def test_every_source_space_is_written(make_case, tmp_path, kind, names, is_empt
     coef = model.coef_ * (0 if is_empty else 1)
     expected = problem.to_source_estimate(coef)
 
-    save_sources(tmp_path, expected, problem.to_dipoles(coef), problem.to_residual(coef))
+    sources = problem.list_sources(coef)
+    save_sources(tmp_path, sources, expected, problem.to_dipoles(coef), problem.to_residual(coef))
 
-    others = {"dipoles", "residual-ave.fif"}
+    others = {"dipoles", "residual-ave.fif", "sources.csv"}
     others |= {"sources-rh.stc"} if "sources-lh.stc" in names else set()
     assert list_names(tmp_path) == {*names, *others}
     stcs = [mne.read_source_estimate(tmp_path / name) for name in names]
@@ -216,6 +232,9 @@ def test_every_source_space_is_written(make_case, tmp_path, kind, names, is_empt
     for each, true in zip(vertices, expected.vertices, strict=True):
         assert_array_equal(each, true)
     assert len(list_names(tmp_path / "dipoles")) == (0 if is_empty else model.n_active_)
+    table = pd.read_csv(tmp_path / "sources.csv", index_col="position", keep_default_na=False)
+    assert list(table.columns) == list(problem.to_data_frame(coef).columns)
+    assert list(table.vertex) == [source["vertex"] for source in sources]
     check_folder(tmp_path, overwrite=True)  # knows all these files
 
 
@@ -442,6 +461,10 @@ def test_only_the_strongest_of_many_sources_are_printed(localize):
     report = read_report(result.output)
     assert report.count("<tr><td>") > n_sources
     assert len(list((result.output / "dipoles").iterdir())) == n_sources
+    # So many that nothing is left to judge them by.
+    assert "warning: No regions and no p-values. The model has" in result.err
+    assert "No regions and no p-values" in report
+    assert "p_value" not in (result.output / "sources.csv").read_text()
 
 
 def test_baseline_is_looked_at_before_it_is_left_out(localize, write_files):

@@ -1,6 +1,7 @@
 """The table of sources: what it says is what dipoles and source estimates say."""
 
 import mne
+import nibabel
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -116,8 +117,11 @@ def test_anatomy(make_case, subjects_dir):
         space = problem.forward["src"][["lh", "rh"].index(row.hemisphere)]
         is_even = row.vertex in space["vertno"][::2]
         assert row.label == f"{'even' if is_even else 'unknown'}-{row.hemisphere}"
-    xfm = subjects_dir / "simulated" / "mri" / "transforms" / "talairach.xfm"
-    xfm.write_text(
+    mri = subjects_dir / "simulated" / "mri"
+    image = nibabel.MGHImage(np.zeros((4, 4, 4), np.float32), np.eye(4))
+    for name in ("T1.mgz", "orig.mgz"):
+        image.to_filename(mri / name)
+    (mri / "transforms" / "talairach.xfm").write_text(
         "MNI Transform File\n\nTransform_Type = Linear;\nLinear_Transform =\n"
         "1 0 0 5\n0 1 0 -7\n0 0 1 2;\n"
     )

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator
 from skmxne.datasets import make_recording
-from skmxne.inverse.problem import average_folds
+from skmxne.inverse.trial_folds import average_folds
 
 N_TRIALS, N_TIMES = 23, 11
 LOADED = {"array": None, "loaded": True, "from the recording": False}
