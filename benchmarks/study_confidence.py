@@ -30,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from skmxne import MixedNormIC
 from skmxne.inspection.confidence import Candidates, compute_detectable_power, judge_sources
+from skmxne.inverse.trial_folds import draw_signs
 from skmxne.model_selection.risk_inflation import RiskInflation
 from skmxne.model_selection.support_search import SupportSearch
 
@@ -40,10 +41,10 @@ KINDS = {
     "k": "EEG (59 electrodes)",
 }
 NOISES = {
-    "0": "white",
-    "0b": "low-passed at 40 Hz",
-    "0d": "half of it drifts",
-    "0i": "brain, 8 to 12 Hz",
+    "white": "white",
+    "low": "low-passed at 40 Hz",
+    "drift": "half of it drifts",
+    "brain": "a third of it brain rhythms",
 }
 NUMBERS = (1, 2, 3, 5)  # sources of models of noise
 FIRST_SEED = 3000  # those below are for tuning
@@ -55,7 +56,7 @@ def main():
     """Run the study, and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n-draws", type=int, default=12, help="recordings of each kind (12)")
-    parser.add_argument("--n-noise", type=int, default=300, help="of each kind of noise (300)")
+    parser.add_argument("--n-noise", type=int, default=200, help="of each kind of noise (200)")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument(
         "--parts", nargs="*", default=["regions", "level", "detectability", "dipole"]
@@ -107,7 +108,7 @@ def load_candidates(kind):
 
 def find_candidates(kind, recording):
     """Return the candidates of a recording of a kind, of three orientations."""
-    if kind in ("i", "0i"):  # whitened by noise of its own
+    if kind == "i":  # whitened by noise of its own
         return Candidates(recording.X, 3)
     return load_candidates({"c2": "c2", "k": "k"}.get(kind, "a"))
 
@@ -204,14 +205,18 @@ def describe(label, rows):
 
 def study_level(arguments):
     """Count how often noise alone has a p-value of 0.05 or less."""
-    load_all()
+    study_search.load_head()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.n_noise)
-    tasks = [(kind, seed) for kind in NOISES for seed in seeds]
+    tasks = [(kind, seed, False) for kind in NOISES for seed in seeds]
+    tasks += [(kind, seed, True) for kind in ("drift", "brain") for seed in seeds[::3]]
     rows = run(judge_noise, tasks, arguments.n_jobs)
+    names = {**NOISES, **{f"{kind}, trials": f"{NOISES[kind]}: trials" for kind in NOISES}}
     table = rows.assign(is_low=rows.p <= 0.05).pivot_table(
         index="kind", columns="n_sources", values="is_low", sort=False
     )
-    table = table.map("{:.3f}".format).rename(index=NOISES, columns="{} sources".format)
+    table = table.map(lambda share: "" if np.isnan(share) else f"{share:.3f}").rename(
+        index=names, columns="{} sources".format
+    )
     table.insert(0, "recordings", rows.groupby("kind", sort=False).seed.nunique().to_numpy())
     return {"level": table.reset_index(names="noise")}
 
@@ -236,27 +241,57 @@ class SameDraws(Candidates):
 
 
 @cache
-def load_noise_candidates(kind):
+def load_brain():
+    """Return the fields of a brain's noise, and what whitens it with that of the sensors."""
+    gain, _, _ = study_search.load_head()
+    return study_search.draw_brain_noise(np.random.default_rng(0), gain[:, 2::3])
+
+
+@cache
+def load_noise_candidates(kind, *, has_trials):
     """Return the candidates of a kind of noise."""
-    return SameDraws(study_search.simulate(kind, 0, is_loose=True).X, 3)
+    gain, _, _ = study_search.load_head()
+    gain = load_brain()[1] @ gain if kind == "brain" else gain
+    return (Candidates if has_trials else SameDraws)(gain, 3)
 
 
-def judge_noise(kind, seed):
+def draw_noise_of(rng, kind):
+    """Draw whitened noise of a kind."""
+    n_rows = len(study_search.load_head()[0])
+    noise = study_search.draw_noise(rng, n_rows, is_low_passed=kind == "low")
+    if kind == "drift":
+        noise = (noise + study_search.draw_drifts(rng, n_rows)) / np.sqrt(2)
+    if kind == "brain":
+        brain, whiten = load_brain()
+        rhythms = study_search.draw_noise(rng, brain.shape[1], band=(8.0, 12.0))
+        noise = whiten @ (noise + brain @ rhythms)
+    return noise
+
+
+def judge_noise(kind, seed, has_trials):
     """Find sources in noise, each where most is explained given those before, and judge them."""
-    recording = study_search.simulate(kind, seed, is_loose=True)
-    candidates = load_noise_candidates(kind if kind == "0i" else "0")
+    rng = np.random.default_rng([seed, *kind.encode()])
+    if has_trials:
+        groups = np.array([draw_noise_of(rng, kind) for _ in range(40)], dtype=np.float32)
+        y = groups.sum(axis=0).astype(float) / np.sqrt(40)
+        factors = draw_signs(np.full(40, 1 / 40), 200, 0).astype(np.float32)
+        options = OPTIONS | dict(noise=np.tensordot(factors, np.sqrt(40) * groups, axes=1))
+    else:
+        y, options = draw_noise_of(rng, kind), OPTIONS
+    candidates = load_noise_candidates(
+        "brain" if kind == "brain" else "white", has_trials=has_trials
+    )
     criterion = RiskInflation(
-        candidates.design, recording.y, noise_variance=1.0, target_covariance=None, model_error=0.0
+        candidates.design, y, noise_variance=1.0, target_covariance=None, model_error=0.0
     )
     search, found, rows = SupportSearch(criterion), [], []
-    for _ in range(max(NUMBERS)):
+    name = f"{kind}, trials" if has_trials else kind
+    for _ in range(1 if has_trials else max(NUMBERS)):
         found.append(int(np.argmax(search.measure(found))))
         if len(found) in NUMBERS:
-            confidence = judge_sources(
-                candidates, recording.y, np.sort(found), n_draws=200, **OPTIONS
-            )
+            confidence = judge_sources(candidates, y, np.sort(found), n_draws=200, **options)
             p = confidence.p_values.min()
-            rows.append(dict(kind=kind, seed=seed, n_sources=len(found), p=p))
+            rows.append(dict(kind=name, seed=seed, n_sources=len(found), p=p))
     return rows
 
 

@@ -321,21 +321,14 @@ def simulate(kind, seed, is_loose=False, amplitude=30e-9):
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))
-    if kind == "0d":
-        noise = (noise + draw_drifts(rng, len(gain))) / np.sqrt(2)
     is_loose |= kind == "g"
     used, n_orient = (gain, 3) if is_loose else (along_normals, 1)
     if kind == "c2":
         used = used.reshape(len(used), -1, n_orient)[:, ::3].reshape(len(used), -1)
         locations = locations[::3]
-    elif kind in ("i", "0i"):
-        # Of noise alone, the same brain in all draws.
-        brain = draw_brain_noise(rng if kind == "i" else np.random.default_rng(0), along_normals)
-        whiten = np.linalg.inv(np.linalg.cholesky(np.eye(len(gain)) + brain @ brain.T))
-        courses = rng.standard_normal((brain.shape[1], noise.shape[1]))
-        if kind == "0i":
-            courses = draw_noise(rng, brain.shape[1], band=(8.0, 12.0))
-        noise = whiten @ (noise + brain @ courses)
+    elif kind == "i":
+        brain, whiten = draw_brain_noise(rng, along_normals)
+        noise = whiten @ (noise + brain @ rng.standard_normal((brain.shape[1], noise.shape[1])))
         signal, used = whiten @ signal, whiten @ used
     if kind.startswith("0"):
         signal, truth = 0.0, truth[:0]
@@ -419,11 +412,12 @@ def compute_noise_covariance(kind):
 
 
 def draw_brain_noise(rng, gain, n_sources=200):
-    """Return the fields of correlated sources, half as strong as the noise of the sensors."""
+    """Return the fields of correlated sources, half as strong as sensor noise, and a whitener."""
     mixing = np.eye(n_sources) + 0.3 * rng.standard_normal((n_sources, n_sources))
     mixing /= np.linalg.norm(mixing, axis=1, keepdims=True)
     fields = gain[:, rng.choice(gain.shape[1], n_sources, replace=False)] @ mixing
-    return fields * np.sqrt(0.5 * len(gain) / np.sum(fields**2))
+    fields *= np.sqrt(0.5 * len(gain) / np.sum(fields**2))
+    return fields, np.linalg.inv(np.linalg.cholesky(np.eye(len(gain)) + fields @ fields.T))
 
 
 def project_alternately(recording, n_sources):

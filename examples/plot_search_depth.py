@@ -39,7 +39,7 @@ pipeline = Pipeline([("weighting", SourceWeighting(n_orient=3)), ("model", model
 # Folds are virtual sensors in random order: their noise is independent. A model that predicts those
 # left out has found something that is more than noise.
 
-depths, looses, alphas = [0, 0.4, 0.8, 1], [0.1, 1], [70, 50, 30, 20, 10]
+depths, looses, alphas = [0, 0.5, 1], [0.1, 1], [70, 50, 30, 15]
 grid = {"weighting__depth": depths, "weighting__loose": looses, "model__alpha": alphas}
 search = GridSearchCV(pipeline, grid, cv=KFold(5, shuffle=True, random_state=0))
 search.fit(problem.X, problem.y)

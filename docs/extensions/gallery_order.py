@@ -7,6 +7,7 @@ STORIES = (
     "plot_reweighting.py",
     "plot_orientation.py",
     "plot_trials.py",
+    "plot_confidence.py",
     "plot_search_depth.py",
     "plot_block_sparse_regression.py",
     "plot_own_solver.py",

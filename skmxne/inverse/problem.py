@@ -49,13 +49,6 @@ class InverseProblem(WhitenedRecording):
     :func:`mne.inverse_sparse.mixed_norm` does [1]_. `y` is the whitened average times the square
     root of the number of trials, which MNE leaves out: averaging makes noise that much weaker.
 
-    Parameters
-    ----------
-    evoked : instance of mne.Evoked, or list of such
-        The data at the channels to use.
-    gain : PreparedGain
-        The gain at these channels.
-
     Attributes
     ----------
     X : ndarray of shape (rank, n_features)

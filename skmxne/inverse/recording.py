@@ -21,7 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 class WhitenedRecording:
-    """The recordings of an `InverseProblem`, which says what its attributes are."""
+    """The recordings of an `InverseProblem`, which says what its attributes are.
+
+    Parameters
+    ----------
+    evoked : instance of mne.Evoked, or list of such
+        The data at the channels to use.
+    gain : PreparedGain
+        The gain at these channels.
+    """
 
     X: NDArray[np.float64]
     y: NDArray[np.float64]

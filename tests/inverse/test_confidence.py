@@ -292,3 +292,20 @@ def test_problem_with_confidence_can_be_pickled(case):
     confidence = problem.compute_confidence(mark(problem, [3]))
     again = pickle.loads(pickle.dumps(problem)).compute_confidence(mark(problem, [3]))
     assert_array_equal(again.p_values, confidence.p_values)
+
+
+@pytest.mark.parametrize("condition", ["Left Auditory", "Right Auditory"])
+def test_auditory_cortex_is_sure(sample_problem, condition):
+    """Of recorded averages of 3 and 6 trials: a source in the temporal lobe that is no noise."""
+    recorded = sample_problem(condition)
+    problem = InverseProblem.from_evoked(recorded.evoked, recorded.forward, recorded.noise_cov)
+    model = MixedNormIC(n_orient=3).fit(problem.X, problem.y)
+    confidence = problem.compute_confidence(model)
+    table = problem.to_data_frame(model, confidence=confidence)
+    surest = table.loc[table.p_value.idxmin()]
+    assert surest.p_value < 0.01
+    assert surest.hemisphere == "lh"
+    assert -70 < surest.x_mm < -40
+    assert surest.radius_mm < 60
+    region = problem.locations[confidence.regions[confidence.p_values.argmin()]]
+    assert np.linalg.norm(region - [-0.063, 0.005, 0.061], axis=1).min() < 0.015

@@ -255,3 +255,27 @@ def test_goodness_of_fit_reaches_what_is_not_noise(recording):
     assert_allclose(explained[strong], most[strong], atol=15)
     _, residual, _ = (line.get_ydata() for line in display.noise_ax_.lines)
     assert_allclose(residual.mean(), 1, atol=0.1)
+
+
+def test_regions_and_p_values_are_drawn(make_problem_of):
+    problem = make_problem_of()
+    coef = make_coef(problem, 3)
+    confidence = problem.compute_confidence(coef)
+    display = SourceDisplay.from_estimator(coef, problem, confidence=confidence, n_labelled=2)
+    strongest = confidence.regions[[2, 1]]  # of the sources in colour
+    for ax, axes in zip(display.position_axes_, [(0, 1), (0, 2), (1, 2)], strict=True):
+        clouds = [line for line in ax.lines if line.get_marker() == "." and line.get_alpha()]
+        assert [line.get_color() for line in clouds[::-1]] == [
+            line.get_color() for line in display.lines_
+        ]
+        for line, region in zip(clouds[::-1], strongest, strict=True):
+            assert_allclose(line.get_xydata(), 1e3 * problem.locations[region][:, axes])
+    table = problem.to_data_frame(coef, confidence=confidence)
+    labels = [line.get_label() for line in display.lines_]
+    for label, (_, row) in zip(labels, table.iterrows(), strict=False):
+        p = "< 0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+        assert label.endswith(f"within {row.radius_mm:.0f} mm, p {p}")
+    display.figure_.canvas.draw()
+    other = problem.compute_confidence(make_coef(problem, 2), n_draws=0)
+    with pytest.raises(ValueError, match="of other sources than the model"):
+        SourceDisplay.from_estimator(coef, problem, confidence=other)
