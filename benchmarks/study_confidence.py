@@ -5,7 +5,7 @@
 it), with peaks of 15, 30 and 90 nAm, localizes them by ``MixedNormIC``, and writes tables: how
 often regions contain the truth and how large they are, by kind of recording and by amplitude; how
 often p-values of noise alone are below 0.05; how strong sources have to be to be found, and how
-strong `find_detectable_power` says; the time it takes; and, for one source in a sphere, the
+strong `compute_detectable_power` says; the time it takes; and, for one source in a sphere, the
 confidence limits of ``mne.fit_dipole`` next to regions.
 
 A source is found if a position of the model is within 20 mm of it. A region is right if it has a
@@ -16,7 +16,7 @@ import argparse
 import os
 import time
 import warnings
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import mne
@@ -31,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from skmxne import MixedNormIC
 from skmxne.inspection.confidence import Candidates, compute_detectable_power, judge_sources
 from skmxne.inverse.trial_folds import draw_signs
+from skmxne.model_selection.noise import estimate_covariance
 from skmxne.model_selection.risk_inflation import RiskInflation
 from skmxne.model_selection.support_search import SupportSearch
 
@@ -45,18 +46,19 @@ NOISES = {
     "low": "low-passed at 40 Hz",
     "drift": "half of it drifts",
     "brain": "a third of it brain rhythms",
+    "eeg": "EEG, white",
 }
 NUMBERS = (1, 2, 3, 5)  # sources of models of noise
 FIRST_SEED = 3000  # those below are for tuning
 NEAR, RIGHT, GHOST = 0.02, 0.005, 0.02  # m
-OPTIONS = dict(level=0.95, random_state=0, noise=None, model_error=0.06)
+OPTIONS = dict(level=0.95, random_state=0, model_error=0.06)
 
 
 def main():
     """Run the study, and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n-draws", type=int, default=12, help="recordings of each kind (12)")
-    parser.add_argument("--n-noise", type=int, default=200, help="of each kind of noise (200)")
+    parser.add_argument("--n-noise", type=int, default=120, help="of each kind of noise (120)")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument(
         "--parts", nargs="*", default=["regions", "level", "detectability", "dipole"]
@@ -205,7 +207,7 @@ def describe(label, rows):
 
 def study_level(arguments):
     """Count how often noise alone has a p-value of 0.05 or less."""
-    study_search.load_head()
+    load_all()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.n_noise)
     tasks = [(kind, seed, False) for kind in NOISES for seed in seeds]
     tasks += [(kind, seed, True) for kind in ("drift", "brain") for seed in seeds[::3]]
@@ -234,10 +236,13 @@ class SameDraws(Candidates):
             draw[:] = products.reshape(self.design.n_positions, 3, -1).sum(axis=1).T
         return powers
 
-    def find_maxima(self, noise):
+    def find_maxima(self, draw, n_draws):
         """Find the most that any position explains, of noise of the same variances."""
-        draws = zip(np.mean(noise**2, axis=1), self._powers, strict=True)
-        return np.array([(variances @ draw[: len(variances)]).max() for variances, draw in draws])
+        maxima = np.empty(n_draws)
+        for k, powers in enumerate(self._powers[:n_draws]):
+            variances = np.mean(draw(k) ** 2, axis=0)
+            maxima[k] = (variances @ powers[: len(variances)]).max()
+        return maxima
 
 
 @cache
@@ -250,14 +255,14 @@ def load_brain():
 @cache
 def load_noise_candidates(kind, *, has_trials):
     """Return the candidates of a kind of noise."""
-    gain, _, _ = study_search.load_head()
+    gain, _, _ = study_search.load_head("eeg" if kind == "eeg" else "meg")
     gain = load_brain()[1] @ gain if kind == "brain" else gain
     return (Candidates if has_trials else SameDraws)(gain, 3)
 
 
 def draw_noise_of(rng, kind):
     """Draw whitened noise of a kind."""
-    n_rows = len(study_search.load_head()[0])
+    n_rows = len(study_search.load_head("eeg" if kind == "eeg" else "meg")[0])
     noise = study_search.draw_noise(rng, n_rows, is_low_passed=kind == "low")
     if kind == "drift":
         noise = (noise + study_search.draw_drifts(rng, n_rows)) / np.sqrt(2)
@@ -274,12 +279,20 @@ def judge_noise(kind, seed, has_trials):
     if has_trials:
         groups = np.array([draw_noise_of(rng, kind) for _ in range(40)], dtype=np.float32)
         y = groups.sum(axis=0).astype(float) / np.sqrt(40)
-        factors = draw_signs(np.full(40, 1 / 40), 200, 0).astype(np.float32)
-        options = OPTIONS | dict(noise=np.tensordot(factors, np.sqrt(40) * groups, axes=1))
+        factors = draw_signs(np.full(40, 1 / 40), 200, 0).astype(np.float32) * np.float32(40**0.5)
+        # Five folds tell the covariance, as of an `InverseProblem`.
+        folds = groups.reshape(5, 8, *y.shape).sum(axis=1) / np.sqrt(8)
+        rows = (folds - y / np.sqrt(5)).reshape(-1, y.shape[1]).astype(float)
+        n_rows = 4 * len(y)
+        covariance = estimate_covariance(rows, n_rows)
+        draw = partial(np.tensordot, b=groups, axes=1)
+        options = OPTIONS | dict(
+            covariance=covariance, n_rows=n_rows, draw=lambda k: draw(factors[k])
+        )
     else:
         y, options = draw_noise_of(rng, kind), OPTIONS
     candidates = load_noise_candidates(
-        "brain" if kind == "brain" else "white", has_trials=has_trials
+        kind if kind in ("brain", "eeg") else "white", has_trials=has_trials
     )
     criterion = RiskInflation(
         candidates.design, y, noise_variance=1.0, target_covariance=None, model_error=0.0
@@ -299,7 +312,7 @@ def study_detectability(arguments):
     """Find how strong sources have to be for the default to find them in 80 % of recordings."""
     load_all()
     factors = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25)
-    seeds = range(arguments.first_seed, arguments.first_seed + 20 * arguments.n_draws)
+    seeds = range(arguments.first_seed, arguments.first_seed + 10 * arguments.n_draws)
     lines = []
     for name, is_low_passed in [("white", False), ("low-passed at 40 Hz", True)]:
         tasks = [(is_low_passed, seed, factor) for seed in seeds for factor in factors]
@@ -334,7 +347,7 @@ def study_dipoles(arguments):
     """Compare regions of one source, at its peak alone, with confidence limits of a dipole fit."""
     study_search.load_sphere()
     study_search.load_sphere(is_moved=False)
-    seeds = range(arguments.first_seed, arguments.first_seed + 4 * arguments.n_draws)
+    seeds = range(arguments.first_seed, arguments.first_seed + 2 * arguments.n_draws)
     tasks = [(off, seed, size) for off in (False, True) for seed in seeds for size in AMPLITUDES]
     rows = run(fit_dipole, tasks, arguments.n_jobs)
     columns = {

@@ -28,15 +28,13 @@ _ALIKE = 0.7
 _NEGLIGIBLE = 1e-6
 # Steps of the estimate of the noise, and change of its shares at which they end.
 _MAX_ITER, _TOLERANCE = 100, 1e-3
-# What a source explains at least, to be divided by.
-_TINY = 1e-300
 # Share of the noise that the time courses drawn have at least.
 _DRAWN = 0.999
 # Fewest draws that a distribution can be fitted to.
 _FEWEST_DRAWS = 20
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Confidence:
     """How sure a model is of its sources, as `compute_confidence` finds.
 
@@ -192,29 +190,50 @@ def compute_confidence(
             "of features per block."
         )
     positions, _, _ = read_coefficients(estimator, y.shape[1], X.shape[1], n_orient)
-    options = dict(level=level, n_draws=n_draws, random_state=random_state, noise=noise)
+    noise = check_noise(noise, y.shape)
+    options = dict(level=level, random_state=random_state, model_error=model_error)
+    if noise is not None:
+        n_draws = len(noise) if check_n_draws(n_draws) else 0
+        rows = noise.reshape(-1, noise.shape[2]).astype(np.float64, copy=False)
+        options |= dict(covariance=rows.T @ rows / len(rows), draw=noise.__getitem__)
     with single_threaded_blas():
         candidates = Candidates(X, n_orient)
-        return judge_sources(candidates, y, positions, model_error=model_error, **options)
+        return judge_sources(candidates, y, positions, n_draws=n_draws, **options)
 
 
-def judge_sources(candidates, y, positions, *, level, n_draws, random_state, noise, model_error):
-    """Compute the confidence of sources at some of the candidates."""
+def judge_sources(
+    candidates,
+    y,
+    positions,
+    *,
+    level,
+    n_draws,
+    random_state,
+    model_error,
+    covariance=None,
+    n_rows=np.inf,
+    draw=None,
+):
+    """Compute the confidence of sources at some of the candidates.
+
+    The noise has a `covariance` across targets, which has been estimated by `n_rows` rows, and
+    ``draw(k)`` returns recordings of it. Without them it is that of the residual, and normal.
+    """
     level = check_real("level", level, 0, 1, interval="()")
     model_error = check_real("model_error", model_error, 0, 1)
-    noise = check_noise(noise, y.shape)
     n_draws = check_n_draws(n_draws)
-    n_positions = candidates.design.n_positions
     if len(positions) == 0:
-        nothing = np.empty(0)
-        return Confidence(positions, nothing, np.empty((0, n_positions), bool), level, nothing)
-    sources = _Sources(candidates, y, positions, noise, model_error)
+        regions = np.empty((0, candidates.design.n_positions), dtype=bool)
+        return Confidence(positions, np.empty(0), regions, level, np.empty(0))
+    sources = _Sources(candidates, y, positions, covariance, model_error)
     regions = np.array([sources.find_region(position, level) for position in positions])
     p_values = np.full(len(positions), np.nan)
     if n_draws:
-        if noise is None:
-            noise = draw_noise(*sources.noise, len(y), n_draws, random_state)
-        p_values = compute_p_values(sources.excesses, candidates.find_maxima(noise))
+        variance = np.trace(sources.covariance) / y.shape[1]
+        if draw is None:
+            n_rows = len(y) if covariance is None else n_rows
+            draw = _NormalNoise(sources.covariance, n_rows, len(y), n_draws, random_state)
+        p_values = compute_p_values(sources.excesses, variance, candidates, draw, n_draws)
     order = np.argsort(sources.positions)
     return Confidence(positions, p_values[order], regions, level, sources.powers[order])
 
@@ -275,41 +294,51 @@ class Candidates:
         map_chunks(fill, len(kept), 256)
         return bases.reshape(-1, len(design.X))
 
-    def find_maxima(self, noise):
+    def find_maxima(self, draw, n_draws):
         """Find the most that any position explains of each recording of noise."""
-        bases, maxima = self._bases, np.empty(len(noise))
+        bases, maxima = self._bases, np.empty(n_draws)
 
         def fill(chunk):
             for k in range(chunk.start, chunk.stop):
-                products = bases @ noise[k].astype(np.float32, copy=False)
+                products = bases @ draw(k).astype(np.float32, copy=False)
                 powers = np.einsum("ij,ij->i", products, products)
                 maxima[k] = powers.reshape(-1, self.design.n_orient).sum(axis=1).max()
 
-        map_chunks(fill, len(noise), 5)
+        map_chunks(fill, n_draws, 5)
         return maxima
 
 
-def draw_noise(covariance, n_rows, n_samples, n_draws, random_state):
-    """Draw normal noise, rotated so that targets are independent.
+class _NormalNoise:
+    """Recordings of normal noise, rotated so that targets are independent.
 
     The covariance across targets has been estimated by `n_rows` rows, and varies as much.
     """
-    variances = np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
-    n_kept = 1 + np.searchsorted(np.cumsum(variances), _DRAWN * variances.sum())
-    variances = variances[:n_kept]
-    rng = check_random_state(random_state)
-    draws = rng.standard_normal((n_draws, n_samples, len(variances)))
-    variances = variances * n_rows / rng.chisquare(n_rows, (n_draws, 1, len(variances)))
-    return (draws * np.sqrt(variances)).astype(np.float32)
+
+    def __init__(self, covariance, n_rows, n_samples, n_draws, random_state):
+        variances = np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0)
+        n_kept = 1 + np.searchsorted(np.cumsum(variances), _DRAWN * variances.sum())
+        self._variances, self._n_rows, self._n_samples = variances[:n_kept], n_rows, n_samples
+        rng = check_random_state(random_state)
+        self._seeds = rng.randint(np.iinfo(np.int32).max, size=n_draws)
+
+    def __call__(self, k):
+        rng, variances = np.random.default_rng(self._seeds[k]), self._variances
+        noise = rng.standard_normal((self._n_samples, len(variances)))
+        if np.isfinite(self._n_rows):
+            scale = max(self._n_rows - 2.0, 1.0)  # the mean stays
+            variances = variances * scale / rng.chisquare(self._n_rows, len(variances))
+        return noise * np.sqrt(variances)
 
 
-def compute_p_values(powers, maxima):
+def compute_p_values(powers, variance, candidates, draw, n_draws):
     """Compare powers, of sources in the order of a search, with maxima over noise."""
-    scale = maxima.mean()
-    if scale == 0.0:  # data without noise
+    if not variance > 0.0:  # data without noise
         return np.maximum.accumulate(np.where(powers > 0.0, 0.0, 1.0))
-    location, spread = gumbel_r.fit(maxima / scale)
-    return np.maximum.accumulate(gumbel_r.sf(powers / scale, location, spread))
+    # Of the order of one, for single precision.
+    unit = np.sqrt(variance)
+    maxima = candidates.find_maxima(lambda k: draw(k) / unit, n_draws)
+    p_values = gumbel_r.sf(powers / variance, *gumbel_r.fit(maxima))
+    return np.maximum.accumulate(p_values)
 
 
 class _Sources:
@@ -325,13 +354,13 @@ class _Sources:
         The same, less what may be errors of the fields of those before.
     residual_covariance : ndarray of shape (n_targets, n_targets)
         The covariance of the noise across targets, if all sources are real.
-    noise : tuple
-        The same, if they may be noise, and by how many rows it is estimated.
+    covariance : ndarray of shape (n_targets, n_targets)
+        The same, if the sources may be noise.
     threshold : float
-        Approximately what the best of all positions explains of noise.
+        About as much as the best of all positions explains of noise.
     """
 
-    def __init__(self, candidates, y, positions, noise, model_error):
+    def __init__(self, candidates, y, positions, covariance, model_error):
         design = candidates.design
         if len(positions) * design.n_orient >= len(y):
             raise ValueError(
@@ -339,32 +368,30 @@ class _Sources:
                 f"explain any data of {len(y)} samples: nothing is left to judge them by. Fit a "
                 "sparser model, with a larger alpha."
             )
-        self.design, self.model_error = design, model_error
-        # No more targets than samples.
-        turned = np.linalg.svd(y, full_matrices=False)[2].T if y.shape[1] > len(y) else None
-        self.y = y if turned is None else y @ turned
+        self.design, self.y, self.model_error = design, y, model_error
+        # The search is quicker with no more targets than samples.
+        n_targets = y.shape[1]
+        is_long = n_targets > len(y)
+        self._turn = np.linalg.svd(y, full_matrices=False)[2].T if is_long else np.eye(n_targets)
         criterion = RiskInflation(
-            *(design, self.y),
+            *(design, y @ self._turn),
             noise_variance=None,
             target_covariance=None,
             model_error=0.1 * _ERROR_ALIKE * model_error,
         )
         self.search = SupportSearch(criterion)
         self.positions = self._order(positions)
-        self._basis, self._parts = self._separate()
-        self.powers = np.sum(self._parts**2, axis=(1, 2))
+        self._bases = self._find_bases()
+        self._parts = [basis.T @ y for basis in self._bases]
+        self.powers = np.array([np.sum(part**2) for part in self._parts])
         self.excesses = self.powers - self._find_errors()
-        if noise is None:
-            self.residual_covariance, _ = self._estimate_noise(np.zeros(len(positions)))
-            self.noise = self._find_noise()
-        else:
-            rows = noise.reshape(-1, noise.shape[2]).astype(np.float64, copy=False)
-            covariance = rows.T @ rows / len(rows)
-            self.residual_covariance = (
-                covariance if turned is None else turned.T @ covariance @ turned
-            )
-            self.noise = self.residual_covariance, len(noise) * len(y)
-        self.threshold = self._compute_threshold(self.noise[0])
+        self.residual_covariance = self.covariance = covariance
+        if covariance is None:
+            basis = np.hstack(self._bases)
+            residual = y - basis @ (basis.T @ y)
+            self.residual_covariance = estimate_covariance(residual, len(y) - basis.shape[1])
+            self.covariance = self._estimate_noise(residual)
+        self.threshold = self._compute_threshold(self.covariance)
 
     def _order(self, positions):
         """Order the sources: the one next that explains most given those before."""
@@ -375,16 +402,16 @@ class _Sources:
             order.append(left.pop(np.argmax(np.sum(explained**2, axis=(1, 2)))))
         return np.array(order)
 
-    def _separate(self):
-        """Return an orthonormal basis of what each source adds to those before, and its part of y.
-
-        Shapes (n_sources, n_orient, n_samples) and (n_sources, n_orient, n_targets).
-        """
-        columns = self.design.columns(self.positions)
-        basis, triangle = np.linalg.qr(columns)
-        is_new = np.abs(triangle.diagonal()) > _NEGLIGIBLE * np.linalg.norm(columns, axis=0)
-        basis = (basis * is_new).T.reshape(len(self.positions), self.design.n_orient, -1)
-        return basis, basis @ self.y
+    def _find_bases(self):
+        """Find an orthonormal basis of what the columns of each source add to those before it."""
+        bases = []
+        for position in self.positions:
+            columns = own = self.design.columns(np.array([position]))
+            for basis in bases:
+                own = own - basis @ (basis.T @ own)
+            left, sizes, _ = np.linalg.svd(own, full_matrices=False)
+            bases.append(left[:, sizes > _NEGLIGIBLE * np.linalg.norm(columns)])
+        return bases
 
     def _find_errors(self):
         """Compute what each source may explain of errors of the fields of those before it."""
@@ -395,34 +422,35 @@ class _Sources:
             before = [int(position) for position in self.positions[:k]]
             alike = self.search.find_errors(before, self.positions[k : k + 1])[0]
             anywhere = _ERROR_ANYWHERE * self.model_error * self.powers[0]
-            errors[k] = min(np.sum((parts[k] @ courses.T) ** 2), alike + anywhere)
+            along = np.sum((parts[k] @ courses.T) ** 2)
+            errors[k] = min(along, alike + anywhere)
         return errors
 
-    def _find_noise(self):
-        """Estimate the noise if sources may be but noise, and from how many rows.
+    def _estimate_noise(self, residual):
+        """Estimate the covariance of the noise, if the sources may be noise.
 
-        They are where noise is strongest, then: what they explain is noise, up to what the best of
-        all positions explains of noise.
+        A search finds them where noise is strongest, then. The first explains as much as the best
+        of all positions does, each other one the same share of what those before leave. What
+        sources explain counts as noise up to that.
         """
-        shares = np.zeros(len(self.powers))
+        n_samples, powers = len(self.y), self.powers
+        covariance, shares = estimate_covariance(residual, n_samples), np.zeros(len(powers))
         for _ in range(_MAX_ITER):
-            covariance, n_rows = self._estimate_noise(shares)
-            limits = self._compute_threshold(covariance) / np.maximum(self.powers, _TINY)
-            shares, last = np.minimum(limits, 1.0), shares
+            threshold = self._compute_threshold(covariance)
+            left = max(1.0 - threshold / (n_samples * np.trace(covariance) or 1.0), 0.0)
+            counted = np.minimum(threshold * left ** np.arange(len(powers)), powers)
+            last, shares = shares, counted / np.where(powers > 0.0, powers, 1.0)
             if np.abs(shares - last).max() < _TOLERANCE:
                 break
-        return covariance, n_rows
-
-    def _estimate_noise(self, shares):
-        """Estimate the covariance across targets by the residual and shares of the sources."""
-        removed = 1.0 - np.sqrt(np.repeat(shares, self.design.n_orient))
-        basis = self._basis.reshape(len(removed), -1)
-        rows = self.y - basis.T @ (removed[:, np.newaxis] * (basis @ self.y))
-        n_rows = len(self.y) - self.design.n_orient * np.sum(1.0 - shares)
-        return estimate_covariance(rows, n_rows), n_rows
+            rows = residual + sum(
+                np.sqrt(share) * (basis @ part)
+                for share, basis, part in zip(shares, self._bases, self._parts, strict=True)
+            )
+            covariance = estimate_covariance(rows, n_samples)
+        return covariance
 
     def _compute_threshold(self, covariance):
-        """Approximate what the best of all positions explains of noise."""
+        """Compute about how much the best of all positions explains of noise."""
         if not np.trace(covariance) > 0.0:
             return 0.0
         sizes = self.search.criterion.n_candidates, self.design.n_orient
@@ -435,7 +463,8 @@ class _Sources:
         explained = np.linalg.solve(np.linalg.cholesky(grams), products)
         course = np.linalg.svd(explained[position], full_matrices=False)[2][0]
         powers = np.sum((explained @ course) ** 2, axis=1)
-        variance = course @ self.residual_covariance @ course
+        course_of_y = self._turn @ course
+        variance = course_of_y @ self.residual_covariance @ course_of_y
         own = self.powers[self.positions == position][0]
         allowed = self.model_error * max(own, powers[position])
         least = powers[position] - chi2.ppf(level, _N_DIMENSIONS) * variance - allowed

@@ -25,6 +25,8 @@ class OrientedGain:
     ----------
     src : instance of mne.SourceSpaces
         The source space of `forward`, shared.
+    mri_head_t : instance of mne.transforms.Transform
+        From MRI to head coordinates.
     locations : ndarray of shape (n_positions, 3)
         The positions in m, in head coordinates, whatever those of `forward` are.
     orientations : ndarray of shape (n_positions, n_orient, 3)
@@ -38,7 +40,7 @@ class OrientedGain:
         index = {name: k for k, name in enumerate(forward["sol"]["row_names"])}
         self._rows = np.array([index[name] for name in ch_names])
         self._ch_names = list(ch_names)
-        self.src = forward["src"]
+        self.src, self.mri_head_t = forward["src"], forward["mri_head_t"]
         self._to_head = np.eye(4)
         if forward["coord_frame"] == FIFF.FIFFV_COORD_MRI:
             self._to_head = forward["mri_head_t"]["trans"]

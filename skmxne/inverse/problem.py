@@ -19,7 +19,8 @@ from ..inspection.confidence import (
 )
 from ..linear_model.validation import check_real
 from ..model_selection.noise import estimate_covariance
-from ..solvers.objective import compute_explained
+from ..model_selection.risk_inflation import fit_columns
+from ..solvers.objective import compute_columns, compute_explained
 from ..solvers.threads import single_threaded_blas
 from . import outputs, tables
 from .gain import whiten_gain
@@ -30,8 +31,8 @@ from .weighting import SourceWeighting
 if TYPE_CHECKING:
     import pandas as pd
 
-# Draws by which trials tell the noise of regions, without p-values.
-_N_DRAWS_OF_NOISE = 100
+# Fewest groups of trials with enough combinations of signs.
+_FEWEST_GROUPS = 10
 
 
 class InverseProblem(WhitenedRecording):
@@ -253,7 +254,7 @@ class InverseProblem(WhitenedRecording):
 
     def compute_confidence(
         self,
-        estimator: Any,
+        model: Any,
         *,
         level: float = 0.95,
         n_draws: int = 200,
@@ -268,7 +269,7 @@ class InverseProblem(WhitenedRecording):
 
         Parameters
         ----------
-        estimator : estimator or array-like of shape (n_targets, n_features)
+        model : estimator or array-like of shape (n_targets, n_features)
             As for :meth:`to_source_estimate`.
         level, n_draws, random_state, model_error : object
             As for :func:`skmxne.compute_confidence`.
@@ -298,24 +299,24 @@ class InverseProblem(WhitenedRecording):
 
         The first call on a problem whitens the forward solution in all orientations and keeps it.
         """
-        positions, _, _ = self._find_sources(estimator)
-        noise = None
-        if self.y_groups is not None:
-            n_noise = check_n_draws(n_draws) or _N_DRAWS_OF_NOISE
-            factors = draw_signs(self.group_weights, n_noise, random_state)
-            noise = np.tensordot(factors.astype(np.float32), self.y_groups, axes=1)
-        options = dict(level=level, n_draws=n_draws, random_state=random_state, noise=noise)
+        positions, _, _ = self._find_sources(model)
+        options = dict(level=level, random_state=random_state, model_error=model_error)
+        if self.y_folds is not None:
+            n_rows = (len(self.y_folds) - 1) * len(self.y)
+            options |= dict(covariance=self.target_covariance, n_rows=n_rows)
+            if len(self.y_groups) >= _FEWEST_GROUPS:
+                n_signs = check_n_draws(n_draws)
+                factors = draw_signs(self.group_weights, n_signs, random_state).astype(np.float32)
+                options |= dict(draw=lambda k: np.tensordot(factors[k], self.y_groups, axes=1))
         with single_threaded_blas():
-            return judge_sources(
-                self._candidates, self.y, positions, model_error=model_error, **options
-            )
+            return judge_sources(self._candidates, self.y, positions, n_draws=n_draws, **options)
 
-    def to_regions(self, estimator: Any) -> list[Any]:
+    def to_regions(self, model: Any) -> list[Any]:
         """Turn the regions where sources could be into source estimates.
 
         Parameters
         ----------
-        estimator : Confidence, estimator or array-like of shape (n_targets, n_features)
+        model : Confidence, estimator or array-like of shape (n_targets, n_features)
             What :meth:`compute_confidence` has returned, or a model, whose regions of level 0.95
             are computed.
 
@@ -330,14 +331,14 @@ class InverseProblem(WhitenedRecording):
         sklearn.exceptions.NotFittedError, TypeError, ValueError
             As :meth:`compute_confidence`, or if the regions are of another problem.
         """
-        confidence = estimator
-        if not isinstance(estimator, Confidence):
-            confidence = self.compute_confidence(estimator, n_draws=0)
+        confidence = model
+        if not isinstance(model, Confidence):
+            confidence = self.compute_confidence(model, n_draws=0)
         tables.check_confidence(confidence, self._gain.n_positions)
         regions = [np.flatnonzero(region) for region in confidence.regions]
         return [outputs.make_map(np.ones(len(r)), r, self._gain) for r in regions]
 
-    def to_detectability(self, estimator: Any = None, power: float = 0.8) -> Any:
+    def to_detectability(self, model: Any = None, power: float = 0.8) -> Any:
         """Compute how strong a source would have to be to be found, at each position.
 
         It is for one source alone, found if it explains more than the best of all positions does
@@ -345,7 +346,7 @@ class InverseProblem(WhitenedRecording):
 
         Parameters
         ----------
-        estimator : estimator or array-like of shape (n_targets, n_features), default=None
+        model : estimator or array-like of shape (n_targets, n_features), default=None
             A model: the source has the time course of its strongest source, and the noise is that
             which the model leaves. None, or a model without sources: the strongest time course of
             the data, and noise as `noise_cov` predicts it, white in time. With trials, noise is
@@ -367,32 +368,27 @@ class InverseProblem(WhitenedRecording):
             and there is no time course.
         """
         power = check_real("power", power, 0, 1, interval="()")
-        course, covariance = self._find_course(estimator)
-        if not course.any():
-            raise ValueError("The data are zero: there is no time course to look for.")
-        design, free = self._candidates.design, self._gain.free()
-        if free.n_orient > 1 and self._gain.src.kind == "surface":
-            everywhere = np.arange(len(self.locations))
-            along = np.einsum("poc,pc->po", free.orientations, free.normals(everywhere))
-            powers = np.einsum("po,poq,pq->p", along, design.grams, along)
-        else:
-            powers = np.linalg.eigvalsh(design.grams)[:, -1]
-        needed = compute_detectable_power(
-            *(np.count_nonzero(powers > 0), self.n_orient, covariance, course, power)
-        )
+        with single_threaded_blas():
+            course, covariance = self._find_course(model)
+            if not course.any():
+                raise ValueError("The data are zero: there is no time course to look for.")
+            field_powers = self._compute_field_powers()
+            needed = compute_detectable_power(
+                *(np.count_nonzero(field_powers > 0), self.n_orient, covariance, course, power)
+            )
         course_power = np.sum((course / np.abs(course / self.target_scale).max()) ** 2)
         with np.errstate(divide="ignore"):
-            amplitudes = np.sqrt(needed / np.maximum(powers, 0.0) / course_power)
+            amplitudes = np.sqrt(needed / field_powers / course_power)
         return outputs.make_map(amplitudes, np.arange(len(amplitudes)), self._gain)
 
-    def compute_stability(self, estimator: Any, radius: float = 0.01) -> NDArray[np.float64]:
+    def compute_stability(self, model: Any, radius: float = 0.01) -> NDArray[np.float64]:
         """Compute how often each source is found again, if a part of the trials is left out.
 
         A clone of the model is fitted to the average of all folds but one, for each in turn.
 
         Parameters
         ----------
-        estimator : estimator
+        model : estimator
             A fitted model that can be cloned and fitted to `X` and `y`; of a search, its
             `best_estimator_`.
         radius : float, default=0.01
@@ -415,24 +411,32 @@ class InverseProblem(WhitenedRecording):
                 "InverseProblem.from_epochs."
             )
         radius = check_real("radius", radius, 0, np.inf, interval="()")
-        positions, _, _ = self._find_sources(estimator)
-        estimator = getattr(estimator, "best_estimator_", estimator)
+        positions, _, _ = self._find_sources(model)
+        estimator = getattr(model, "best_estimator_", model)
         if not hasattr(estimator, "fit"):
             raise TypeError(
-                f"estimator must be a model that can be fitted, got {type(estimator).__name__}."
+                f"model must be an estimator that can be fitted, got {type(model).__name__}."
             )
         found = np.zeros((len(self.y_folds), len(positions)))
-        for k, (fold, weight) in enumerate(zip(self.y_folds, self.fold_weights, strict=True)):
-            # On the scale where noise has variance 1 again.
-            rest = (self.y - weight * fold) / np.sqrt(1.0 - weight)
-            others, _, _ = self._find_sources(clone(estimator).fit(self.X, rest))
+        for k in range(len(found)):
+            X, y = self._leave_out(k, is_stacked=estimator is not model)
+            others, _, _ = self._find_sources(clone(estimator).fit(X, y))
             gaps = self.locations[positions][:, np.newaxis] - self.locations[others]
             found[k] = np.linalg.norm(gaps, axis=2).min(axis=1, initial=np.inf) <= radius
         return found.mean(axis=0)
 
+    def _leave_out(self, fold, *, is_stacked):
+        """Return the data without a fold: their average, or folds below one another."""
+        if is_stacked:
+            X, y, groups = self.to_folds()
+            return X[groups != fold], y[groups != fold]
+        weight = self.fold_weights[fold]
+        # On the scale where noise has variance 1 again.
+        return self.X, (self.y - weight * self.y_folds[fold]) / np.sqrt(1.0 - weight)
+
     def to_data_frame(
         self,
-        estimator: Any,
+        model: Any,
         *,
         confidence: Confidence | None = None,
         subjects_dir: str | None = None,
@@ -442,7 +446,7 @@ class InverseProblem(WhitenedRecording):
 
         Parameters
         ----------
-        estimator : estimator or array-like of shape (n_targets, n_features)
+        model : estimator or array-like of shape (n_targets, n_features)
             As for :meth:`to_source_estimate`.
         confidence : Confidence, default=None
             What :meth:`compute_confidence` has returned for this model.
@@ -475,19 +479,19 @@ class InverseProblem(WhitenedRecording):
         def make_table(rows):
             rows = [dict(row) for row in rows]
             if subjects_dir is not None:
-                tables.add_anatomy(rows, self._gain, self.forward["mri_head_t"], subjects_dir, parc)
+                tables.add_anatomy(rows, self._gain, self._gain.mri_head_t, subjects_dir, parc)
             columns = list(rows[0]) if rows else tables.list_columns(confidence, subjects_dir)
             return pd.DataFrame(rows, columns=columns).set_index("position")
 
-        rows = self.list_sources(estimator, confidence)
+        rows = self.list_sources(model, confidence)
         return [make_table(some) for some in rows] if self._is_list else make_table(rows)
 
-    def list_sources(self, estimator: Any, confidence: Confidence | None = None) -> list[Any]:
+    def list_sources(self, model: Any, confidence: Confidence | None = None) -> list[Any]:
         """List sources as :meth:`to_data_frame` does, without pandas.
 
         Parameters
         ----------
-        estimator, confidence : object
+        model, confidence : object
             As for :meth:`to_data_frame`.
 
         Returns
@@ -500,10 +504,10 @@ class InverseProblem(WhitenedRecording):
         sklearn.exceptions.NotFittedError, TypeError, ValueError
             As :meth:`to_data_frame`.
         """
-        positions, _, _ = self._find_sources(estimator)
+        positions, _, _ = self._find_sources(model)
         if confidence is not None:
             tables.check_confidence(confidence, self._gain.n_positions, positions)
-        dipoles = self.to_dipoles(estimator)
+        dipoles = self.to_dipoles(model)
         lists = [
             tables.list_sources(positions, of_evoked, self._gain, confidence)
             for of_evoked in (dipoles if self._is_list else [dipoles])
@@ -516,23 +520,37 @@ class InverseProblem(WhitenedRecording):
         free = self._gain.free()
         return Candidates(whiten_gain(free, self.whitener), free.n_orient)
 
-    def _find_course(self, estimator):
+    def _compute_field_powers(self):
+        """Compute the power of the field of 1 A m at each position."""
+        free, positions = self._gain.free(), np.arange(len(self.locations))
+        gain = self._gain if self.n_orient == 1 else free
+        grams = self._candidates.design.grams
+        powers = np.linalg.eigvalsh(grams)[:, -1].clip(min=0.0)
+        is_surface = np.repeat(
+            [space["type"] == "surf" for space in gain.src], [s["nuse"] for s in gain.src]
+        )
+        along = gain.orientations[:, 0] if self.n_orient == 1 else free.normals(positions)
+        mixing = np.einsum("poc,pc->po", free.orientations, along)
+        along = np.einsum("po,poq,pq->p", mixing, grams, mixing).clip(min=0.0)
+        return np.where(is_surface | (self.n_orient == 1), along, powers)
+
+    def _find_course(self, model):
         """Return a time course, on the scale of `y`, and the covariance of the noise over time."""
-        positions, sources = [], None
-        if estimator is not None:
-            positions, sources, _ = self._find_sources(estimator)
-        course = np.linalg.svd(self.y, full_matrices=False)[2][0] * np.any(self.y)
-        covariance = np.eye(len(self.times))
+        positions, sources = np.empty(0, dtype=int), None
+        if model is not None:
+            positions, sources, _ = self._find_sources(model)
         if len(positions):
             strongest = np.abs(sources).max(axis=(1, 2)).argmax()
             course = np.linalg.svd(sources[strongest], full_matrices=False)[2][0]
             course = course * self.target_scale
-            residual = self.y - self.whitener @ self._predict_field(estimator) * self.target_scale
-            n_rows = len(self.y) - len(positions) * self.n_orient
-            covariance = estimate_covariance(residual, max(n_rows, 1))
-        if self.target_covariance is not None:
-            covariance = self.target_covariance
-        return course, covariance
+        else:
+            course = np.linalg.svd(self.y, full_matrices=False)[2][0] * np.any(self.y)
+        covariance = self.target_covariance
+        if covariance is None and len(positions):
+            columns = self.X[:, compute_columns(positions, self.n_orient)]
+            residual, rank = fit_columns(columns, self.y, np.finfo(float).eps)
+            covariance = estimate_covariance(residual, max(len(self.y) - rank, 1))
+        return course, np.eye(len(self.times)) if covariance is None else covariance
 
     def _find_sources(self, estimator):
         """Find the sources of a model.

@@ -155,7 +155,8 @@ def test_noise_is_that_of_the_trials(case):
     average = from_evoked(case)
     assert_allclose(confidence.powers, average.compute_confidence(mark(average, truth)).powers)
     assert (confidence.p_values < 0.001).all()
-    problem.y_groups *= 10
+    problem.y_folds = problem.y + 10 * (problem.y_folds - problem.y)
+    problem.y_groups = (problem.y + 10 * (problem.y_groups - problem.y)).astype(np.float32)
     noisy = problem.compute_confidence(mark(problem, truth))
     assert noisy.p_values.max() > 0.2
     assert (noisy.regions >= confidence.regions).all()
@@ -261,7 +262,7 @@ def test_models_that_do_not_fit(case):
     with pytest.raises(ValueError, match="no trials to leave out"):
         problem.compute_stability(MixedNormEstimator().fit(problem.X, problem.y))
     epochs = from_epochs(case, loose=0)
-    with pytest.raises(TypeError, match="a model that can be fitted, got ndarray"):
+    with pytest.raises(TypeError, match="an estimator that can be fitted, got ndarray"):
         epochs.compute_stability(mark(epochs, [3]))
     for power in (0, 1):
         with pytest.raises(ValueError, match="power must be in"):
