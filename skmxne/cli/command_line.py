@@ -306,13 +306,13 @@ def _localize(arguments):
         dipoles = sorted(problem.to_dipoles(model), key=lambda dipole: -abs(dipole.amplitude).max())
         residual = problem.to_residual(model)
         alpha = _describe_alpha(model, arguments.alpha)
-        summary = " ".join([summarize(problem, model, alpha), *getattr(model, "remarks_", [])])
+        summary = [summarize(problem, model, alpha), *getattr(model, "remarks_", [])]
         title = f"Sources of {evoked.comment!r}"
         settings = _describe(arguments) | describe_data(evoked, problem)
         save_sources(folder, sources, problem.to_source_estimate(model), dipoles, residual)
         save_figures(folder, problem, model, confidence, evoked, residual)
-        save_report(folder, title, summary, sources, settings, notes)
-    lines = [summary]
+        save_report(folder, title, " ".join(summary), sources, settings, notes)
+    lines = summary
     for row in make_source_table(sources[:_MOST_ROWS]) if sources else []:
         lines.append("  ".join(f"{cell:>11}" for cell in row))
     if len(dipoles) > _MOST_ROWS:

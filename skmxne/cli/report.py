@@ -18,8 +18,9 @@ _TABLE_NOTE = (
     "source explains of the power of the whitened data at the time of its peak."
 )
 _CONFIDENCE_NOTE = (
-    "Within: how far from there the source may be, at a level of 95 %; the figure shows its region "
-    "in its colour. p: the chance that the best of all positions explains as much of noise alone."
+    "Within: the largest distance from the source to where else it could be (its region, of level "
+    "95 %, drawn in its colour). p: the probability that the best of all positions explains as "
+    "much, in noise alone, as the source adds to the stronger ones."
 )
 
 

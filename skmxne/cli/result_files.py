@@ -98,7 +98,7 @@ def _list_names(folder):
 def save_sources(folder, sources, stc, dipoles, residual):
     """Write sources as a table, and sources and residual in the formats of MNE."""
     with (folder / "sources.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(sources[0]) if sources else list_columns())
+        writer = csv.DictWriter(file, list(sources[0]) if sources else list_columns(is_judged=True))
         writer.writeheader()
         for source in sources:
             values = source.items()

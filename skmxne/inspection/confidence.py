@@ -30,6 +30,10 @@ _NEGLIGIBLE = 1e-6
 _MAX_ITER, _TOLERANCE = 100, 1e-3
 # Share of the noise that the time courses drawn have at least.
 _DRAWN = 0.999
+# Least p-value that is reported: below, it would be but an extrapolation of the draws.
+_LEAST_P = 1e-6
+# Sources that are named in a line.
+_MOST_SHOWN = 4
 # Fewest draws that a distribution can be fitted to.
 _FEWEST_DRAWS = 20
 
@@ -43,8 +47,8 @@ class Confidence:
     positions : ndarray of int, shape (n_sources,)
         The active positions of the model, ascending.
     p_values : ndarray of shape (n_sources,)
-        The chance to find, in noise alone and among all positions, one that explains as much. NaN
-        without draws.
+        The probability that the best of all positions explains as much of noise alone: 1e-6 if it
+        is less, NaN without draws.
     regions : ndarray of bool, shape (n_sources, n_positions)
         Where else each source could be. Its own position is always in its region.
     level : float
@@ -60,20 +64,29 @@ class Confidence:
     powers: NDArray[np.float64]
 
     def __repr__(self):
-        sources = ", ".join(
-            f"{position}: p {format_p(p)}, {size} positions"
+        n_sources = len(self.positions)
+        sources = [
+            f"{position}: {say_p(p)}, {size} position{'' if size == 1 else 's'}"
             for position, p, size in zip(
                 self.positions, self.p_values, self.regions.sum(axis=1), strict=True
             )
-        )
-        return f"<Confidence: {len(self.positions)} sources, level {self.level:g} ({sources})>"
+        ]
+        if n_sources > _MOST_SHOWN:
+            sources[_MOST_SHOWN:] = ["..."]
+        number = f"{n_sources} source{'' if n_sources == 1 else 's'}"
+        return "; ".join([f"<Confidence: {number}, level {self.level:g}", *sources]) + ">"
 
 
 def format_p(p):
-    """Write a p-value, of which less than a thousandth is an extrapolation."""
-    if np.isnan(p):
-        return "not computed"
+    """Write a p-value."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def say_p(p):
+    """Say a p-value with its name."""
+    if np.isnan(p):
+        return "no p-value"
+    return f"p {'' if p < 0.001 else '= '}{format_p(p)}"
 
 
 def compute_confidence(
@@ -97,24 +110,26 @@ def compute_confidence(
     Parameters
     ----------
     estimator : estimator or array-like of shape (n_targets, n_features)
-        A fitted model with `coef_`, a search with one as `best_estimator_`, a Pipeline of steps
-        that scale features and one of these; or the coefficients themselves. Only which blocks are
-        active matters.
+        A fitted model with `coef_` and without intercept, a search with one as `best_estimator_`, a
+        Pipeline of steps that scale features and one of these; or the coefficients themselves. Only
+        which blocks are active matters.
     X : array-like of shape (n_samples, n_features)
-        The samples that it was fitted to. Their noise is independent and of one variance.
+        The samples that it was fitted to, of which only the shape is checked. Their noise is
+        independent and of one variance.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Their targets.
     level : float, default=0.95
         The level of the regions, between 0 and 1.
     n_draws : int, default=200
-        How many recordings of noise to draw for the p-values, at least 20; 0 for no p-values.
+        How many recordings of noise to draw for the p-values, at least 20; 0 for no p-values. With
+        `noise`, these are the draws.
     random_state : int, RandomState instance or None, default=0
         Determines the draws.
     n_orient : int, default=None
         Features per block. None: that of the estimator, or 1 if it has none.
     noise : array-like of shape (n_draws, n_samples, n_targets), default=None
         Recordings of noise like that of `y`, such as averages of trials with random signs. None:
-        normal noise is drawn, with the covariance across targets of what the sources leave.
+        normal noise is drawn, with the covariance across targets of the residual.
     model_error : float, default=0.06
         The share of the power of a source that errors of ``X`` may explain elsewhere.
 
@@ -138,23 +153,29 @@ def compute_confidence(
 
         p(j) >= p(found) - chi2_3(level) s2 - model_error P
 
-    This is the profile likelihood of a place in three dimensions [1]_, with an allowance. ``s2`` is
-    the variance of the residual along the time course, ``P`` the power that the source explains
-    given those that explain more. Without the last term a region is right only if ``X`` is: it
-    would often miss the truth where sources lie between positions, or the model of the head is
-    another. Two kinds of sources are not given: any that may be noise, or errors of the fields of
-    stronger ones; and, for the region of such a source, those with fields like its own (a cosine of
-    0.7 or more).
+    This is the profile likelihood of a place in three dimensions [1]_, with an allowance for errors
+    of ``X``. ``s2`` is the variance of the residual along the time course. ``P`` is the power that
+    the source explains given those that explain more, or ``p(found)`` if that is larger. Without
+    the allowance, regions would often miss the truth where sources lie between positions, or the
+    model of the head is not the head. The region of a source is not given two kinds of other
+    sources. First, those that are weaker than noise or errors of stronger sources can be. Second,
+    if the source itself may be an error of a stronger one, those with a field like its own (a
+    cosine of 0.7 or more).
 
-    **p-values.** The source that explains most comes first, each other one explains most given
-    those before it. What it explains is compared with the most that any block explains in
-    recordings of noise, to whose maxima a Gumbel distribution is fitted: p-values far below
-    ``1 / n_draws`` are extrapolated. What may be errors of the fields of those before is subtracted
-    first: what lies along their time courses, but at most ``5 model_error`` of their power, times
-    the cosine of both fields, and ``model_error / 4`` of that of the first. No p-value is below
-    that of a source before it. So if all is noise, the least p-value is at most 0.05 in about 5 %
-    of recordings, however many sources a model has. For the same reason, what a source explains
-    counts as noise, too, up to what the best of all blocks explains of noise.
+    **p-values.** Sources are put in order: the one that explains most comes first, then the one
+    that explains most given the first, and so on. What each adds is compared with the most that any
+    block explains in recordings of noise, to whose maxima a Gumbel distribution is fitted. No
+    source has a lower p-value than those before it. So if all is noise, the least p-value is at
+    most 0.05 in about 5 % of recordings, however many sources a model has.
+
+    An error of a strong field looks like a weak source with the same time course. So a part of what
+    a source explains is not counted: what lies along the time courses of those before it, up to ``5
+    model_error`` of their power times the cosine of both fields, plus ``model_error / 4`` of the
+    power of the first.
+
+    Sources are where noise is strongest, if they are noise. So noise is not estimated by the
+    residual alone: up to what a search for as many sources would explain of noise, what they
+    explain is added to it.
 
     A p-value is against noise alone, not against a source elsewhere: see `regions` for that.
 
@@ -333,12 +354,12 @@ class _NormalNoise:
 def compute_p_values(powers, variance, candidates, draw, n_draws):
     """Compare powers, of sources in the order of a search, with maxima over noise."""
     if not variance > 0.0:  # data without noise
-        return np.maximum.accumulate(np.where(powers > 0.0, 0.0, 1.0))
+        return np.maximum.accumulate(np.where(powers > 0.0, _LEAST_P, 1.0))
     # Of the order of one, for single precision.
     unit = np.sqrt(variance)
     maxima = candidates.find_maxima(lambda k: draw(k) / unit, n_draws)
     p_values = gumbel_r.sf(powers / variance, *gumbel_r.fit(maxima))
-    return np.maximum.accumulate(p_values)
+    return np.maximum.accumulate(p_values).clip(min=_LEAST_P)
 
 
 class _Sources:
@@ -364,9 +385,9 @@ class _Sources:
         design = candidates.design
         if len(positions) * design.n_orient >= len(y):
             raise ValueError(
-                f"The model has {len(positions)} sources of {design.n_orient} feature(s), which "
-                f"explain any data of {len(y)} samples: nothing is left to judge them by. Fit a "
-                "sparser model, with a larger alpha."
+                f"The model has {len(positions)} sources. With {design.n_orient} features each "
+                f"they explain any data of {len(y)} samples, and nothing is left to judge them by. "
+                "Fit a sparser model, with a larger alpha."
             )
         self.design, self.y, self.model_error = design, y, model_error
         # The search is quicker with no more targets than samples.

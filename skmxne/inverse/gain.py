@@ -117,6 +117,23 @@ class OrientedGain:
         return forward
 
 
+def compute_field_powers(gain, grams):
+    """Compute the power of the whitened field of 1 A m at each position.
+
+    Currents flow along the orientation of a gain that has but one, along the normals of surfaces,
+    or else where their field is strongest. `grams` are those of all orientations.
+    """
+    free, everywhere = gain.free(), np.arange(gain.n_positions)
+    along = gain.orientations[:, 0] if gain.n_orient == 1 else free.normals(everywhere)
+    mixing = np.einsum("poc,pc->po", free.orientations, along)
+    powers = np.einsum("po,poq,pq->p", mixing, grams, mixing).clip(min=0.0)
+    if gain.n_orient == 1:
+        return powers
+    is_surface = [space["type"] == "surf" for space in gain.src]
+    is_surface = np.repeat(is_surface, [space["nuse"] for space in gain.src])
+    return np.where(is_surface, powers, np.linalg.eigvalsh(grams)[:, -1].clip(min=0.0))
+
+
 def find_normals(src):
     """Find the normals of all positions of surface and discrete source spaces."""
     return np.concatenate([_find_normals_of(space) for space in src])

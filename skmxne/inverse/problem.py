@@ -23,7 +23,7 @@ from ..model_selection.risk_inflation import fit_columns
 from ..solvers.objective import compute_columns, compute_explained
 from ..solvers.threads import single_threaded_blas
 from . import outputs, tables
-from .gain import whiten_gain
+from .gain import compute_field_powers, whiten_gain
 from .recording import WhitenedRecording
 from .trial_folds import draw_signs
 from .weighting import SourceWeighting
@@ -304,9 +304,8 @@ class InverseProblem(WhitenedRecording):
         if self.y_folds is not None:
             n_rows = (len(self.y_folds) - 1) * len(self.y)
             options |= dict(covariance=self.target_covariance, n_rows=n_rows)
-            if len(self.y_groups) >= _FEWEST_GROUPS:
-                n_signs = check_n_draws(n_draws)
-                factors = draw_signs(self.group_weights, n_signs, random_state).astype(np.float32)
+            if check_n_draws(n_draws) and len(self.y_groups) >= _FEWEST_GROUPS:
+                factors = draw_signs(self.group_weights, n_draws, random_state).astype(np.float32)
                 options |= dict(draw=lambda k: np.tensordot(factors[k], self.y_groups, axes=1))
         with single_threaded_blas():
             return judge_sources(self._candidates, self.y, positions, n_draws=n_draws, **options)
@@ -323,8 +322,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         regions : list of mne.SourceEstimate, or another source estimate
-            One for each source, by ascending position, of one time: 1 at the vertices of the
-            region, without other vertices.
+            One for each source, in the order of `positions` of the confidence (ascending, not that
+            of the table), of one time: 1 at the vertices of the region, without other vertices.
 
         Raises
         ------
@@ -372,7 +371,7 @@ class InverseProblem(WhitenedRecording):
             course, covariance = self._find_course(model)
             if not course.any():
                 raise ValueError("The data are zero: there is no time course to look for.")
-            field_powers = self._compute_field_powers()
+            field_powers = compute_field_powers(self._gain, self._candidates.design.grams)
             needed = compute_detectable_power(
                 *(np.count_nonzero(field_powers > 0), self.n_orient, covariance, course, power)
             )
@@ -384,7 +383,8 @@ class InverseProblem(WhitenedRecording):
     def compute_stability(self, model: Any, radius: float = 0.01) -> NDArray[np.float64]:
         """Compute how often each source is found again, if a part of the trials is left out.
 
-        A clone of the model is fitted to the average of all folds but one, for each in turn.
+        A clone of the model is fitted to all folds but one, for each in turn; `MixedNormIC` and
+        `MixedNormCV` choose alpha anew. A model of many sources finds one near any place.
 
         Parameters
         ----------
@@ -397,7 +397,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         stability : ndarray of shape (n_sources,)
-            The share of the fits that find a source within `radius`, by ascending position.
+            The share of the fits that find a source within `radius`, in the order of `positions`
+            of a confidence (ascending).
 
         Raises
         ------
@@ -480,7 +481,13 @@ class InverseProblem(WhitenedRecording):
             rows = [dict(row) for row in rows]
             if subjects_dir is not None:
                 tables.add_anatomy(rows, self._gain, self._gain.mri_head_t, subjects_dir, parc)
-            columns = list(rows[0]) if rows else tables.list_columns(confidence, subjects_dir)
+            columns = (
+                list(rows[0])
+                if rows
+                else tables.list_columns(
+                    is_judged=confidence is not None, has_labels=subjects_dir is not None
+                )
+            )
             return pd.DataFrame(rows, columns=columns).set_index("position")
 
         rows = self.list_sources(model, confidence)
@@ -519,20 +526,6 @@ class InverseProblem(WhitenedRecording):
         """All positions, with the orientations that the forward solution has."""
         free = self._gain.free()
         return Candidates(whiten_gain(free, self.whitener), free.n_orient)
-
-    def _compute_field_powers(self):
-        """Compute the power of the field of 1 A m at each position."""
-        free, positions = self._gain.free(), np.arange(len(self.locations))
-        gain = self._gain if self.n_orient == 1 else free
-        grams = self._candidates.design.grams
-        powers = np.linalg.eigvalsh(grams)[:, -1].clip(min=0.0)
-        is_surface = np.repeat(
-            [space["type"] == "surf" for space in gain.src], [s["nuse"] for s in gain.src]
-        )
-        along = gain.orientations[:, 0] if self.n_orient == 1 else free.normals(positions)
-        mixing = np.einsum("poc,pc->po", free.orientations, along)
-        along = np.einsum("po,poq,pq->p", mixing, grams, mixing).clip(min=0.0)
-        return np.where(is_surface | (self.n_orient == 1), along, powers)
 
     def _find_course(self, model):
         """Return a time course, on the scale of `y`, and the covariance of the noise over time."""

@@ -51,12 +51,12 @@ def list_sources(positions, dipoles, gain, confidence=None):
     return sorted(rows, key=lambda row: -abs(row["amplitude_nAm"]))
 
 
-def list_columns(confidence=None, subjects_dir=None):
+def list_columns(*, is_judged, has_labels=False):
     """List the columns of a table without sources."""
     columns = ["position", "hemisphere", "vertex", "x_mm", "y_mm", "z_mm", "amplitude_nAm"]
     columns += ["latency_ms", "gof_percent", "ori_x", "ori_y", "ori_z"]
-    columns += ["p_value", "radius_mm"] if confidence is not None else []
-    return columns + (["label"] if subjects_dir is not None else [])
+    columns += ["p_value", "radius_mm"] if is_judged else []
+    return columns + (["label"] if has_labels else [])
 
 
 def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):
@@ -65,6 +65,10 @@ def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):
     if subject is None:
         raise ValueError(
             "subjects_dir is of no use: forward does not tell whose source space it has."
+        )
+    if not Path(subjects_dir, subject).is_dir():
+        raise ValueError(
+            f"subjects_dir has no folder {subject!r}: pass FreeSurfer's folder of subjects."
         )
     labels = []
     if any(row["hemisphere"] for row in rows):

@@ -21,7 +21,8 @@ def plot_positions(axes, locations, all_locations, colors, regions=()):
     """
     cloud, found, n_labelled = all_locations * 1e3, locations * 1e3, len(colors)
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
-    reach = 1.15 * np.abs(cloud - center).max() + 5  # the same in all views
+    # The same in all views, with space for numbers beside the sources.
+    reach = (1.3 if len(regions) else 1.15) * np.abs(cloud - center).max() + 5
     size = np.clip(60 / np.sqrt(len(cloud)), 1, 4)
     cloud_style = dict(color="0.8", markersize=size, zorder=1, rasterized=True)
     # As large as few positions are apart: a silhouette.

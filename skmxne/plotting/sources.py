@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inspection.confidence import Confidence, format_p
+from ..inspection.confidence import Confidence, say_p
 from .positions import plot_positions
 from .style import BLUE, GREY, VERMILION, check_n_labelled, pick_line_styles
 
@@ -242,7 +242,9 @@ class SourceDisplay:
             label = f"{k + 1}: ({x:z.0f}, {y:z.0f}, {z:z.0f}) mm"
             if self.regions is not None:
                 away = np.linalg.norm(self.regions[k] - self.locations[k], axis=1)
-                label += f",\nwithin {1e3 * away.max():.0f} mm, p {format_p(self.p_values[k])}"
+                label += f",\nwithin {1e3 * away.max():.0f} mm"
+            if self.p_values is not None:
+                label += f", {say_p(self.p_values[k])}"
             self.lines_ += self._plot_over_time(ax, amplitudes[k], label=label, **style)
         if self.other_lines_:
             self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")

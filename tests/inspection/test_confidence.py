@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from skmxne import MixedNormEstimator, compute_confidence
+from skmxne.datasets import make_block_sparse_regression
 from skmxne.inspection.confidence import compute_detectable_power
 from skmxne.model_selection.noise import estimate_covariance
 
@@ -291,10 +292,8 @@ def test_result_is_a_plain_object():
     for name in ("positions", "p_values", "regions", "powers"):
         assert_array_equal(getattr(again, name), getattr(confidence, name))
     assert again.level == 0.9
-    assert repr(confidence).startswith("<Confidence: 2 sources, level 0.9 (7: p < 0.001, ")
+    assert repr(confidence).startswith("<Confidence: 2 sources, level 0.9; 7: p < 0.001, ")
     assert_array_equal(compute_confidence(coef, X, y).p_values, confidence.p_values)
-    other = compute_confidence(coef, X, y, random_state=1)
-    assert (other.p_values != confidence.p_values).all()
     assert np.isnan(compute_confidence(coef, X, y, n_draws=0).p_values).all()
 
 
@@ -369,3 +368,91 @@ def test_detectable_power_in_correlated_noise():
     n = trace**2 / square
     threshold = trace / n * (np.sqrt(n) + np.sqrt(2 * np.log(1000))) ** 2
     assert_allclose(np.mean(explained > threshold), 0.8, atol=0.03)
+
+
+# --------------------------------------------------------- many sources, few rows, many targets
+
+
+def test_powers_of_dependent_columns_are_those_of_least_squares():
+    """As of a sphere model, where a block of three columns has rank 2."""
+    X, y, _ = make_data(n_samples=20, n_orient=3, active=(3, 9))
+    X[:, 2::3] = X[:, 0::3] + X[:, 1::3]
+    confidence = compute_confidence(mark([3, 9], 5, 60, 3), X, y, n_orient=3)
+    total = 0.0
+    for columns in ([3], [9]), ([9], [3]):
+        blocks = X.reshape(20, 60, 3)
+        first = blocks[:, columns[0]].reshape(20, -1)
+        both = blocks[:, columns[0] + columns[1]].reshape(20, -1)
+        explained = [np.sum((a @ np.linalg.pinv(a) @ y) ** 2) for a in (first, both)]
+        if explained[0] > total:
+            total, expected = explained[0], [explained[0], explained[1] - explained[0]]
+    assert_allclose(np.sort(confidence.powers), np.sort(expected))
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_targets"), [(40, 10), (40, 200), (60, 3), pytest.param(40, 600)]
+)
+def test_p_values_of_noise_are_spread(n_samples, n_targets):
+    """The strongest position of noise is neither rare nor common, also with many targets."""
+    rng = np.random.default_rng(0)
+    p_values = []
+    for _ in range(60):
+        X, y = rng.standard_normal((n_samples, 60)), rng.standard_normal((n_samples, n_targets))
+        best = np.argmax(np.sum((X.T @ y) ** 2, axis=1) / np.sum(X**2, axis=0))
+        coef = mark([best], n_targets, 60)
+        p_values.append(compute_confidence(coef, X, y, n_draws=40).p_values[0])
+    assert np.sum(np.array(p_values) <= 0.05) <= binom.ppf(0.999, 60, 0.05)
+    assert 0.3 < np.median(p_values) < 0.85
+
+
+@pytest.mark.parametrize(("n_targets", "n_sources"), [(1, 2), (4, 5), (30, 8)])
+def test_many_sources_of_few_samples_get_surer_as_noise_gets_weaker(n_targets, n_sources):
+    X, y, coef = make_block_sparse_regression(
+        *(63, 500),
+        n_orient=3,
+        n_targets=n_targets,
+        n_active=n_sources,
+        noise=0.0,
+        coef=True,
+        random_state=0,
+    )
+    noise = np.random.default_rng(0).standard_normal((63, n_targets))
+    y = y.reshape(63, -1)
+    found = [
+        compute_confidence(coef, X, y + level * noise, n_orient=3, n_draws=60).p_values.max()
+        for level in (8.0, 1.0, 0.2, 0.01)
+    ]
+    assert found[0] > 0.05
+    assert (np.diff(found) <= 1e-9).all()
+    assert found[2] < 0.05
+    assert found[3] < 0.001
+
+
+def test_noise_that_is_given_counts_in_full_with_many_targets():
+    """A source that explains no more than noise is not given for the region of another."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 60)), rng.standard_normal((30, 300))
+    y += 20 * np.outer(X[:, 7], rng.standard_normal(300))
+    noise = rng.standard_normal((50, 30, 300))
+    confidence = compute_confidence(mark([7, 20], 300, 60), X, y, noise=noise)
+    assert_allclose(confidence.p_values[0], 0, atol=1e-5)
+    assert confidence.p_values[1] > 0.05
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-30, 1e-24, 1e19])
+def test_extreme_units(scale):
+    X, y, _ = make_data(size=0.5)
+    coef = mark([7, 20], 5, 60)
+    X[:, 40] = X[:, 7]
+    for some in (coef, mark([7, 40], 5, 60)):
+        expected = compute_confidence(some, X, y)
+        confidence = compute_confidence(some, X, y * scale)
+        assert_allclose(confidence.p_values, expected.p_values, rtol=1e-3)
+
+
+def test_draws_at_random():
+    X, y, coef = make_data(size=0.1)
+    p_values = [compute_confidence(coef, X, y, random_state=None).p_values[0] for _ in range(2)]
+    assert p_values[0] != p_values[1]
+    assert_allclose(*p_values, atol=0.1)

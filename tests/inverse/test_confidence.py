@@ -6,6 +6,9 @@ import mne
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.linear_model import MultiTaskLasso
+from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, compute_confidence
 from skmxne.datasets import make_recording
@@ -182,6 +185,42 @@ def test_stability(case):
     assert (exact <= stability).all()
 
 
+def test_stability_of_searches(case):
+    """They are fitted to as many rows as the search: a penalty per sample stays what it was."""
+    problem = from_epochs(case, loose=0)
+    X, y, groups = problem.to_folds()
+    lasso = MultiTaskLasso(fit_intercept=False)
+    largest = np.linalg.norm(X.T @ y, axis=1).max() / len(X)
+    search = GridSearchCV(lasso, {"alpha": [0.5 * largest]}, cv=GroupKFold(5))
+    search.fit(X, y, groups=groups)
+    exact = problem.compute_stability(search, radius=1e-6)
+    fits = [clone(search.best_estimator_).fit(X[groups != k], y[groups != k]) for k in range(5)]
+    active = search.best_estimator_.coef_.any(axis=0)
+    assert_allclose(exact, np.mean([fit.coef_.any(axis=0)[active] for fit in fits], axis=0))
+
+
+@pytest.mark.parametrize("n_trials", [3, 5, 12])
+def test_few_trials(case, n_trials):
+    """Too few for random signs: normal noise, as the trials show it."""
+    epochs = case.epochs[:n_trials]
+    problem = InverseProblem.from_epochs(
+        epochs, case.forward, case.noise_cov, tmin=0.05, tmax=0.35, n_folds=min(n_trials, 5)
+    )
+    rng = np.random.default_rng(0)
+    problem.y_folds = rng.standard_normal(problem.y_folds.shape)
+    problem.y_folds /= np.sqrt(problem.fold_weights)[:, np.newaxis, np.newaxis]
+    problem.y = np.tensordot(problem.fold_weights, problem.y_folds, axes=1)
+    problem.y_groups = rng.standard_normal(problem.y_groups.shape).astype(np.float32)
+    problem.y_groups /= np.sqrt(problem.group_weights, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    confidence = problem.compute_confidence(mark(problem, [3, 200]), n_draws=100)
+    assert confidence.p_values.min() > 0.01
+    truth = find_truth(case, problem)
+    problem = InverseProblem.from_epochs(
+        epochs, case.forward, case.noise_cov, tmin=0.05, tmax=0.35, n_folds=min(n_trials, 5)
+    )
+    assert problem.compute_confidence(mark(problem, truth)).p_values.min() < 0.05
+
+
 # ---------------------------------------------------------------------------- detectability
 
 
@@ -257,7 +296,9 @@ def test_models_that_do_not_fit(case):
     problem = from_evoked(case, loose=0)
     with pytest.raises(ValueError, match="coefficients of shape"):
         problem.compute_confidence(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match=r"21 sources of 3 feature.*larger alpha"):
+    with pytest.raises(ValueError, match=r"of 3 targets \(times\), but y has 77"):
+        problem.compute_confidence(np.zeros((3, len(problem.locations))))
+    with pytest.raises(ValueError, match=r"21 sources. With 3 features each.*larger alpha"):
         problem.compute_confidence(mark(problem, np.arange(21)))
     with pytest.raises(ValueError, match="no trials to leave out"):
         problem.compute_stability(MixedNormEstimator().fit(problem.X, problem.y))

@@ -135,5 +135,8 @@ def test_anatomy(make_case, subjects_dir):
 
 def test_anatomy_that_is_not_there(make_case, tmp_path):
     problem, model = make(make_case("surface"))
-    with pytest.raises((OSError, ValueError)):
+    with pytest.raises(ValueError, match="subjects_dir has no folder 'simulated'"):
+        problem.to_data_frame(model, subjects_dir=tmp_path)
+    (tmp_path / "simulated").mkdir()
+    with pytest.raises(OSError, match="annotation"):
         problem.to_data_frame(model, subjects_dir=tmp_path)

@@ -273,7 +273,7 @@ def test_regions_and_p_values_are_drawn(make_problem_of):
     table = problem.to_data_frame(coef, confidence=confidence)
     labels = [line.get_label() for line in display.lines_]
     for label, (_, row) in zip(labels, table.iterrows(), strict=False):
-        p = "< 0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+        p = "< 0.001" if row.p_value < 0.001 else f"= {row.p_value:.3f}"
         assert label.endswith(f"within {row.radius_mm:.0f} mm, p {p}")
     display.figure_.canvas.draw()
     other = problem.compute_confidence(make_coef(problem, 2), n_draws=0)
