@@ -23,7 +23,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient):
     shape = coef.shape
     if coef.ndim == 1:
         coef = coef.reshape(1, -1)
-    if coef.shape != (n_targets, n_features) and coef.shape[1:] == (n_features,):
+    if len(shape) == 2 and shape[0] != n_targets and shape[1] == n_features:
         raise ValueError(
             f"estimator has coefficients of {len(coef)} targets (times), but y has {n_targets}. "
             "Fit it to these data."

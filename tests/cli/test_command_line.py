@@ -233,7 +233,8 @@ def test_every_source_space_is_written(make_case, tmp_path, kind, names, is_empt
         assert_array_equal(each, true)
     assert len(list_names(tmp_path / "dipoles")) == (0 if is_empty else model.n_active_)
     table = pd.read_csv(tmp_path / "sources.csv", index_col="position", keep_default_na=False)
-    assert list(table.columns) == list(problem.to_data_frame(coef).columns)
+    columns = list(problem.to_data_frame(coef).columns)
+    assert list(table.columns) == columns + ["p_value", "radius_mm"] * is_empty
     assert list(table.vertex) == [source["vertex"] for source in sources]
     check_folder(tmp_path, overwrite=True)  # knows all these files
 

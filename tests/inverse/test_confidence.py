@@ -189,9 +189,9 @@ def test_stability_of_searches(case):
     """They are fitted to as many rows as the search: a penalty per sample stays what it was."""
     problem = from_epochs(case, loose=0)
     X, y, groups = problem.to_folds()
-    lasso = MultiTaskLasso(fit_intercept=False)
+    lasso = MultiTaskLasso(fit_intercept=False, tol=1e-3)
     largest = np.linalg.norm(X.T @ y, axis=1).max() / len(X)
-    search = GridSearchCV(lasso, {"alpha": [0.5 * largest]}, cv=GroupKFold(5))
+    search = GridSearchCV(lasso, {"alpha": [0.7 * largest]}, cv=GroupKFold(5))
     search.fit(X, y, groups=groups)
     exact = problem.compute_stability(search, radius=1e-6)
     fits = [clone(search.best_estimator_).fit(X[groups != k], y[groups != k]) for k in range(5)]
@@ -241,6 +241,7 @@ def test_detectability_follows_trials_and_loses_with_depth(case):
     assert 1 < ratio[0, 0] < 2
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:No position is active", "ignore:The alpha chosen")
 def test_sources_are_found_as_often_as_detectability_tells(case):
     problem = from_evoked(case, loose=0)
