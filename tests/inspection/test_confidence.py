@@ -390,7 +390,8 @@ def test_powers_of_dependent_columns_are_those_of_least_squares():
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "n_targets"), [(40, 10), (40, 200), (60, 3), pytest.param(40, 600)]
+    ("n_samples", "n_targets"),
+    [(40, 10), (40, 200), (60, 3), pytest.param(40, 600, marks=pytest.mark.thorough)],
 )
 def test_p_values_of_noise_are_spread(n_samples, n_targets):
     """The strongest position of noise is neither rare nor common, also with many targets."""

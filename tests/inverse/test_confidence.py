@@ -247,7 +247,7 @@ def test_sources_are_found_as_often_as_detectability_tells(case):
     problem = from_evoked(case, loose=0)
     rng = np.random.default_rng(0)
     course = np.sin(np.linspace(0, 3, len(problem.times)))
-    positions = rng.choice(len(problem.locations), 30)
+    positions = rng.choice(len(problem.locations), 16)
     found = {}
     for factor in (0.75, 1.0, 1.35):
         problem.y = np.outer(problem.X[:, 0], course)  # whose time course it takes

@@ -17,7 +17,7 @@ COLUMNS = [
 def make(case, *, loose="auto", of_list=False):
     evoked = case.evokeds if of_list else case.evoked
     problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov, loose=loose)
-    model = MixedNormEstimator(50, n_orient=problem.n_orient).fit(problem.X, problem.y)
+    model = MixedNormEstimator(30, n_orient=problem.n_orient).fit(problem.X, problem.y)
     return problem, model
 
 
