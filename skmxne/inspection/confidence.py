@@ -439,7 +439,7 @@ class _Sources:
         parts, errors = self._parts, np.zeros(len(self._parts))
         for k in range(1, len(parts)):
             _, sizes, courses = np.linalg.svd(np.concatenate(parts[:k]), full_matrices=False)
-            courses = courses[sizes > _NEGLIGIBLE * sizes[0]]
+            courses = courses[sizes > _NEGLIGIBLE * sizes.max(initial=0.0)]
             before = [int(position) for position in self.positions[:k]]
             alike = self.search.find_errors(before, self.positions[k : k + 1])[0]
             anywhere = _ERROR_ANYWHERE * self.model_error * self.powers[0]

@@ -235,6 +235,9 @@ def test_columns_of_zeros_and_dependent_columns():
     # A source where there is no column explains nothing.
     confidence = compute_confidence(mark([4, 7], 5, 60, 2), X, y, n_orient=2)
     assert_allclose(confidence.p_values, [1, 0], atol=1e-3)
+    confidence = compute_confidence(mark([3, 4], 5, 60, 2), X, y, n_orient=2)
+    assert_allclose(confidence.p_values, 1)
+    assert_allclose(confidence.powers, 0)
 
 
 # --------------------------------------------------------------------------------- invariance
