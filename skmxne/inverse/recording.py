@@ -15,7 +15,7 @@ from ..solvers.threads import single_threaded_blas
 from .diagnostics import warn_if_flat, warn_if_noise_differs
 from .gain import PreparedGain, prepare_gain
 from .inputs import crop_evokeds, describe_evokeds, prepare_evokeds
-from .trial_folds import average_folds, average_groups, prefix_epochs
+from .trial_folds import average_folds, average_groups, prefix_epochs, take_good_trials
 
 logger = logging.getLogger(__name__)
 
@@ -233,6 +233,7 @@ class WhitenedRecording:
             As :meth:`from_evoked`.
         """
         with quiet_mne(), prefix_epochs(), single_threaded_blas():
+            epochs = take_good_trials(epochs, n_folds)
             average, folds = average_folds(epochs, n_folds)
             options = dict(loose=loose, depth=depth, rank=rank, tmin=tmin, tmax=tmax)
             problem = cls.from_evoked(average, forward, noise_cov, **options)

@@ -15,6 +15,16 @@ _MOST_GROUPS = 40
 
 def average_folds(epochs, n_folds):
     """Average all epochs, and those of each fold."""
+    epochs = take_good_trials(epochs, n_folds)
+    folds = _split_trials(epochs.events[:, 2], n_folds)
+    # Infinite data of both signs make NaN, which is looked for where channels are chosen.
+    with np.errstate(invalid="ignore"):
+        average = epochs.average(picks="all")
+        return average, [epochs[trials].average(picks="all") for trials in folds]
+
+
+def take_good_trials(epochs, n_folds):
+    """Return good epochs, at least one for each fold: which are shows when they are read."""
     if not isinstance(epochs, mne.BaseEpochs):
         raise TypeError(
             f"epochs must be an instance of mne.Epochs, got {type(epochs).__name__}. Join several "
@@ -24,24 +34,14 @@ def average_folds(epochs, n_folds):
         raise TypeError(f"n_folds must be an integer, got {n_folds!r}.")
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2, got {n_folds}.")
-    epochs = _drop_bad(epochs)
+    if not epochs.preload:
+        epochs = epochs.copy()  # it shares the recording
+        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
     if len(epochs) < n_folds:
         raise ValueError(
             f"epochs has {len(epochs)} good trials, fewer than n_folds={n_folds}. Lower n_folds, "
             "or average all with epochs.average() for InverseProblem.from_evoked."
         )
-    folds = _split_trials(epochs.events[:, 2], n_folds)
-    # Infinite data of both signs make NaN, which is looked for where channels are chosen.
-    with np.errstate(invalid="ignore"):
-        average = epochs.average(picks="all")
-        return average, [epochs[trials].average(picks="all") for trials in folds]
-
-
-def _drop_bad(epochs):
-    """Return good epochs: which are shows when they are read."""
-    if not epochs.preload:
-        epochs = epochs.copy()  # it shares the recording
-        epochs.drop_bad()  # before MNE 1.13 it returns nothing if it was done already
     return epochs
 
 
@@ -50,7 +50,6 @@ def average_groups(epochs):
 
     What differs between groups is noise.
     """
-    epochs = _drop_bad(epochs)
     order = np.random.default_rng(0).permutation(len(epochs))
     groups = np.array_split(order, min(len(order), _MOST_GROUPS))
     with np.errstate(invalid="ignore"):
