@@ -77,6 +77,15 @@ def find_vertices(src, positions):
     ]
 
 
+def find_axes(gain, positions, scale):
+    """Find the axes, made of orientations, among which goodness of fit is shared out."""
+    # They are a convention, that of MNE: free orientations are those of the original forward
+    # solution, others tangents and normals, without those that can have no amplitude.
+    is_free = (scale == scale[:, :1]).all()
+    axes = gain.given_axes(positions) if is_free else np.eye(gain.n_orient)
+    return axes * (scale[positions, :, np.newaxis] > 0)
+
+
 def make_dipoles(sources, positions, gain, times, fields, axes, data):
     """Make one dipole per active position."""
     n_active, n_orient, n_times = sources.shape
@@ -104,14 +113,21 @@ def make_dipoles(sources, positions, gain, times, fields, axes, data):
     ]
 
 
-def make_residual(evoked, prediction):
-    """Subtract a prediction from data."""
+def make_field(evoked, prediction):
+    """Make the field of sources, with the projectors that have been applied to the data."""
     info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
     predicted = mne.EvokedArray(prediction, info)
     with quiet_mne(logging.ERROR):  # what it says of projectors it has said of the data
         predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
+    field = evoked.copy()
+    field.data = predicted.data
+    return field
+
+
+def make_residual(evoked, prediction):
+    """Subtract a prediction from data."""
     residual = evoked.copy()
-    residual.data = residual.data.astype(np.float64) - predicted.data
+    residual.data = evoked.data.astype(np.float64) - make_field(evoked, prediction).data
     return residual
 
 
@@ -119,13 +135,24 @@ def make_weights(stc, src, name="stc"):
     """Find the largest magnitude over time at every position of a source space."""
     if not isinstance(stc, SOURCE_ESTIMATES):
         raise TypeError(f"{name} must be a source estimate of MNE, got {type(stc).__name__}.")
+    if len(stc.times) == 0:
+        raise ValueError(f"{name} has no times, and so no magnitudes. Crop it less.")
+    positions = find_positions(stc, src, name)
+    if not np.isfinite(stc.data).all():
+        raise ValueError(f"{name} is infinite or NaN. Compute it again, from finite data.")
+    magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
+    weights = np.zeros(_find_starts(src)[-1])
+    weights[positions] = magnitudes.max(axis=1)
+    return weights
+
+
+def find_positions(stc, src, name):
+    """Return the positions of the vertices of a source estimate in a source space."""
     if not isinstance(stc, _CLASSES[src.kind]):
         raise ValueError(
             f"{name} is a {type(stc).__name__}, but the forward solution has a {src.kind} source "
             f"space. Pass a {_CLASSES[src.kind][0].__name__} of that source space."
         )
-    if len(stc.times) == 0:
-        raise ValueError(f"{name} has no times, and so no magnitudes. Crop it less.")
     subject = src[0].get("subject_his_id")
     if None not in (stc.subject, subject) and stc.subject != subject:
         raise ValueError(
@@ -140,17 +167,12 @@ def make_weights(stc, src, name="stc"):
             f"{name} has vertices that are not in the source space of the forward solution. "
             "Compute it with that source space, or morph it there with mne.compute_source_morph."
         )
-    if not np.isfinite(stc.data).all():
-        raise ValueError(f"{name} is infinite or NaN. Compute it again, from finite data.")
-    magnitudes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
-    starts = _find_starts(src)
+    starts = _find_starts(src)[:-1]
     positions = [
         start + np.searchsorted(space["vertno"], vertices)
-        for start, space, vertices in zip(starts[:-1], src, stc.vertices, strict=True)
+        for start, space, vertices in zip(starts, src, stc.vertices, strict=True)
     ]
-    weights = np.zeros(starts[-1])
-    weights[np.concatenate(positions)] = magnitudes.max(axis=1)
-    return weights
+    return np.concatenate(positions)
 
 
 def _find_starts(src):

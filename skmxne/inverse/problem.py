@@ -14,15 +14,13 @@ from ..inspection.confidence import (
     Candidates,
     Confidence,
     check_n_draws,
-    compute_detectable_power,
     judge_sources,
 )
 from ..linear_model.validation import check_real
-from ..model_selection.noise import estimate_covariance
-from ..model_selection.risk_inflation import fit_columns
-from ..solvers.objective import compute_columns, compute_explained
+from ..solvers.objective import compute_explained
 from ..solvers.threads import single_threaded_blas
 from . import outputs, tables
+from .detectability import compute_least_amplitudes
 from .gain import compute_field_powers, whiten_gain
 from .recording import WhitenedRecording
 from .trial_folds import draw_signs
@@ -179,7 +177,7 @@ class InverseProblem(WhitenedRecording):
         positions, sources, scale = self._find_sources(estimator)
         data = self.y / self.target_scale
         fields = self.whitener @ self._gain.columns(positions)
-        axes = self._find_axes(positions, scale)
+        axes = outputs.find_axes(self._gain, positions, scale)
         return self._for_each_evoked(
             lambda evoked, targets: outputs.make_dipoles(
                 *(sources[..., targets], positions, self._gain),
@@ -210,6 +208,57 @@ class InverseProblem(WhitenedRecording):
         return self._for_each_evoked(
             lambda evoked, targets: outputs.make_residual(evoked, field[:, targets])
         )
+
+    def to_fields(self, estimator: Any) -> list[Any]:
+        """Compute the field of each source at the sensors.
+
+        Parameters
+        ----------
+        estimator : estimator or array-like of shape (n_targets, n_features)
+            As for :meth:`to_source_estimate`.
+
+        Returns
+        -------
+        fields : list of mne.Evoked, or list of such lists
+            One for each source, in the order of :meth:`to_dipoles`, in the units of the data.
+            Their sum and the residual are the data.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`.
+        """
+        positions, sources, _ = self._find_sources(estimator)
+        fields = [
+            self._gain.columns([p]) @ source for p, source in zip(positions, sources, strict=True)
+        ]
+        return self._for_each_evoked(
+            lambda evoked, targets: [outputs.make_field(evoked, f[:, targets]) for f in fields]
+        )
+
+    def find_locations(self, model: Any) -> NDArray[np.float64]:
+        """Find where the sources of a model, or the vertices of a source estimate, are.
+
+        Parameters
+        ----------
+        model : estimator, array-like of shape (n_targets, n_features) or source estimate
+            As for :meth:`to_source_estimate`; or a source estimate of the same source space, such
+            as the true one of a simulation.
+
+        Returns
+        -------
+        locations : ndarray of shape (n_sources, 3)
+            In m, in head coordinates, in the order of :meth:`to_dipoles`, which is that of the
+            vertices of :meth:`to_source_estimate`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, TypeError, ValueError
+            As :meth:`to_source_estimate`, or if `model` is of another source space.
+        """
+        if isinstance(model, outputs.SOURCE_ESTIMATES):
+            return self.locations[outputs.find_positions(model, self._gain.src, "model")]
+        return self.locations[self._find_sources(model)[0]]
 
     def explained_variance(self, estimator: Any) -> float | list[float]:
         """Compute how much of the whitened data the sources explain.
@@ -367,17 +416,12 @@ class InverseProblem(WhitenedRecording):
             and there is no time course.
         """
         power = check_real("power", power, 0, 1, interval="()")
+        positions, sources = np.empty(0, dtype=int), None
+        if model is not None:
+            positions, sources, _ = self._find_sources(model)
         with single_threaded_blas():
-            course, covariance = self._find_course(model)
-            if not course.any():
-                raise ValueError("The data are zero: there is no time course to look for.")
             field_powers = compute_field_powers(self._gain, self._candidates.design.grams)
-            needed = compute_detectable_power(
-                *(np.count_nonzero(field_powers > 0), self.n_orient, covariance, course, power)
-            )
-        course_power = np.sum((course / np.abs(course / self.target_scale).max()) ** 2)
-        with np.errstate(divide="ignore"):
-            amplitudes = np.sqrt(needed / field_powers / course_power)
+            amplitudes = compute_least_amplitudes(self, field_powers, positions, sources, power)
         return outputs.make_map(amplitudes, np.arange(len(amplitudes)), self._gain)
 
     def compute_stability(self, model: Any, radius: float = 0.01) -> NDArray[np.float64]:
@@ -426,15 +470,6 @@ class InverseProblem(WhitenedRecording):
             found[k] = np.linalg.norm(gaps, axis=2).min(axis=1, initial=np.inf) <= radius
         return found.mean(axis=0)
 
-    def _leave_out(self, fold, *, is_stacked):
-        """Return the data without a fold: their average, or folds below one another."""
-        if is_stacked:
-            X, y, groups = self.to_folds()
-            return X[groups != fold], y[groups != fold]
-        weight = self.fold_weights[fold]
-        # On the scale where noise has variance 1 again.
-        return self.X, (self.y - weight * self.y_folds[fold]) / np.sqrt(1.0 - weight)
-
     def to_data_frame(
         self,
         model: Any,
@@ -475,30 +510,24 @@ class InverseProblem(WhitenedRecording):
         ImportError
             Without pandas.
         """
-        import pandas as pd
+        rows = self.list_sources(model, confidence, subjects_dir=subjects_dir, parc=parc)
+        columns = tables.list_columns(confidence is not None, subjects_dir is not None)
+        frames = [tables.make_frame(some, columns) for some in (rows if self._is_list else [rows])]
+        return frames if self._is_list else frames[0]
 
-        def make_table(rows):
-            rows = [dict(row) for row in rows]
-            if subjects_dir is not None:
-                tables.add_anatomy(rows, self._gain, self._gain.mri_head_t, subjects_dir, parc)
-            columns = (
-                list(rows[0])
-                if rows
-                else tables.list_columns(
-                    is_judged=confidence is not None, has_labels=subjects_dir is not None
-                )
-            )
-            return pd.DataFrame(rows, columns=columns).set_index("position")
-
-        rows = self.list_sources(model, confidence)
-        return [make_table(some) for some in rows] if self._is_list else make_table(rows)
-
-    def list_sources(self, model: Any, confidence: Confidence | None = None) -> list[Any]:
+    def list_sources(
+        self,
+        model: Any,
+        confidence: Confidence | None = None,
+        *,
+        subjects_dir: str | None = None,
+        parc: str = "aparc",
+    ) -> list[Any]:
         """List sources as :meth:`to_data_frame` does, without pandas.
 
         Parameters
         ----------
-        model, confidence : object
+        model, confidence, subjects_dir, parc : object
             As for :meth:`to_data_frame`.
 
         Returns
@@ -519,6 +548,9 @@ class InverseProblem(WhitenedRecording):
             tables.list_sources(positions, of_evoked, self._gain, confidence)
             for of_evoked in (dipoles if self._is_list else [dipoles])
         ]
+        if subjects_dir is not None:
+            for rows in lists:
+                tables.add_anatomy(rows, self._gain, self._gain.mri_head_t, subjects_dir, parc)
         return lists if self._is_list else lists[0]
 
     @cached_property
@@ -526,24 +558,6 @@ class InverseProblem(WhitenedRecording):
         """All positions, with the orientations that the forward solution has."""
         free = self._gain.free()
         return Candidates(whiten_gain(free, self.whitener), free.n_orient)
-
-    def _find_course(self, model):
-        """Return a time course, on the scale of `y`, and the covariance of the noise over time."""
-        positions, sources = np.empty(0, dtype=int), None
-        if model is not None:
-            positions, sources, _ = self._find_sources(model)
-        if len(positions):
-            strongest = np.abs(sources).max(axis=(1, 2)).argmax()
-            course = np.linalg.svd(sources[strongest], full_matrices=False)[2][0]
-            course = course * self.target_scale
-        else:
-            course = np.linalg.svd(self.y, full_matrices=False)[2][0] * np.any(self.y)
-        covariance = self.target_covariance
-        if covariance is None and len(positions):
-            columns = self.X[:, compute_columns(positions, self.n_orient)]
-            residual, rank = fit_columns(columns, self.y, np.finfo(float).eps)
-            covariance = estimate_covariance(residual, max(len(self.y) - rank, 1))
-        return course, np.eye(len(self.times)) if covariance is None else covariance
 
     def _find_sources(self, estimator):
         """Find the sources of a model.
@@ -565,14 +579,6 @@ class InverseProblem(WhitenedRecording):
             )
         sources = coef * scale[positions, :, np.newaxis] / self.target_scale
         return positions, sources, scale * model_scale.reshape(scale.shape)
-
-    def _find_axes(self, positions, scale):
-        """Find the axes, made of orientations, among which goodness of fit is shared out."""
-        # They are a convention, that of MNE: free orientations are those of the original forward
-        # solution, others tangents and normals, without those that can have no amplitude.
-        is_free = (scale == scale[:, :1]).all()
-        axes = self._gain.given_axes(positions) if is_free else np.eye(self.n_orient)
-        return axes * (scale[positions, :, np.newaxis] > 0)
 
     def _predict_field(self, estimator):
         """Return the field of the sources at the channels."""

@@ -293,6 +293,15 @@ class WhitenedRecording:
         y = (roots * self.y_folds).reshape(len(X), -1)
         return X, y, np.repeat(np.arange(len(roots)), len(self.X))
 
+    def _leave_out(self, fold, *, is_stacked):
+        """Return the data without a fold: their average, or folds below one another."""
+        if is_stacked:
+            X, y, groups = self.to_folds()
+            return X[groups != fold], y[groups != fold]
+        weight = self.fold_weights[fold]
+        # On the scale where noise has variance 1 again.
+        return self.X, (self.y - weight * self.y_folds[fold]) / np.sqrt(1.0 - weight)
+
 
 def _whiten(evokeds, whitener, target_scale):
     """Whiten data of all channels and targets, with the noise of the averages of all trials."""

@@ -51,12 +51,19 @@ def list_sources(positions, dipoles, gain, confidence=None):
     return sorted(rows, key=lambda row: -abs(row["amplitude_nAm"]))
 
 
-def list_columns(*, is_judged, has_labels=False):
+def list_columns(is_judged, has_labels=False):
     """List the columns of a table without sources."""
     columns = ["position", "hemisphere", "vertex", "x_mm", "y_mm", "z_mm", "amplitude_nAm"]
     columns += ["latency_ms", "gof_percent", "ori_x", "ori_y", "ori_z"]
     columns += ["p_value", "radius_mm"] if is_judged else []
     return columns + (["label"] if has_labels else [])
+
+
+def make_frame(rows, columns):
+    """Make a data frame of sources; without any it has the columns."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else columns).set_index("position")
 
 
 def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):

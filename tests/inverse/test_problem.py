@@ -1398,3 +1398,53 @@ def test_good_recordings_are_not_doubted(autocorrelation, seed):
 @pytest.mark.parametrize("picks", ["meg", "mag", "grad", "eeg"])
 def test_recorded_data_are_not_doubted(sample_problem, condition, picks):
     from_evoked(sample_problem(condition, tmin=None, tmax=None, picks=picks))
+
+
+# ------------------------------------------------------------------------- fields and locations
+
+
+@pytest.mark.parametrize("kind", ["surface", "volume", "surface+volume"])
+def test_fields_and_residual_are_the_data(make_case, kind):
+    case = make_case(kind)
+    problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
+    model = MixedNormEstimator(60, n_orient=3).fit(problem.X, problem.y)
+    fields, residual = problem.to_fields(model), problem.to_residual(model)
+    assert len(fields) == len(problem.to_dipoles(model)) == model.n_active_ > 0
+    total = sum(field.data for field in fields) + residual.data
+    data = case.evoked.copy().pick(problem.ch_names).data
+    assert_allclose(total, data, atol=1e-9 * np.abs(data).max())
+    for position, field in zip(np.flatnonzero(active_positions(model)), fields, strict=True):
+        alone = np.zeros_like(model.coef_)
+        columns = slice(3 * position, 3 * position + 3)
+        alone[:, columns] = model.coef_[:, columns]
+        rest = problem.to_residual(alone).data
+        assert_allclose(field.data, data - rest, atol=1e-9 * np.abs(data).max())
+
+
+def active_positions(model):
+    return model.active_set_.reshape(-1, model.n_orient).any(axis=1)
+
+
+def test_fields_of_several_data(make_case):
+    case = make_case("surface")
+    problem = InverseProblem.from_evoked(case.evokeds, case.forward, case.noise_cov, loose=0)
+    model = MixedNormEstimator(60).fit(problem.X, problem.y)
+    fields = problem.to_fields(model)
+    assert [len(some) for some in fields] == [model.n_active_] * len(case.evokeds)
+    assert [some[0].comment for some in fields] == [evoked.comment for evoked in case.evokeds]
+
+
+@pytest.mark.parametrize("kind", ["surface", "volume", "surface+volume"])
+def test_locations_of_models_and_source_estimates(make_case, kind):
+    case = make_case(kind)
+    problem = InverseProblem.from_evoked(case.evoked, case.forward, case.noise_cov)
+    model = MixedNormEstimator(60, n_orient=3).fit(problem.X, problem.y)
+    locations = problem.find_locations(model)
+    assert_allclose(locations, [dipole.pos[0] for dipole in problem.to_dipoles(model)])
+    assert_array_equal(problem.find_locations(problem.to_source_estimate(model)), locations)
+    vector = problem.to_source_estimate(model, "vector")
+    assert_array_equal(problem.find_locations(vector), locations)
+    other = problem.to_source_estimate(model)
+    other.subject = "someone"
+    with pytest.raises(ValueError, match="model is of subject 'someone'"):
+        problem.find_locations(other)
