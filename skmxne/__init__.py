@@ -8,6 +8,7 @@ __version__ = "0.1.0.dev0"
 # Public name -> the module that defines it, imported when the name is first used: `import skmxne`
 # takes no time, and who works on arrays never waits for MNE.
 _MODULES = {
+    "FieldDisplay": "plotting",
     "InverseProblem": "inverse.problem",
     "MixedNormCV": "model_selection",
     "MixedNormEstimator": "linear_model",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .linear_model import mixed_norm_path as mixed_norm_path
     from .model_selection import MixedNormCV as MixedNormCV
     from .model_selection import MixedNormIC as MixedNormIC
+    from .plotting import FieldDisplay as FieldDisplay
     from .plotting import PathDisplay as PathDisplay
     from .plotting import SelectionDisplay as SelectionDisplay
     from .plotting import SourceDisplay as SourceDisplay

@@ -19,6 +19,7 @@ from sklearn.utils import Bunch
 
 import skmxne
 from skmxne import (
+    FieldDisplay,
     InverseProblem,
     MixedNormCV,
     MixedNormEstimator,
@@ -635,9 +636,9 @@ def test_integers_beyond_all_numbers(case, name, value):
 # Displays and datasets
 
 
-def draw_sources(case, **options):
+def draw_sources(case, display=SourceDisplay, **options):
     coef = np.ones((case.problem.y.shape[1], case.problem.X.shape[1]))
-    return SourceDisplay.from_estimator(coef, case.problem, **options)
+    return display.from_estimator(coef, case.problem, **options)
 
 
 @pytest.mark.parametrize(
@@ -667,6 +668,12 @@ def draw_sources(case, **options):
         (lambda c, ic: SourceDisplay.from_estimator(None, c.problem), "estimator"),
         (lambda c, ic: SourceDisplay.from_estimator(ic, c.problem), "estimator"),
         (lambda c, ic: SourceDisplay.from_estimator(ic, c.X), "problem"),
+        (lambda c, ic: FieldDisplay.from_estimator(None, c.problem), "estimator"),
+        (lambda c, ic: FieldDisplay.from_estimator(ic, c.X), "problem"),
+        (lambda c, ic: draw_sources(c, FieldDisplay, ch_type="a"), "ch_type"),
+        (lambda c, ic: draw_sources(c, FieldDisplay, condition=2), "condition"),
+        (lambda c, ic: draw_sources(c, FieldDisplay, fig="a"), "fig"),
+        (lambda c, ic: draw_sources(c, FieldDisplay, n_labelled=-1), "n_lab"),
         (lambda c, ic: draw_sources(c, condition="a"), "condition"),
         (lambda c, ic: draw_sources(c, condition=1), "condition"),
         (lambda c, ic: draw_sources(c, condition=None), "condition"),

@@ -9,10 +9,24 @@ import numpy as np
 from mne.forward import is_fixed_orient
 from mne.io.constants import FIFF
 from mne.transforms import apply_trans
+from numpy.typing import NDArray
 
 from .._logging import quiet_mne, warn
 from ..solvers.threads import map_chunks
 from .weighting import compute_depth_prior, compute_orient_prior, compute_source_scale
+
+_HEMISPHERES = {
+    FIFF.FIFFV_MNE_SURF_LEFT_HEMI: "lh",
+    FIFF.FIFFV_MNE_SURF_RIGHT_HEMI: "rh",
+}
+
+
+class Surface(NamedTuple):
+    """A cortical surface: "lh" or "rh", vertices in m, in head coordinates, and triangles."""
+
+    hemisphere: str
+    rr: NDArray[np.float64]
+    tris: NDArray[np.int_]
 
 
 class OrientedGain:
@@ -86,6 +100,16 @@ class OrientedGain:
         """Return the gain with all orientations that the forward solution has."""
         return OrientedGain(self._forward, self._ch_names)
 
+    def surfaces(self):
+        """List the surfaces with positions of a source space that is all cortex, else none."""
+        if not all(find_hemisphere(space) and len(space["tris"]) for space in self.src):
+            return []
+        return [
+            Surface(find_hemisphere(space), apply_trans(self._to_head, space["rr"]), space["tris"])
+            for space in self.src
+            if space["nuse"]
+        ]
+
     def normals(self, positions):
         """Find the normals of the surface at some positions, (n, 3) in head coordinates."""
         if self._has_normals:
@@ -132,6 +156,11 @@ def compute_field_powers(gain, grams):
     is_surface = [space["type"] == "surf" for space in gain.src]
     is_surface = np.repeat(is_surface, [space["nuse"] for space in gain.src])
     return np.where(is_surface, powers, np.linalg.eigvalsh(grams)[:, -1].clip(min=0.0))
+
+
+def find_hemisphere(space):
+    """Return the hemisphere, "lh" or "rh", of a source space; empty if it is no surface."""
+    return _HEMISPHERES.get(space["id"], "") if space["type"] == "surf" else ""
 
 
 def find_normals(src):

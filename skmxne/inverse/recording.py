@@ -13,7 +13,7 @@ from .._logging import quiet_mne
 from ..model_selection.noise import estimate_covariance
 from ..solvers.threads import single_threaded_blas
 from .diagnostics import warn_if_flat, warn_if_noise_differs
-from .gain import PreparedGain, prepare_gain
+from .gain import PreparedGain, Surface, prepare_gain
 from .inputs import crop_evokeds, describe_evokeds, prepare_evokeds
 from .trial_folds import average_folds, average_groups, prefix_epochs, take_good_trials
 
@@ -95,6 +95,18 @@ class WhitenedRecording:
         """Forward solution of `ch_names` in the orientation used."""
         with quiet_mne():
             return self._gain.to_forward()
+
+    @property
+    def surfaces(self) -> list[Surface]:
+        """Cortical surfaces of the source space.
+
+        Returns
+        -------
+        surfaces : list of named tuples
+            For each `hemisphere` ("lh" or "rh"), `rr`, the vertices in m, in head coordinates, and
+            `tris`, the triangles. Empty if not all of the source space is cortex with triangles.
+        """
+        return self._gain.surfaces()
 
     @classmethod
     def from_evoked(

@@ -6,9 +6,8 @@ import mne
 import numpy as np
 
 from ..inspection.confidence import Confidence
+from .gain import find_hemisphere
 from .outputs import find_vertices
-
-_HEMISPHERES = {101: "lh", 102: "rh"}  # FIFF's numbers of surfaces
 
 
 def check_confidence(confidence, n_positions, positions=None):
@@ -100,7 +99,7 @@ def _find_places(src, positions):
     """Return the hemisphere, empty in volumes, and the vertex of each position."""
     of_spaces = find_vertices(src, positions)
     hemispheres = [
-        _HEMISPHERES.get(space["id"], "") if space["type"] == "surf" else ""
+        find_hemisphere(space)
         for space, vertices in zip(src, of_spaces, strict=True)
         for _ in vertices
     ]

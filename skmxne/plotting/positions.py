@@ -1,12 +1,14 @@
 """Positions in the head, from three sides."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import KDTree
 
 # Title, the head coordinates to the right and up, and what the ends of the first are called.
 _VIEWS = (
-    ("from the top", 0, 1, ("L", "R")),
-    ("from the back", 0, 2, ("L", "R")),
-    ("from the right", 1, 2, ("back", "front")),
+    ("top", 0, 1, ("L", "R")),
+    ("back", 0, 2, ("L", "R")),
+    ("right", 1, 2, ("back", "front")),
 )
 _AXIS_NAMES = "x (mm)", "y (mm)", "z (mm)"
 
@@ -19,35 +21,70 @@ def plot_positions(axes, locations, all_locations, colors, regions=()):
 
     With `regions`, where else the sources in colour could be.
     """
-    cloud, found, n_labelled = all_locations * 1e3, locations * 1e3, len(colors)
+    from matplotlib.collections import EllipseCollection
+
+    cloud, found = all_locations * 1e3, locations * 1e3
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
     # The same in all views, with space for numbers beside the sources.
     reach = (1.3 if len(regions) else 1.15) * np.abs(cloud - center).max() + 5
-    size = np.clip(60 / np.sqrt(len(cloud)), 1, 4)
-    cloud_style = dict(color="0.8", markersize=size, zorder=1, rasterized=True)
-    # As large as few positions are apart: a silhouette.
-    shade_style = dict(color="0.94", markersize=6 * size, zorder=0, rasterized=True)
-    region_style = dict(markersize=2 * size + 2, markeredgewidth=0, alpha=0.6, zorder=1.5)
+    spacing = _compute_spacing(cloud)
+    region_style = dict(alpha=0.6, linewidth=0, zorder=1.5)
     for ax, (title, right, up, ends) in zip(axes, _VIEWS, strict=True):
         view = [right, up]
-        ax.plot(*cloud[:, view].T, ".", **cloud_style)
-        ax.plot(*cloud[:, view].T, ".", **shade_style)
+        _plot_silhouette(ax, cloud[:, view], spacing)
+        ax.plot(*cloud[:, view].T, ".", color="0.75", markersize=1, zorder=1, rasterized=True)
         for region, color in reversed([*zip(regions, colors, strict=False)]):
-            ax.plot(*region[:, view].T * 1e3, ".", color=color, **region_style)
-        ax.plot(*found[n_labelled:, view].T, "o", color="0.5", markersize=3, zorder=2)
-        places = found[:n_labelled, view]
-        if len(regions):  # numbers beside them
-            away = places - center[view]
-            lengths = np.linalg.norm(away, axis=1, keepdims=True)
-            places = places + _NUMBER_SIZE * reach * away / np.where(lengths > 0, lengths, 1)
-        places = _spread(places, _NUMBER_SIZE * reach)
-        for k, color in reversed([*enumerate(colors)]):  # the strongest on top
-            _plot_number(ax, k + 1, found[k, view], places[k], color)
+            sizes = np.full(len(region), spacing)
+            style = dict(offsets=1e3 * region[:, view], offset_transform=ax.transData, units="xy")
+            discs = EllipseCollection(sizes, sizes, 0, color=color, **style, **region_style)
+            ax.add_collection(discs)
+        plot_sources(ax, found[:, view], colors, center[view], reach, beside=bool(len(regions)))
         for side, label, align in zip([0.02, 0.98], ends, ["left", "right"], strict=True):
             ax.text(side, 0.02, label, ha=align, color="0.4", transform=ax.transAxes)
         ax.set(title=title, xlabel=_AXIS_NAMES[right], ylabel=_AXIS_NAMES[up])
         ax.set_xlim(center[right] - reach, center[right] + reach)
         ax.set_ylim(center[up] - reach, center[up] + reach)
+
+
+def _compute_spacing(points):
+    """Compute how far positions are apart, in mm."""
+    gaps = KDTree(points).query(points, k=2)[0][:, 1]
+    return float(np.clip(np.median(gaps), 2, 10))
+
+
+def _plot_silhouette(ax, points, spacing):
+    """Draw the outline of all positions."""
+    step = spacing / 3
+    low, high = points.min(axis=0) - 3 * spacing, points.max(axis=0) + 3 * spacing
+    edges = [np.arange(*ends, step) for ends in zip(low, high, strict=True)]
+    counts, *_ = np.histogram2d(*points.T, bins=edges)
+    density = gaussian_filter(np.minimum(counts, 1), 2)
+    centers = [(ends[1:] + ends[:-1]) / 2 for ends in edges]
+    level = 0.3 * density[counts > 0].min()
+    ax.contourf(*centers, density.T, levels=[level, density.max()], colors=["0.93"], zorder=0)
+    ax.contour(*centers, density.T, levels=[level], colors=["0.6"], linewidths=0.8, zorder=0.5)
+
+
+def plot_sources(ax, points, colors, center, reach, *, is_shown=None, is_hidden=None, beside=False):
+    """Draw sources in a view, the first of them in colours and with numbers.
+
+    Those that are not shown are left out, those that are hidden have open markers. Numbers are on
+    their sources or beside them.
+    """
+    n_points, n_labelled = len(points), len(colors)
+    is_shown = np.ones(n_points, dtype=bool) if is_shown is None else is_shown
+    is_hidden = np.zeros(n_points, dtype=bool) if is_hidden is None else is_hidden
+    others = np.flatnonzero(is_shown[n_labelled:]) + n_labelled
+    ax.plot(*points[others].T, "o", color="0.5", markersize=3, zorder=2)
+    numbered = np.flatnonzero(is_shown[:n_labelled])
+    places = points[numbered]
+    if beside:
+        away = places - center
+        lengths = np.linalg.norm(away, axis=1, keepdims=True)
+        places = places + _NUMBER_SIZE * reach * away / np.where(lengths > 0, lengths, 1)
+    places = _spread(places, _NUMBER_SIZE * reach)
+    for k, place in reversed([*zip(numbered, places, strict=True)]):  # the strongest on top
+        _plot_number(ax, k + 1, points[k], place, colors[k], is_hidden[k])
 
 
 def _spread(points, distance):
@@ -64,12 +101,13 @@ def _spread(points, distance):
     return places
 
 
-def _plot_number(ax, number, point, place, color):
+def _plot_number(ax, number, point, place, color, is_hidden):
     """Draw a source, and a number in a disc at a place, dark on light or light on dark."""
     red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
     is_light = 0.3 * red + 0.6 * green + 0.1 * blue > 128
     ax.plot(*np.transpose([point, place]), color=color, linewidth=1)
-    ax.plot(*point, "o", color=color, markeredgecolor="white", markersize=5)
+    style = dict(markerfacecolor="white", markeredgecolor=color) if is_hidden else {}
+    ax.plot(*point, "o", **(dict(color=color, markeredgecolor="white", markersize=5) | style))
     ax.scatter(*place, s=144, color=color, edgecolors="white", linewidths=1, zorder=2)
     style = dict(ha="center", va="center_baseline", fontsize=8, fontweight="bold", clip_on=True)
     ax.text(*place, f"{number}", color="black" if is_light else "white", **style)

@@ -1,13 +1,25 @@
 """Figure of the sources that a model finds, and of what they leave of the data."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..inspection.confidence import Confidence, say_p
+from .cortex import list_views, plot_cortex
 from .positions import plot_positions
-from .style import BLUE, GREY, VERMILION, check_n_labelled, pick_line_styles
+from .style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    check_n_labelled,
+    check_problem,
+    find_condition,
+    make_figure,
+    pick_line_styles,
+    sort_by_peak,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -34,6 +46,8 @@ class SourceDisplay:
         The whitened data, with noise of variance 1.
     residual : ndarray of shape (n_samples, n_times)
         What the sources leave of them.
+    surfaces : list of named tuples, default=()
+        The cortex, as :attr:`InverseProblem.surfaces`. Without it, projections are drawn.
     name : str, default=None
         Name of the data.
     regions : list of ndarray of shape (n, 3), default=None
@@ -46,7 +60,8 @@ class SourceDisplay:
     figure_ : matplotlib.figure.Figure or matplotlib.figure.SubFigure
         The figure.
     position_axes_ : list of matplotlib.axes.Axes
-        The positions from the top, the back and the right, in mm.
+        The positions: on the cortex, which is smoothed so that sulci can be seen into, left and
+        right, lateral and medial, and from the top; else projections, in mm.
     time_ax_ : matplotlib.axes.Axes
         The amplitudes over time.
     noise_ax_ : matplotlib.axes.Axes
@@ -88,6 +103,7 @@ class SourceDisplay:
         all_locations: NDArray[np.float64],
         data: NDArray[np.float64],
         residual: NDArray[np.float64],
+        surfaces: Sequence[Any] = (),
         name: str | None = None,
         regions: list[NDArray[np.float64]] | None = None,
         p_values: NDArray[np.float64] | None = None,
@@ -98,6 +114,7 @@ class SourceDisplay:
         self.all_locations = all_locations
         self.data = data
         self.residual = residual
+        self.surfaces = surfaces
         self.name = name
         self.regions = regions
         self.p_values = p_values
@@ -141,20 +158,15 @@ class SourceDisplay:
         ValueError
             If the problem has no such condition, or the coefficients or `confidence` do not fit it.
         """
-        if not hasattr(problem, "to_dipoles"):
-            raise TypeError(
-                f"problem must be an InverseProblem, got {type(problem).__name__}. Pass the one "
-                "whose X and y the estimator was fitted on."
-            )
+        check_problem(problem)
         dipoles, residuals = problem.to_dipoles(estimator), problem.to_residual(estimator)
         if not isinstance(residuals, list):
             dipoles, residuals = [dipoles], [residuals]
-        index = _find_condition(condition, [residual.comment for residual in residuals])
+        index = find_condition(condition, [residual.comment for residual in residuals])
         residual, stops = residuals[index], np.cumsum([len(evoked.times) for evoked in residuals])
         targets = slice(stops[index] - len(residual.times), stops[index])
         dipoles = dipoles[index]
-        peaks = [np.abs(dipole.amplitude).max() for dipole in dipoles]
-        order = sorted(range(len(dipoles)), key=lambda k: -peaks[k])
+        order = sort_by_peak(dipoles)
         dipoles = [dipoles[k] for k in order]
         regions = p_values = None
         if confidence is not None:
@@ -169,6 +181,7 @@ class SourceDisplay:
             all_locations=problem.locations,
             data=problem.y[:, targets],
             residual=problem.whitener @ residual.data * problem.target_scale[targets],
+            surfaces=problem.surfaces,
             name=residual.comment,
             regions=regions,
             p_values=p_values,
@@ -196,38 +209,45 @@ class SourceDisplay:
             If `fig` is no figure, or `n_labelled` no number of sources.
         """
         check_n_labelled(n_labelled)
-        if fig is None:
-            import matplotlib.pyplot as plt
-
-            fig = plt.figure(figsize=(10, 9), layout="constrained")
-        if not hasattr(fig, "add_gridspec"):
-            raise TypeError(f"fig must be of the class matplotlib.figure.Figure, got {fig!r}.")
-        self.figure_ = fig
-        rows = fig.add_gridspec(3, 1, height_ratios=[5, 4, 3.5])
+        # Both hemispheres are seen from five sides, in two rows; else there is one row.
+        height = 6.5 if len(list_views(self.surfaces)) == 5 else 5
+        self.figure_ = fig = make_figure(fig, (10, 4 + height))
+        rows = fig.add_gridspec(3, 1, height_ratios=[height, 4, 3.5])
         n_labelled = min(n_labelled, len(self.amplitudes))
         styles = pick_line_styles(n_labelled)
         fig.suptitle(self._summarize(), parse_math=False)
-        views = rows[0].subgridspec(1, 3)
-        self.position_axes_ = [fig.add_subplot(view, aspect="equal") for view in views]
-        colors = [style["color"] for style in styles]
-        regions = self.regions or ()
-        plot_positions(self.position_axes_, self.locations, self.all_locations, colors, regions)
+        self._plot_places(rows[0], [style["color"] for style in styles])
         self._plot_amplitudes(fig.add_subplot(rows[1]), styles)
         bottom = rows[2].subgridspec(1, 2)
         self._plot_noise(fig.add_subplot(bottom[0]))
         self._plot_fit(fig.add_subplot(bottom[1]))
         return self
 
+    def __repr__(self):
+        return f"<SourceDisplay: {len(self.amplitudes)} sources>"
+
     def _summarize(self):
         """Say in a line what there is."""
         n_sources, (percent,) = len(self.amplitudes), _explain(self.data, self.residual, None)
         (most,) = _explain(self.data, np.ones_like(self.data), None).clip(min=0)
-        number = {0: "no source", 1: "1 source"}.get(n_sources, f"{n_sources} sources")
         name = f"{self.name!r}: " if self.name else ""
-        return (
-            f"{name}{number}, {percent:z.0f} % of the whitened data explained "
-            f"(all but noise: {most:.0f} %)"
-        )
+        if n_sources == 0:
+            return f"{name}no source ({most:.0f} % of the whitened data is not noise)"
+        found = "1 source explains" if n_sources == 1 else f"{n_sources} sources explain"
+        return f"{name}{found} {percent:z.0f} % of the whitened data ({most:.0f} % is not noise)"
+
+    def _plot_places(self, spec, colors):
+        """Draw where the sources are, on the cortex if there is one."""
+        views = spec.subgridspec(1, 3)
+        if len(list_views(self.surfaces)) == 5:
+            grid = spec.subgridspec(2, 3, width_ratios=[4, 3, 4])
+            views = grid[0, 0], grid[1, 0], grid[0, 2], grid[1, 2], grid[:, 1]
+        self.position_axes_ = [self.figure_.add_subplot(view, aspect="equal") for view in views]
+        where = self.locations, self.all_locations, colors, self.regions or ()
+        if self.surfaces:
+            plot_cortex(self.position_axes_, self.surfaces, *where)
+        else:
+            plot_positions(self.position_axes_, *where)
 
     def _plot_amplitudes(self, ax, styles):
         self.time_ax_ = ax
@@ -273,7 +293,7 @@ class SourceDisplay:
         self.fit_ax_ = ax
         self._plot_over_time(ax, _explain(self.data, self.residual), color=BLUE, label="sources")
         most = _explain(self.data, np.ones_like(self.data)).clip(min=0)
-        style = dict(color="0.5", linestyle=":", label="all but noise")
+        style = dict(color="0.5", linestyle=":", label="not noise")
         self._plot_over_time(ax, most, **style)
         ax.set(title="Goodness of fit", ylabel="explained (%)", ylim=(-4, 130), yticks=[0, 50, 100])
         _add_legend_on_top(ax)
@@ -292,20 +312,6 @@ def _add_legend_on_top(ax):
         fontsize="small", frameon=False, handlelength=1.6, columnspacing=1, borderaxespad=0
     )
     ax.legend(loc="upper center", ncols=3, **style)
-
-
-def _find_condition(condition, names):
-    """Return the index of one of several conditions."""
-    if isinstance(condition, str):
-        if condition not in names:
-            raise ValueError(f"condition={condition!r} is not there: choose from {names}.")
-        return names.index(condition)
-    if condition not in range(len(names)):
-        raise ValueError(
-            f"condition={condition!r} is not there: choose an index below {len(names)}, or from "
-            f"{names}."
-        )
-    return int(condition)
 
 
 def _explain(data, residual, axis=0):

@@ -1,0 +1,220 @@
+"""The cortex from several sides: gyri and sulci, and what lies on them."""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import cg
+from scipy.spatial import KDTree
+
+from .positions import plot_sources
+
+# From where it is seen, and what is to the right then, in head coordinates: x to the right, y to
+# the front, z up.
+_VIEWS = {
+    ("lh", "lateral"): ((-1, 0, 0), (0, -1, 0)),
+    ("lh", "medial"): ((1, 0, 0), (0, 1, 0)),
+    ("rh", "lateral"): ((1, 0, 0), (0, 1, 0)),
+    ("rh", "medial"): ((-1, 0, 0), (0, -1, 0)),
+    ("both", "top"): ((0, 0, 1), (1, 0, 0)),
+}
+_SIDES = {"lh": "left ", "rh": "right ", "both": ""}
+# How far sulci are smoothed, in mm, twice: the cortex keeps its shape, and all but the deepest
+# sulci open.
+_SMOOTHING = 15.0
+_PIXELS_PER_MM = 3.0
+# A source that is less than that below what is seen is seen, in mm.
+_DEPTH_SEEN = 3.0
+# Positions of a source space are vertices, but for the precision of files, in mm.
+_SAME_PLACE = 0.01
+_GYRUS, _SULCUS = 0.92, 0.66
+
+
+def list_views(surfaces):
+    """List the views of some surfaces."""
+    shown = {surface.hemisphere for surface in surfaces} | {"both"}
+    return [view for view in _VIEWS if view[0] in shown]
+
+
+def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=()):
+    """Draw sources on the cortex, which is smoothed so that sulci can be seen into.
+
+    With `regions`, where else the sources in colour could be.
+    """
+    with ThreadPoolExecutor() as pool:
+        cortex = _join([*pool.map(_prepare, surfaces, repeat(all_locations))])
+    vertices = KDTree(cortex.rr).query(1e3 * locations)[1] if len(locations) else np.empty(0, int)
+    shades = np.repeat(cortex.shades[:, np.newaxis], 3, axis=1)
+    for region, color in reversed([*zip(regions, colors, strict=False)]):
+        in_region = 1e3 * KDTree(region).query(all_locations)[0] < _SAME_PLACE
+        painted = in_region[cortex.nearest]
+        tint = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        shades[painted] = 0.15 * shades[painted] + 0.85 * np.array(tint)
+    pictures = [_View(cortex, view, shades) for view in list_views(surfaces)]
+    depths = np.array([picture.find_depths(vertices) for picture in pictures])
+    for ax, picture, depth in zip(axes, pictures, depths, strict=True):
+        picture.draw(ax)
+        # Where it is seen; one that is hidden from all sides, where it is least so.
+        is_shown = (depth < _DEPTH_SEEN) | ((depth == depths.min(axis=0)) & np.isfinite(depth))
+        plot_sources(
+            ax,
+            picture.points[vertices, :2],
+            colors,
+            picture.center,
+            picture.reach,
+            is_shown=is_shown,
+            is_hidden=depth >= _DEPTH_SEEN,
+            beside=bool(len(regions)),
+        )
+
+
+class _Cortex(NamedTuple):
+    """One surface or more, in mm."""
+
+    rr: NDArray[np.float64]
+    tris: NDArray[np.int_]
+    smooth: NDArray[np.float64]  # the vertices, smoothed
+    normals: NDArray[np.float64]  # of the smoothed surface
+    shades: NDArray[np.float64]
+    nearest: NDArray[np.int_]  # of the positions of the source space
+    hemispheres: NDArray[np.str_]
+
+
+def _prepare(surface, all_locations):
+    """Smooth a surface, and tell gyri from sulci."""
+    rr, tris = 1e3 * surface.rr, surface.tris
+    once, smooth = _smooth(rr, tris, n_times=2)
+    # What is below its own smoothed surface is a sulcus.
+    height = np.sum((rr - once) * _compute_normals(once, tris), axis=1)
+    shades = np.where(height > np.median(height), _GYRUS, _SULCUS)
+    own = np.flatnonzero(KDTree(rr).query(1e3 * all_locations)[0] < _SAME_PLACE)
+    nearest = own[KDTree(1e3 * all_locations[own]).query(rr)[1]]
+    hemispheres = np.full(len(rr), surface.hemisphere)
+    return _Cortex(rr, tris, smooth, _compute_normals(smooth, tris), shades, nearest, hemispheres)
+
+
+def _join(parts):
+    """Join surfaces to one, whose triangles are of all vertices."""
+    starts = np.cumsum([0, *(len(part.rr) for part in parts[:-1])])
+    shifted = [part._replace(tris=part.tris + n) for part, n in zip(parts, starts, strict=True)]
+    return _Cortex(*map(np.concatenate, zip(*shifted, strict=True)))
+
+
+class _View:
+    """A picture of the cortex from one side."""
+
+    def __init__(self, cortex, view, colors):
+        hemisphere, self.name = view[0], f"{_SIDES[view[0]]}{view[1]}"
+        to_viewer, right = np.array(_VIEWS[view], dtype=float)
+        axes = np.stack([right, np.cross(to_viewer, right), to_viewer], axis=1)
+        self.points = cortex.smooth @ axes
+        self.is_in = (cortex.hemispheres == hemisphere) | (hemisphere == "both")
+        tris = cortex.tris[self.is_in[cortex.tris[:, 0]]]
+        # Light from above, behind the viewer.
+        light = np.array([0.0, 0.45, 0.9])
+        shading = 0.35 + 0.65 * np.clip(cortex.normals @ axes @ light, 0, 1)
+        seen = self.points[self.is_in, :2]
+        self.low, high = seen.min(axis=0) - 2, seen.max(axis=0) + 2
+        self.center, self.reach = (self.low + high) / 2, np.max(high - self.low) / 2
+        self.shape = np.ceil((high - self.low) * _PIXELS_PER_MM).astype(int)[::-1] + 1
+        pixels = np.column_stack(
+            [(self.points[:, :2] - self.low) * _PIXELS_PER_MM, self.points[:, 2]]
+        )
+        self.image, self.depths = _rasterize(
+            pixels, tris, colors * shading[:, np.newaxis], self.shape
+        )
+
+    def find_depths(self, vertices):
+        """Return how far below what is seen vertices are, in mm; infinite in other hemispheres."""
+        columns, rows = ((self.points[vertices, :2] - self.low) * _PIXELS_PER_MM).round().T
+        seen = self.depths[rows.astype(int), columns.astype(int)]
+        depths = np.where(np.isfinite(seen), seen, np.inf) - self.points[vertices, 2]
+        return np.where(self.is_in[vertices], np.abs(depths), np.inf)
+
+    def draw(self, ax):
+        """Draw the picture."""
+        is_cortex = np.isfinite(self.depths)
+        rows, columns = self.shape
+        high = self.low + np.array([columns - 1, rows - 1]) / _PIXELS_PER_MM
+        extent = (self.low[0], high[0], self.low[1], high[1])
+        ax.imshow(
+            np.dstack([self.image.clip(0, 1), is_cortex]),
+            origin="lower",
+            extent=extent,
+            interpolation="antialiased",
+        )
+        ax.set_title(self.name)
+        ax.set_axis_off()
+        for end, x, align in [("L", 0.02, "left"), ("R", 0.98, "right")]:
+            if self.name == "top":
+                ax.text(x, 0.02, end, ha=align, color="0.4", transform=ax.transAxes)
+
+
+def _smooth(rr, tris, n_times):
+    """Smooth a surface by steps of implicit diffusion (Desbrun et al. 1999), and return all."""
+    edges = np.vstack([tris[:, :2], tris[:, 1:], tris[:, ::2]])
+    lengths = np.sum((rr[edges[:, 0]] - rr[edges[:, 1]]) ** 2, axis=1)
+    weights = np.ones(len(edges), dtype=np.float32)
+    neighbors = sparse.coo_array((weights, edges.T), shape=(len(rr), len(rr))).tocsr()
+    neighbors = neighbors + neighbors.T
+    degrees = np.maximum(neighbors.sum(axis=1), 1)
+    steps = np.float32(_SMOOTHING**2 / lengths.mean())
+    matrix = sparse.diags_array((1 + steps) * degrees) - steps * neighbors
+    center, surfaces = rr.mean(axis=0), []
+    points = (rr - center).astype(np.float32).T
+    for _ in range(n_times):
+        points = np.stack([cg(matrix, degrees * x, x0=x, rtol=2e-2)[0] for x in points])
+        surfaces.append(points.T + center)
+    return surfaces
+
+
+def _compute_normals(rr, tris):
+    """Compute the normals of the vertices of a surface: the means over their triangles."""
+    a, b, c = rr[tris[:, 0]], rr[tris[:, 1]], rr[tris[:, 2]]
+    of_triangles = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    normals = [np.bincount(tris.ravel(), component, len(rr)) for component in of_triangles.T]
+    normals = np.stack(normals, axis=1)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / np.where(lengths > 0, lengths, 1)
+
+
+def _rasterize(points, tris, colors, shape):
+    """Draw triangles with a depth buffer.
+
+    Points are column, row and height towards the viewer. Returned are the interpolated colours of
+    the highest of all triangles at every pixel, and its height, minus infinity where there is none.
+    """
+    a, b, c = (points[tris[:, k], :2] for k in range(3))
+    areas = _cross(b - a, c - a)
+    faces_viewer = areas > 0
+    tris, areas, corners = tris[faces_viewer], areas[faces_viewer], np.stack([a, b, c], axis=1)
+    corners = corners[faces_viewer]
+    # All pixels of the boxes around the triangles, and which of these they are of.
+    low = np.ceil(corners.min(axis=1)).astype(int)
+    sizes = np.maximum(np.floor(corners.max(axis=1)).astype(int) - low + 1, 0)
+    counts = sizes.prod(axis=1)
+    owners = np.repeat(np.arange(len(tris)), counts)
+    index = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    columns = low[owners, 0] + index % sizes[owners, 0]
+    rows = low[owners, 1] + index // sizes[owners, 0]
+    pixels = np.column_stack([columns, rows])
+    a, b, c = (corners[owners, k] - pixels for k in range(3))
+    opposite = [_cross(b, c), _cross(c, a), _cross(a, b)]
+    weights = np.stack(opposite, axis=1) / areas[owners, np.newaxis]
+    is_inside = (weights >= -1e-9).all(axis=1)
+    rows, columns, owners, weights = (x[is_inside] for x in (rows, columns, tris[owners], weights))
+    heights = np.sum(weights * points[owners, 2], axis=1)
+    order = np.argsort(heights)  # the highest is drawn last
+    image, depths = np.zeros((*shape, 3)), np.full(shape, -np.inf)
+    where = rows[order], columns[order]
+    image[where] = np.einsum("pk,pkc->pc", weights[order], colors[owners[order]])
+    depths[where] = heights[order]
+    return image, depths
+
+
+def _cross(first, second):
+    """Compute the cross products of vectors in a plane."""
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
