@@ -7,7 +7,7 @@ import numpy as np
 
 # Told apart by colour-blind eyes: Okabe & Ito (2008), https://jfly.uni-koeln.de/color. In this
 # order neighbours differ in lightness, and with the patterns of the lines in print without colour.
-COLORS = ("#000000", "#E69F00", "#0072B2", "#CC79A7", "#009E73", "#56B4E9", "#D55E00")
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _PATTERNS = ("-", "--", "-.", ":")
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.75"
@@ -23,6 +23,45 @@ def check_n_labelled(n_labelled):
     """Raise a TypeError unless something is a number of positions."""
     if not isinstance(n_labelled, Integral) or n_labelled < 0:
         raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
+
+
+def check_problem(problem):
+    """Raise a TypeError unless something is an inverse problem."""
+    if not hasattr(problem, "to_dipoles"):
+        raise TypeError(
+            f"problem must be an InverseProblem, got {type(problem).__name__}. Pass the one "
+            "whose X and y the estimator was fitted on."
+        )
+
+
+def find_condition(condition, names):
+    """Return the index of one of several conditions."""
+    if isinstance(condition, str):
+        if condition not in names:
+            raise ValueError(f"condition={condition!r} is not there: choose from {names}.")
+        return names.index(condition)
+    if condition not in range(len(names)):
+        raise ValueError(
+            f"condition={condition!r} is not there: choose an index below {len(names)}, or from "
+            f"{names}."
+        )
+    return int(condition)
+
+
+def sort_by_peak(dipoles):
+    """Return the order of dipoles in which the ones with the largest peaks are first."""
+    return sorted(range(len(dipoles)), key=lambda k: -np.abs(dipoles[k].amplitude).max())
+
+
+def make_figure(fig, size):
+    """Return a figure that is given, or make one of a size in inches."""
+    if fig is None:
+        import matplotlib.pyplot as plt
+
+        fig = plt.figure(figsize=size, layout="constrained")
+    if not hasattr(fig, "add_gridspec"):
+        raise TypeError(f"fig must be of the class matplotlib.figure.Figure, got {fig!r}.")
+    return fig
 
 
 def pick_line_styles(n_lines):

@@ -72,7 +72,7 @@ def test_pairs_of_gradiometers_are_drawn_as_norms(sample_problem):
     for ax in display.axes_.flat:
         low, high = ax.images[-1].get_clim()
         assert low == 0 < high
-        assert get_image(ax).min() >= 0
+        assert get_image(ax).min() > -0.05 * high  # cubic interpolation undershoots
 
 
 def test_goodness_of_fit_is_that_of_the_model(fitted):
