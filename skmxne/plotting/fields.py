@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from ..inverse.problem import InverseProblem
 
 
-# Scale and unit of the fields.
-_UNITS = {"mag": "fT", "grad": "fT/cm", "eeg": "µV"}
+# Units of the fields, and how many there are in T, T/m and V.
+_UNITS = {"mag": ("fT", 1e15), "grad": ("fT/cm", 1e13), "eeg": ("µV", 1e6)}
 
 
 class FieldDisplay:
@@ -47,7 +47,7 @@ class FieldDisplay:
     See Also
     --------
     SourceDisplay : Where the sources are.
-    mne.viz.plot_evoked_topomap : What draws each topography.
+    mne.viz.plot_topomap : What draws each topography.
 
     Examples
     --------
@@ -179,7 +179,7 @@ class FieldDisplay:
         largest = max(np.abs(image.get_clim()).max() for image in images)
         for image in images:  # the same scale everywhere
             image.set_clim(0.0 if self.ch_type == "grad" else -largest, largest)
-        label = f"{self.ch_type} ({_UNITS[self.ch_type]})"
+        label = f"{self.ch_type} ({_UNITS[self.ch_type][0]})"
         self.figure_.colorbar(images[0], ax=self.axes_, shrink=0.5, label=label)
         return self
 
@@ -213,7 +213,9 @@ class FieldDisplay:
 
     def _plot_topography(self, ax, evoked, time):
         """Draw a field at a time, and return its image."""
-        style = dict(contours=0, colorbar=False, show=False, time_format="", sensors="k,")
-        style |= dict(cmap="Reds" if self.ch_type == "grad" else "RdBu_r")
-        evoked.plot_topomap(time, ch_type=self.ch_type, axes=ax, **style)
-        return ax.images[-1]
+        import mne
+
+        style = dict(contours=0, sensors="k,", cmap="Reds" if self.ch_type == "grad" else "RdBu_r")
+        values = evoked.data[:, np.argmin(np.abs(evoked.times - time))] * _UNITS[self.ch_type][1]
+        options = dict(ch_type=self.ch_type, axes=ax, show=False)
+        return mne.viz.plot_topomap(values, evoked.info, **options, **style)[0]
