@@ -12,9 +12,8 @@ place::
 
 import matplotlib.pyplot as plt
 import mne
-import numpy as np
 
-from skmxne import InverseProblem, MixedNormIC
+from skmxne import FieldDisplay, InverseProblem, MixedNormIC, SourceDisplay
 from skmxne.datasets import make_recording
 
 mne.set_log_level("WARNING")
@@ -50,56 +49,37 @@ print(f"{title}: {len(evoked.ch_names)} channels, {evoked.nave} trials")
 
 problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0.2, tmin=tmin, tmax=tmax)
 model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
-dipoles = problem.to_dipoles(model)
-residual = problem.to_residual(model)
+confidence = problem.compute_confidence(model)
 print(
-    f"{len(dipoles)} sources at alpha = {model.alpha_:.0f} % explain "
+    f"{model.n_active_} sources at alpha = {model.alpha_:.0f} % explain "
     f"{problem.explained_variance(model):.0f} % of the whitened data, noise included"
 )
-print("source   x, y, z (mm)        peak (nAm)   at (ms)")
-for k, dipole in enumerate(dipoles, start=1):
-    peak = np.argmax(dipole.amplitude)
-    x, y, z = dipole.pos[peak] * 1e3
-    print(
-        f"{k:6}   {x:4.0f}, {y:4.0f}, {z:4.0f}   {dipole.amplitude[peak] * 1e9:12.1f}   "
-        f"{dipole.times[peak] * 1e3:7.0f}"
-    )
+table = problem.to_data_frame(model, confidence=confidence)
+print(table.drop(columns=["ori_x", "ori_y", "ori_z"]).round(3).T)
 
 # %%
-# What they explain
-# -----------------
-# Top: all channels, as recorded, and what the sources leave of them: if the model is good, that
-# looks like noise. Bottom: where the sources are, seen from the top, and how strong over time.
+# Where they are
+# --------------
+# On the cortex, which is smoothed so that sulci (dark) can be seen into. In the colour of each
+# source is where else it could be.
 
-colors = "#0072B2", "#E69F00", "#000000", "#CC79A7", "#009E73", "#56B4E9", "#D55E00"
-patterns = "-", "--", "-.", ":"
-kind, unit, scale = ("grad", "fT/cm", 1e13) if "grad" in evoked else ("eeg", "µV", 1e6)
+SourceDisplay.from_estimator(model, problem, confidence=confidence)
 
-fig = plt.figure(figsize=(10, 7), layout="constrained")
-grid = fig.add_gridspec(2, 2)
-top = grid[0, :].subgridspec(1, 2).subplots(sharey=True)
-for ax, name, data in zip(
-    top, ("data", "residual"), (evoked.crop(tmin, tmax), residual), strict=True
-):
-    ax.plot(data.times * 1e3, data.get_data(kind).T * scale, color="0.4", linewidth=0.6)
-    ax.set(title=f"{name} ({kind})", xlabel="time (ms)")
-    ax.margins(x=0)
-top[0].set_ylabel(f"field ({unit})")
+# %%
+# What the sensors see
+# --------------------
+# At the peak of each source: the data, the field of all sources together, that of this source
+# alone, and what is left. If the model is good, no source shows in the residual.
 
-ax = fig.add_subplot(grid[1, 0], aspect="equal", title="positions, front up")
-ax.plot(*forward["source_rr"][:, :2].T * 1e3, ".", color="0.85", markersize=1)
-ax_time = fig.add_subplot(
-    grid[1, 1], title="amplitudes", xlabel="time (ms)", ylabel="amplitude (nAm)"
-)
-for k, dipole in enumerate(dipoles):
-    color = colors[k % len(colors)]
-    x, y, _ = dipole.pos[0] * 1e3
-    ax.plot(x, y, "o", color=color)
-    ax.annotate(f"{k + 1}", (x, y), (6, 6), textcoords="offset points")
-    style = dict(color=color, linestyle=patterns[k % len(patterns)])
-    ax_time.plot(dipole.times * 1e3, dipole.amplitude * 1e9, label=f"source {k + 1}", **style)
-ax.set(xlabel="x (mm), right positive", ylabel="y (mm)")
-ax_time.margins(x=0)
-ax_time.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-fig.suptitle(title)
+FieldDisplay.from_estimator(model, problem)
+
+# %%
+# Over time, each line is a sensor, in the colour of its place on the head.
+
+residual = problem.to_residual(model)
+kind = "grad" if "grad" in residual else "eeg"
+fig, axes = plt.subplots(2, figsize=(7, 6), sharex=True, sharey=True, layout="constrained")
+style = dict(picks=kind, spatial_colors=True, time_unit="ms", show=False)
+evoked.copy().crop(tmin, tmax).plot(axes=axes[0], titles="data", **style)
+residual.plot(axes=axes[1], titles="residual", **style)
 plt.show()
