@@ -9,26 +9,16 @@ import argparse
 import math
 import re
 import sys
-import warnings
 from pathlib import Path
 
 from .. import __version__
-from .terminal import (
-    check_current_folder,
-    end_by_signals,
-    explain,
-    tell,
-    to_line,
-    to_readable,
-)
+from .terminal import check_current_folder, end_by_signals, explain, tell, to_line, to_readable
 
 _CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
 # Types of channels that a rank can be of.
 _TYPES = "meg", "mag", "grad", "eeg"
 # What is a negative number, or meant as one. No option looks so.
 _NEGATIVE = re.compile(r"\s*-(\.?\d|inf|nan)", re.IGNORECASE)
-# Sources that are printed; the report has all.
-_MOST_ROWS = 20
 
 
 def main(arguments=None):
@@ -91,9 +81,10 @@ def _make_parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     localize = commands.add_parser(
         "localize",
-        help="find the sources of an average",
-        description="Find the sources of an average and write source estimate (.stc), dipoles, "
-        "residual, figures and a report to a folder. Without files, of a simulated recording.",
+        help="find the sources of averages or epochs",
+        description="Find the sources of averages or epochs and write source estimate (.stc), "
+        "dipoles, residual, figures and a report to a folder. Without files, of a simulated "
+        "recording.",
         epilog="Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, or "
         "standard output cannot be written to, 2 the arguments are not valid in themselves.",
     )
@@ -113,7 +104,14 @@ def _add_debug(parser):
 
 
 def _add_files(group):
-    group.add_argument("--evoked", metavar="FILE", type=_read_text, help="averages (-ave.fif)")
+    data = group.add_mutually_exclusive_group()
+    data.add_argument("--evoked", metavar="FILE", type=_read_text, help="averages (-ave.fif)")
+    data.add_argument(
+        "--epochs",
+        metavar="FILE",
+        type=_read_text,
+        help="epochs (-epo.fif) instead of averages: p-values and --alpha cv then use the trials",
+    )
     group.add_argument(
         "--forward", metavar="FILE", type=_read_text, help="forward solution (-fwd.fif)"
     )
@@ -122,6 +120,12 @@ def _add_files(group):
         metavar="FILE",
         type=_read_text,
         help="noise covariance of single trials (-cov.fif)",
+    )
+    group.add_argument(
+        "--subjects-dir",
+        metavar="DIR",
+        type=_read_text,
+        help="FreeSurfer's folder of subjects, for labels and MNI coordinates",
     )
     group.add_argument(
         "--output",
@@ -138,9 +142,12 @@ def _add_files(group):
 def _add_data_options(group):
     group.add_argument(
         "--condition",
+        nargs="+",
         type=_read_name,
-        metavar="NAME|NUMBER",
-        help="which average of the file, if it has several: its name, or its number counted from 0",
+        metavar="NAME",
+        help="which averages of the file, by name or by number counted from 0: several make one "
+        "joint model, with the same positions for all (default: the only one); or event types of "
+        "the epochs, averaged together (default: all)",
     )
     group.add_argument(
         "--picks",
@@ -257,14 +264,20 @@ def _read_rank(words):
 
 def _check_localize(parser, arguments):
     """End with a message if options do not fit one another."""
-    files = arguments.evoked, arguments.forward, arguments.noise_cov
-    if "" in (*files, arguments.output):
+    data = "--epochs" if arguments.epochs is not None else "--evoked"
+    files = arguments.epochs or arguments.evoked, arguments.forward, arguments.noise_cov
+    names = arguments.evoked, arguments.epochs, *files, arguments.subjects_dir, arguments.output
+    if "" in names:
         parser.error("the name of a file or folder is empty")
     if any(files) and not all(files):
-        parser.error("--evoked, --forward and --noise-cov go together")
+        parser.error(f"{data}, --forward and --noise-cov go together")
     arguments.output = Path(arguments.output)
-    if arguments.condition is not None and not any(files):
-        parser.error("--condition is for files, give --evoked, too")
+    for name, value in [
+        ("--condition", arguments.condition),
+        ("--subjects-dir", arguments.subjects_dir),
+    ]:
+        if value is not None and not any(files):
+            parser.error(f"{name} is for files, give --evoked or --epochs, too")
     periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
     for name, (start, stop) in {name: period for name, period in periods.items() if period}.items():
         if not isinstance(start, str) and not isinstance(stop, str) and not start <= stop:
@@ -284,133 +297,9 @@ def _tell_versions(_):
     return "".join(f"{name:14} {version}\n" for name, version in collect_versions().items())
 
 
-def _describe_alpha(model, given):
-    """Return the alpha of a model, and what has chosen it."""
-    if given not in _CRITERIA:
-        return f"{model.alpha:g} %"
-    chosen = getattr(model, "path_alpha_", model.alpha_)
-    searched = "" if chosen == model.alpha_ else f" and {model.alpha_:.3g} % after its search"
-    return f"{chosen:.3g} % by {given}{searched}"
-
-
 def _localize(arguments):
-    """Find the sources of a recording, write them, and return what to tell of them."""
-    from .report import describe_data, make_source_table, save_figures, save_report, summarize
-    from .result_files import atomic_directory, save_sources
-
+    """Find the sources of a recording."""
     check_current_folder()
-    with atomic_directory(arguments.output, arguments.overwrite) as folder:
-        evoked, problem, model, notes = _fit_and_warn(arguments)
-        confidence = _judge(problem, model, notes)
-        sources = problem.list_sources(model, confidence)
-        dipoles = sorted(problem.to_dipoles(model), key=lambda dipole: -abs(dipole.amplitude).max())
-        residual = problem.to_residual(model)
-        alpha = _describe_alpha(model, arguments.alpha)
-        summary = [summarize(problem, model, alpha), *getattr(model, "remarks_", [])]
-        title = f"Sources of {evoked.comment!r}"
-        settings = _describe(arguments) | describe_data(evoked, problem)
-        save_sources(folder, sources, problem.to_source_estimate(model), dipoles, residual)
-        save_figures(folder, problem, model, confidence, evoked, residual)
-        save_report(folder, title, " ".join(summary), sources, settings, notes)
-    lines = summary
-    for row in make_source_table(sources[:_MOST_ROWS]) if sources else []:
-        lines.append("  ".join(f"{cell:>11}" for cell in row))
-    if len(dipoles) > _MOST_ROWS:
-        lines.append(f"... and {len(dipoles) - _MOST_ROWS} more, see the report.")
-    lines.append(f"Written to {arguments.output}, see {arguments.output / 'report.html'}")
-    return "\n".join(lines) + "\n"
+    from .localize import localize
 
-
-def _judge(problem, model, notes):
-    """Return the confidence of a model, unless it has too many sources, which is told."""
-    try:
-        return problem.compute_confidence(model)
-    except ValueError as error:
-        notes.append(f"No regions and no p-values. {to_line(error)}")
-        tell(sys.stderr, f"skmxne: warning: {notes[-1]}\n")
-        return None
-
-
-def _fit_and_warn(arguments):
-    """Fit, and tell what warnings there are in the words of this command."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            evoked, problem, model = _fit(arguments)
-        finally:
-            of_interest = UserWarning | RuntimeWarning  # others are for developers
-            caught = [warning for warning in caught if issubclass(warning.category, of_interest)]
-            notes = [*dict.fromkeys(to_line(warning.message) for warning in caught)]
-            for note in notes:
-                tell(sys.stderr, f"skmxne: warning: {note}\n")
-    return evoked, problem, model, notes
-
-
-def _fit(arguments):
-    """Make the problem and fit the model."""
-    from ..inverse.problem import InverseProblem
-    from .recording_files import crop_evoked, prepare_evoked, read_recording
-
-    if arguments.evoked:
-        files = arguments.evoked, arguments.forward, arguments.noise_cov
-        evoked, forward, noise_cov = read_recording(*files, arguments.condition)
-    else:
-        from ..datasets import make_recording
-
-        recording = make_recording()
-        evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
-    baseline = "auto"
-    if arguments.no_baseline:
-        baseline = None
-    elif arguments.baseline:
-        baseline = [_find_number(value) for value in arguments.baseline]
-    whole = prepare_evoked(evoked, baseline=baseline, picks=arguments.picks)
-    evoked = crop_evoked(whole, _find_number(arguments.tmin), _find_number(arguments.tmax))
-    problem = InverseProblem.from_evoked(
-        *(whole, forward, noise_cov),
-        loose=arguments.loose,
-        depth=_find_number(arguments.depth),
-        rank=arguments.rank_to_use,
-        tmin=evoked.times[0],
-        tmax=evoked.times[-1],
-    )
-    if arguments.alpha not in _CRITERIA and 0 < arguments.alpha < 1:
-        warnings.warn(
-            f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "
-            f"give --alpha {100 * arguments.alpha:g}.",
-            UserWarning,
-            stacklevel=1,
-        )
-    model = _make_model(arguments.alpha)
-    options = dict(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter)
-    model.set_params(**options, verbose=True)  # a progress bar, where a person watches
-    return evoked.pick(problem.ch_names), problem, model.fit(problem.X, problem.y)
-
-
-def _find_number(value):
-    """Return what `value` means in Python, where "none" is None."""
-    return None if value == "none" else value
-
-
-def _make_model(alpha):
-    """Make the model that `--alpha` asks for."""
-    from ..linear_model.mixed_norm import MixedNormEstimator
-    from ..model_selection.cross_validation import MixedNormCV
-    from ..model_selection.information_criterion import MixedNormIC
-
-    if alpha == "cv":
-        return MixedNormCV()
-    return MixedNormIC(criterion=alpha) if alpha in _CRITERIA else MixedNormEstimator(alpha)
-
-
-def _describe(arguments):
-    """Return what was asked for and the problem does not tell, in words."""
-    settings = {
-        "picks": " ".join(arguments.picks or ["all"]),
-        "rank": " ".join(arguments.rank or ["estimated"]),
-    }
-    for name in ("evoked", "forward", "noise_cov", "depth", "alpha", "n_mxne_iter"):
-        value = getattr(arguments, name)
-        value = "simulated recording" if value is None else to_readable(str(value))
-        settings[name.replace("_", "-")] = value
-    return settings
+    return localize(arguments)

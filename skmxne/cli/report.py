@@ -1,82 +1,56 @@
-"""Figures and a report of what a model has found."""
+"""Figures and a report of what a run has found."""
 
 from html import escape
 
 import mne
-import numpy as np
 from matplotlib.figure import Figure
 
 from .._logging import quiet_mne
-from ..inspection.confidence import format_p
-from ..inverse.inputs import describe_evokeds
 from ..plotting.selection import SelectionDisplay
 from ..plotting.sources import SourceDisplay
+from .description import (
+    describe_data,
+    describe_settings,
+    make_source_table,
+    summarize,
+    summarize_condition,
+)
+from .three_dimensions import write_lines
 from .versions import collect_versions
 
 _TABLE_NOTE = (
-    "The strongest first. Head coordinates: x to the right, y to the front, z up. Fit: what the "
-    "source explains of the power of the whitened data at the time of its peak."
+    "The strongest first. Head coordinates: x to the right, y to the front, z up. Gof: the "
+    "goodness of fit, what the source explains of the power of the whitened data at the time of "
+    "its peak."
 )
 _CONFIDENCE_NOTE = (
     "Within: the largest distance from the source to where else it could be (its region, of level "
     "95 %, drawn in its colour). p: the probability that the best of all positions explains as "
     "much, in noise alone, as the source adds to the stronger ones."
 )
+_NO_ANATOMY_NOTE = (
+    "Labels and MNI coordinates need FreeSurfer's folder of subjects: give it with --subjects-dir."
+)
+_NO_MNI_NOTE = (
+    "There are no MNI coordinates: the folder of the subject has no mri/transforms/talairach.xfm."
+)
+# Wide tables and lines of code scroll; narrow screens have no table of contents.
+_CSS = """
+.wide { overflow-x: auto; }
+.wide td { white-space: nowrap; }
+.navbar-brand { white-space: normal; }
+@media (max-width: 700px) {
+  #toc { display: none; }
+  #content { width: 100%; margin-left: 0; }
+}
+"""
 
 
-def summarize(problem, model, alpha):
-    """Say in a line what was found."""
-    # The whitened noise has variance 1.
-    noise = min(1.0, problem.y.size / max((problem.y**2).sum(), 1.0))
-    return (
-        f"{len(problem.ch_names)} channels, {len(problem.locations)} positions, alpha {alpha}: "
-        f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}, "
-        f"{problem.explained_variance(model):z.0f} % of the whitened data explained "
-        f"(all but noise: {100 * (1 - noise):.0f} %)."
-    )
-
-
-def describe_data(evoked, problem):
-    """Describe the data that were used."""
-    loose = np.zeros(1)
-    if problem.n_orient == 3:
-        tangent, _, normal = problem.source_scale.reshape(-1, 3).T
-        loose = np.unique(((tangent / normal) ** 2).round(6))  # of surfaces, and of volumes
-    return describe_evokeds([evoked]) | {
-        "Baseline subtracted": _describe_baseline(evoked.baseline),
-        "Rank of the noise": str(len(problem.X)),
-        "Positions": str(len(problem.locations)),
-        "Orientations": f"{problem.n_orient} per position",
-        "Loose": " and ".join(f"{value:g}" for value in loose),
-    }
-
-
-def _describe_baseline(baseline):
-    """Write a baseline, whose times files hold in single precision."""
-    if baseline is None:
-        return "none"
-    return " to ".join(f"{round(time, 3):zg}" for time in baseline) + " s"
-
-
-def make_source_table(sources):
-    """Make a table of sources."""
-    rows = [["source", "x (mm)", "y (mm)", "z (mm)", "peak (nAm)", "at (ms)", "fit (%)"]]
-    is_judged = bool(sources) and "p_value" in sources[0]
-    rows[0] += ["within (mm)", "p"] if is_judged else []
-    for k, source in enumerate(sources, start=1):
-        cells = [f"{k}", *(f"{source[f'{axis}_mm']:z.0f}" for axis in "xyz")]
-        cells += [f"{source['amplitude_nAm']:z.1f}", f"{source['latency_ms']:z.0f}"]
-        cells += [f"{source['gof_percent']:z.0f}"]
-        if is_judged:
-            cells += [f"{source['radius_mm']:.0f}", format_p(source["p_value"])]
-        rows.append(cells)
-    return rows
-
-
-def save_figures(folder, problem, model, confidence, evoked, residual):
+def save_figures(folder, problem, model, confidence, evoked, residual, condition=0):
     """Draw the sources, the residual, and what alpha was chosen by if it was."""
     sources = Figure((10, 9), layout="constrained")
-    SourceDisplay.from_estimator(model, problem, confidence=confidence, fig=sources)
+    which = dict(confidence=confidence, condition=condition)
+    SourceDisplay.from_estimator(model, problem, **which, fig=sources)
     figures = {"sources": sources, "residual": _plot_residual(evoked, residual)}
     if hasattr(model, "alphas_"):
         figures["alpha"] = Figure((6.4, 5.2), layout="constrained")
@@ -87,36 +61,83 @@ def save_figures(folder, problem, model, confidence, evoked, residual):
         figure.savefig(folder / f"{name}.png", dpi=120)
 
 
-def save_report(folder, title, summary, sources, settings, warnings):
+def save_report(folder, run, methods):
     """Write `report.html`, which needs no other file."""
+    conditions = run.conditions
+    names = ", ".join(repr(condition.evoked.comment) for condition in conditions)
     with quiet_mne():
-        report = mne.Report(title=title)
-        table = _make_html_table(make_source_table(sources), align="end")
-        notes = "".join(f"<p><strong>Warning:</strong> {escape(note)}</p>" for note in warnings)
-        found = ""
-        if sources:
-            note = _CONFIDENCE_NOTE if "p_value" in sources[0] else ""
-            found = f"{table}<p>{_TABLE_NOTE} {note}</p>"
-        report.add_html(f"<p>{escape(summary)}</p>{notes}{found}", "Sources", tags=("sources",))
-        report.add_image(folder / "sources.png", "Overview", tags=("sources",))
-        if (folder / "alpha.png").exists():
-            report.add_image(folder / "alpha.png", "Choice of alpha", tags=("model",))
-        report.add_image(folder / "residual.png", "Data and residual", tags=("data",))
-        for name, values in {"Settings": settings, "Versions": collect_versions()}.items():
-            table = _make_html_table([["name", "value"], *map(list, values.items())])
-            report.add_html(table, name, tags=("model",))
+        report = mne.Report(title=f"Sources of {names}")
+        report.add_custom_css(_CSS)
+        notes = "".join(f"<p><strong>Warning:</strong> {escape(note)}</p>" for note in run.notes)
+        found = _make_paragraphs(" ".join([summarize(run), *run.remarks])) + notes
+        if len(conditions) == 1:
+            found += _make_source_html(run, conditions[0])
+        report.add_html(found, "Sources", tags=("sources",))
+        for k, condition in enumerate(conditions, start=1):
+            part, name = folder, ""
+            if len(conditions) > 1:
+                part, name = folder / f"condition-{k}", f"{condition.evoked.comment or k}: "
+                html = _make_paragraphs(summarize_condition(condition))
+                html += _make_source_html(run, condition)
+                report.add_html(html, f"{name}sources", tags=("sources",))
+            for title, image, tag in [
+                ("Overview", "sources", "sources"),
+                ("Data and residual", "residual", "data"),
+            ]:
+                title = name + title.lower() if name else title
+                report.add_image(part / f"{image}.png", title, tags=(tag,))
+        _add_model(report, folder, run, methods)
         report.save(folder / "report.html", open_browser=False)
+
+
+def _add_model(report, folder, run, methods):
+    """Add what is the same for all conditions."""
+    if (folder / "alpha.png").exists():
+        report.add_image(folder / "alpha.png", "Choice of alpha", tags=("model",))
+    report.add_html(_make_paragraphs(methods), "Methods, for a paper", tags=("model",))
+    lines = write_lines(run)
+    if lines:
+        intro = "<p>To copy into Python, with PyVista for surfaces, nilearn for volumes:</p>"
+        code = f'<div class="wide"><pre>{escape(lines)}</pre></div>'
+        report.add_html(intro + code, "In three dimensions", tags=("sources",))
+    data = describe_data([condition.evoked for condition in run.conditions], run.problem)
+    tables = {"Settings": describe_settings(run), "Data": data, "Versions": collect_versions()}
+    for name, values in tables.items():
+        table = _make_html_table([["name", "value"], *map(list, values.items())])
+        report.add_html(table, name, tags=("model",))
+
+
+def _make_source_html(run, condition):
+    """Write the table of the sources of an average, with what its columns are."""
+    sources = condition.sources
+    if not sources:
+        return ""
+    notes = [_TABLE_NOTE]
+    if "p_value" in sources[0]:
+        notes.append(_CONFIDENCE_NOTE)
+    if run.arguments.subjects_dir is None and run.arguments.forward is not None:
+        notes.append(_NO_ANATOMY_NOTE)
+    if "label" in sources[0] and "mni_x_mm" not in sources[0]:
+        notes.append(_NO_MNI_NOTE)
+    table = _make_html_table(make_source_table(sources), align="end")
+    return table + _make_paragraphs(" ".join(notes))
+
+
+def _make_paragraphs(text):
+    """Write each line as a paragraph of HTML."""
+    return "".join(f"<p>{escape(line)}</p>" for line in text.splitlines() if line)
 
 
 def _make_html_table(rows, align="start"):
     """Write a table, whose first row is titles, as HTML."""
     tags = ["th", *["td"] * (len(rows) - 1)]
     lines = (
-        "".join(f'<{tag} class="px-3">{escape(cell)}</{tag}>' for cell in row)
+        "".join(f'<{tag} class="px-2">{escape(cell)}</{tag}>' for cell in row)
         for tag, row in zip(tags, rows, strict=True)
     )
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<table class="table table-sm text-{align}" style="width: auto">{body}</table>'
+    table = f'<table class="table table-sm text-{align}" style="width: auto">{body}</table>'
+    return f'<div class="wide">{table}</div>'
 
 
 def _plot_residual(evoked, residual):

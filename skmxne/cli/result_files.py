@@ -12,10 +12,11 @@ import mne
 from .._logging import quiet_mne
 from ..inverse.tables import list_columns
 
-# What a folder of results may have in it.
+# What a folder of results may have in it: of several conditions, a folder each.
 _RESULTS = re.compile(
-    r"report\.html|sources\.csv|(sources|residual|alpha)\.png|residual-ave\.fif|sources-(lh|rh|(\d+-)?vl)\.stc|"
-    r"dipoles(/\d{2,}\.dip)?"
+    r"report\.html|methods\.txt|sources\.csv|alpha\.png|condition-\d+|"
+    r"(condition-\d+/)?((sources|residual)\.png|residual-ave\.fif|"
+    r"sources-(lh|rh|(\d+-)?vl)\.stc|dipoles(/\d{2,}\.dip)?)"
 )
 
 
@@ -95,14 +96,27 @@ def _list_names(folder):
             yield Path(root, name).relative_to(folder).as_posix()
 
 
-def save_sources(folder, sources, stc, dipoles, residual):
-    """Write sources as a table, and sources and residual in the formats of MNE."""
+def save_table(folder, run):
+    """Write the sources as a table; those of several conditions below one another."""
+    rows = [
+        {"condition": condition.evoked.comment} | row
+        for condition in run.conditions
+        for row in condition.sources
+    ]
+    columns = ["condition", *list_columns(True, run.arguments.subjects_dir is not None)]
+    columns = list(rows[0]) if rows else columns
+    if len(run.conditions) == 1:
+        columns.remove("condition")
     with (folder / "sources.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(sources[0]) if sources else list_columns(is_judged=True))
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        for source in sources:
-            values = source.items()
+        for row in rows:
+            values = row.items()
             writer.writerow({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in values})
+
+
+def save_sources(folder, stc, dipoles, residual):
+    """Write the sources and the residual of an average in the formats of MNE."""
     with quiet_mne():
         for name, part in _split(stc):
             part.save(folder / name, ftype="stc")

@@ -27,13 +27,14 @@ from sklearn.utils import Bunch
 
 import skmxne
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC
-from skmxne.cli import recording_files, report
+from skmxne.cli import description, recording_files, report
 from skmxne.cli.command_line import main
-from skmxne.cli.result_files import check_folder, save_sources
+from skmxne.cli.result_files import check_folder, save_sources, save_table
 from skmxne.datasets import make_recording
 
 RESULTS = {
     "report.html",
+    "methods.txt",
     "sources.csv",
     "sources.png",
     "residual.png",
@@ -41,71 +42,6 @@ RESULTS = {
     "dipoles",
 }
 SURFACE = {"sources-lh.stc", "sources-rh.stc"}
-
-
-@pytest.fixture(scope="module")
-def write_files(make_case, tmp_path_factory):
-    """Return a function that writes a recording, and returns the paths of its files."""
-
-    def write(kind="surface", **changes):
-        case = make_case(kind, amplitude=20e-9)
-        folder = tmp_path_factory.mktemp("recording")
-        evokeds = [evoked.copy() for evoked in case.evokeds]
-        evokeds[0].comment, evokeds[1].comment = "early", "late"
-        objects = dict(evoked=evokeds, forward=case.forward, noise_cov=case.noise_cov) | changes
-        files = Bunch(
-            evoked=folder / "my-ave.fif",
-            forward=folder / "my-fwd.fif",
-            noise_cov=folder / "my-cov.fif",
-        )
-        with mne.use_log_level("ERROR"):
-            mne.write_evokeds(files.evoked, objects["evoked"])
-            mne.write_forward_solution(files.forward, objects["forward"])
-            mne.write_cov(files.noise_cov, objects["noise_cov"])
-        return files
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def files(write_files):
-    return write_files()
-
-
-@pytest.fixture
-def localize(files, tmp_path, capsys):
-    """Return a function that runs the command, and returns its exit code and what it wrote."""
-    output = tmp_path / "results"
-
-    def localize(*options, output=output, **replaced):
-        paths = {"condition": "early", "no_baseline": True} | files | replaced
-        arguments = ["localize", "--output", str(output)]
-        for name, value in paths.items():
-            if value not in (None, False):
-                option = f"--{name.replace('_', '-')}"
-                arguments += [option] if value is True else [option, str(value)]
-        code = main([*arguments, *options])
-        out, err = capsys.readouterr()
-        return Bunch(code=code, out=out, err=err, output=Path(output))
-
-    return localize
-
-
-@pytest.fixture
-def figures():
-    """Have the command draw its figures."""
-
-
-@pytest.fixture(autouse=True)
-def _blank_figures(request, monkeypatch):
-    """Have the command save blank figures, which is quicker, where none are asked for."""
-
-    def save_figures(folder, problem, model, confidence, evoked, residual):
-        for name in ["sources", "residual"] + ["alpha"] * hasattr(model, "alphas_"):
-            plt.imsave(folder / f"{name}.png", np.zeros((2, 2)))
-
-    if "figures" not in request.fixturenames:
-        monkeypatch.setattr(report, "save_figures", save_figures)
 
 
 def list_names(folder):
@@ -121,7 +57,7 @@ def read_objects(files, condition="early"):
 
 def read_report(folder):
     """Return the report, with its tables as bare as can be."""
-    return unescape((folder / "report.html").read_text("utf-8")).replace(' class="px-3"', "")
+    return unescape((folder / "report.html").read_text("utf-8")).replace(' class="px-2"', "")
 
 
 @pytest.fixture
@@ -172,8 +108,9 @@ def test_results_are_those_of_the_package(localize, files):
     peak = dipoles[0].amplitude.argmax()
     confidence = problem.compute_confidence(model)
     table = problem.to_data_frame(model, confidence=confidence)
-    *cells, radius, p = lines[2].replace("< ", "<").split()
-    numbers = [float(number) for number in cells]
+    number, hemisphere, *cells, radius, p = lines[2].replace("< ", "<").split()
+    numbers = [float(cell) for cell in [number, *cells]]
+    assert hemisphere == table.hemisphere.iloc[0]
     assert_allclose(float(radius), table.radius_mm.iloc[0], atol=0.5)
     assert (p == "<0.001") == (table.p_value.iloc[0] < 0.001)
     written = pd.read_csv(result.output / "sources.csv", index_col="position")
@@ -221,7 +158,9 @@ def test_every_source_space_is_written(make_case, tmp_path, kind, names, is_empt
     expected = problem.to_source_estimate(coef)
 
     sources = problem.list_sources(coef)
-    save_sources(tmp_path, sources, expected, problem.to_dipoles(coef), problem.to_residual(coef))
+    save_sources(tmp_path, expected, problem.to_dipoles(coef), problem.to_residual(coef))
+    condition = Bunch(evoked=case.evoked, sources=sources)
+    save_table(tmp_path, Bunch(conditions=[condition], arguments=Bunch(subjects_dir=None)))
 
     others = {"dipoles", "residual-ave.fif", "sources.csv"}
     others |= {"sources-rh.stc"} if "sources-lh.stc" in names else set()
@@ -256,9 +195,9 @@ def test_report_tells_all_that_matters(localize, files):
         str(files.forward),
         "<td>meg eeg</td>",
         "<td>Times</td><td>-50 to 10 ms (7 samples)</td>",
-        "<td>Loose</td><td>0</td>",
+        "<td>loose</td><td>0</td>",
         "<td>depth</td><td>0.8</td>",
-        "<td>alpha</td><td>30.0</td>",
+        "<td>alpha</td><td>30 %</td>",
         "<td>threadpoolctl</td>",
         f"<td>{skmxne.__version__}</td>",
         f"<td>{mne.__version__}</td>",
@@ -276,9 +215,9 @@ def test_warnings_are_told_and_reported(localize, write_files, make_case):
     files = write_files(noise_cov=case.noise_cov.copy().pick_channels(case.info.ch_names[3:]))
     result = localize("--alpha", "50", **files)
     assert result.code == 0
-    assert result.err.startswith("skmxne: warning: Channels left out: 3 not in noise_cov (")
+    assert result.err.startswith("skmxne: warning: Channels left out: 3 not in noise-cov (")
     assert result.err.count("\n") == 1
-    assert "Channels left out: 3 not in noise_cov" in (result.output / "report.html").read_text()
+    assert "Channels left out: 3 not in noise-cov" in (result.output / "report.html").read_text()
 
 
 @pytest.mark.usual(corrected=[False])
@@ -547,9 +486,8 @@ def test_times_none(localize, make_case):
     whole = make_case("surface").evoked
     assert localize("--alpha", "60", "--tmin", "none", "--tmax", "None").code == 0
     assert localize("--alpha", "60", "--tmin", "auto", "--overwrite", "--depth", "none").code == 0
-    crop = recording_files.crop_evoked
-    assert_array_equal(crop(whole, None).times, whole.times)
-    assert crop(whole).times[0] == 0
+    assert recording_files.find_window([whole], None) == (whole.times[0], whole.times[-1])
+    assert recording_files.find_window([whole]) == (0, whole.times[-1])
 
 
 def test_times_without_noise(localize, write_files, make_case):
@@ -560,17 +498,17 @@ def test_times_without_noise(localize, write_files, make_case):
     evoked.apply_baseline((None, 0.01), verbose="ERROR")
     case = make_case("surface", amplitude=20e-9)
     problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov)
-    description = report.describe_data(evoked, problem)
-    assert description["Baseline subtracted"] == "0 to 0.01 s"
-    assert description["Times"] == "0 to 110 ms (12 samples)"
+    assert description.describe_baseline([evoked]) == "0 to 0.01 s"
+    told = description.describe_data([evoked], problem)
+    assert told["Times"] == "0 to 110 ms (12 samples)"
     for tmin in (None, -0.0, "auto"):
         with pytest.raises(ValueError, match=r": 0 to 3 s is no period .* from 0 to 0\.11 s"):
-            recording_files.crop_evoked(evoked, tmin, 3.0)
+            recording_files.find_window([evoked], tmin, 3.0)
     late = case.evokeds[0].copy().shift_time(0.1 + 3.16356e-09, relative=False)
     with pytest.raises(ValueError, match=r"The average begins at 0\.1 s: there is no"):
-        recording_files.prepare_evoked(late)
+        recording_files.prepare([late])
     with pytest.raises(ValueError, match=r": 0\.123456 to 9 s is no period"):
-        recording_files.crop_evoked(evoked, 0.123456, 9)
+        recording_files.find_window([evoked], 0.123456, 9)
 
 
 def test_times_between_samples_are_told(make_case):
@@ -581,7 +519,7 @@ def test_times_between_samples_are_told(make_case):
         info = mne.create_info(evoked.ch_names, sfreq, evoked.get_channel_types())
         changed = mne.EvokedArray(evoked.data, info, tmin=first)
         with pytest.raises(ValueError, match=f"which is from {text} s"):
-            recording_files.crop_evoked(changed, -3, None)
+            recording_files.find_window([changed], -3, None)
 
 
 def test_report_tells_what_was_used(localize):
@@ -589,10 +527,10 @@ def test_report_tells_what_was_used(localize):
     report = read_report(result.output)
     for name, value in {
         "Trials": "4",
-        "Baseline subtracted": "none",
+        "baseline": "none",
         "Rank of the noise": "62",
         "Orientations": "3 per position",
-        "Loose": "0.2",
+        "loose": "0.2",
         "picks": "all",
     }.items():
         assert f"<td>{name}</td><td>{value}</td>" in report
@@ -613,9 +551,8 @@ def test_looseness_is_that_of_the_gain(make_case, kind, options, loose):
     case = make_case(kind)
     evoked = case.evoked.copy().apply_baseline((-0.1, -0.05), verbose="ERROR")
     problem = InverseProblem.from_evoked(evoked, case.forward, case.noise_cov, **options)
-    description = report.describe_data(evoked.crop(0, None), problem)
-    assert description["Loose"] == loose
-    assert description["Baseline subtracted"] == "-0.1 to -0.05 s"
+    assert description.describe_loose(problem) == loose
+    assert description.describe_baseline([evoked]) == "-0.1 to -0.05 s"
 
 
 NEEDS = {
