@@ -51,9 +51,9 @@ def judge_positions(criterion, supports, best=None):
         can_judge_one = 2 * n_orient <= n_samples
         remedy = "Add larger alphas or" if can_judge_one else f"A position has {n_orient}:"
         raise ValueError(
-            "criterion='ric' has nothing to tell the noise from: all models of the grid have too "
-            f"many active features for the number of samples (n_samples={n_samples}). {remedy} "
-            "take another criterion."
+            "The criterion 'ric' has nothing to tell the noise from: all models of the grid have "
+            f"too many active features for the number of samples ({n_samples}). {remedy} take "
+            "another criterion."
         )
     rss, rank = (np.array([getattr(fit, name) for fit in fits]) for name in ("rss", "rank"))
     n_active = np.array([len(fit.positions) for fit in fits])
@@ -108,7 +108,7 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
         best = np.argmin(values)
     else:
         raise ValueError(
-            f"criterion={criterion!r} has nothing to judge by: all models of the grid have as "
+            f"The criterion {criterion!r} has nothing to judge by: all models of the grid have as "
             "many degrees of freedom as there are data. Raise the smallest alpha."
         )
     return Judgement(
