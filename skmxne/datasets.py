@@ -186,7 +186,14 @@ def make_recording(
         vertices = [left[sources[is_left]], right[sources[~is_left] - left.size]]
         stc = mne.SourceEstimate(responses, vertices, times[0], 1 / info["sfreq"], "simulated")
         outputs = dict(evoked=epochs.average(), noise_cov=mne.compute_covariance(epochs, tmax=0))
-    return Bunch(epochs=epochs, forward=forward, stc=stc, **outputs)
+    return _Recording(epochs=epochs, forward=forward, stc=stc, **outputs)
+
+
+class _Recording(Bunch):
+    """A Bunch that prints its names, not all of its contents."""
+
+    def __repr__(self):
+        return f"<Simulated recording: {', '.join(sorted(self))}>"
 
 
 def _check_number(value, name, kind, low, high=np.inf, closed="both"):

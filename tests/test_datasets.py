@@ -1,5 +1,7 @@
 """Simulated problems and the simulated recording."""
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import MultiTaskLasso
+from sklearn.utils import Bunch
 
 from skmxne.datasets import make_block_sparse_regression, make_recording
 
@@ -305,6 +308,20 @@ def test_recording_is_determined_by_random_state(recording):
     assert_array_equal(other.forward["sol"]["data"], recording.forward["sol"]["data"])
     assert np.abs(other.evoked.data - recording.evoked.data).max() > 1e-6
     assert not np.array_equal(other.stc.vertices[0], recording.stc.vertices[0])
+
+
+@pytest.mark.parametrize(
+    "make", [lambda same: same, copy.copy, lambda same: pickle.loads(pickle.dumps(same))]
+)
+def test_recording_is_a_bunch_that_prints_its_names(recording, make):
+    made = make(recording)
+    names = ["epochs", "evoked", "forward", "noise_cov", "stc"]
+    assert repr(made) == str(made) == f"<Simulated recording: {', '.join(names)}>"
+    assert isinstance(made, Bunch)
+    assert sorted(made) == names
+    assert set(names) <= set(dir(made))
+    assert made.stc is made["stc"]
+    assert_array_equal(made.stc.data, recording.stc.data)
 
 
 def test_recording_is_silent(capfd):

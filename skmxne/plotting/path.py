@@ -80,6 +80,9 @@ class PathDisplay:
         self.names = names
         self.alpha = alpha
 
+    def __repr__(self) -> str:
+        return f"<PathDisplay: {len(self.names)} positions along {len(self.alphas)} alphas>"
+
     @classmethod
     def from_estimator(
         cls,

@@ -23,6 +23,9 @@ class SelectionDisplay:
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
+    The values are drawn so that the best can be seen: arrows stand for those that are so far off
+    that they are outside the axes.
+
     Parameters
     ----------
     alphas : ndarray of shape (n_alphas,)
@@ -103,6 +106,9 @@ class SelectionDisplay:
         self.threshold = threshold
         self.threshold_name = threshold_name
         self.refined = refined
+
+    def __repr__(self) -> str:
+        return f"<SelectionDisplay: {len(self.alphas)} alphas, {self.alpha:.3g} % chosen>"
 
     @classmethod
     def from_estimator(
@@ -227,6 +233,26 @@ class SelectionDisplay:
                 self.threshold, color=VERMILION, linestyle="--", label=self.threshold_name
             )
         self.ax_.set_ylabel(self.value_name)
+        if not np.isnan(values).all():
+            self._zoom_in(values)
+
+    def _zoom_in(self, values):
+        """Let values so far off that they hide the best leave the axes, and mark them by arrows."""
+        chosen = values[np.argmin(np.abs(self.alphas - self.alpha))]
+        # The best is the lowest criterion or error, or the highest score.
+        sign = -1 if 2 * chosen > np.nanmin(values) + np.nanmax(values) else 1
+        threshold = np.nan if self.threshold is None else self.threshold
+        limit = sign * _find_limit(sign * values, sign * threshold)
+        is_off = sign * values > sign * limit
+        if not is_off.any():
+            return
+        marker, height = ("^", 0.96) if sign > 0 else ("v", 0.04)
+        style = dict(color=self.line_.get_color(), label="outside the axes")
+        style["transform"] = self.ax_.get_xaxis_transform()
+        self.ax_.plot(self.alphas[is_off], np.full(is_off.sum(), height), marker, **style)
+        nearest = self.ax_.dataLim.intervaly[::sign][0]
+        margin = 0.05 * (limit - nearest)
+        self.ax_.set_ylim(sorted([nearest - margin, limit + margin]), auto=None)
 
     def _plot_n_active(self, ax):
         largest, n_active = max(self.n_active.max(), 1), self.n_active
@@ -301,6 +327,19 @@ def _describe_folds(estimator):
         threshold=means[best] - sign * _compute_standard_error(values)[best],
         threshold_name="best + standard error" if sign < 0 else "best - standard error",
     )
+
+
+def _find_limit(values, threshold):
+    """Find up to where to show values, so that a minimum between higher ones can be seen.
+
+    In view are the lower one of its sides, half of the values, and the threshold. The limit is
+    infinite where a third of the axes or more would show these anyway.
+    """
+    low, best = np.nanmin(values), np.nanargmin(values)
+    side = min(np.nanmax(values[: best + 1]), np.nanmax(values[best:])) - low
+    limit = np.nanmax([low + 1.5 * side, np.nanmedian(values), threshold])
+    is_hidden = side > 0 and 3 * (limit - low) < np.nanmax(values) - low
+    return limit if is_hidden else np.inf
 
 
 def _compute_standard_error(values):

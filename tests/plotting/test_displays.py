@@ -170,6 +170,61 @@ def test_values_that_are_infinite_are_left_out(data):
     assert np.isfinite(display.ax_.get_ylim()).all()
 
 
+def draw_values(values, **parameters):
+    """Draw made-up values along a path, the best of them chosen."""
+    display = SelectionDisplay(
+        alphas=np.array(ALPHAS),
+        values=np.array(values, dtype=float),
+        value_name="any",
+        n_active=np.arange(6),
+        **({"alpha": 40.0} | parameters),
+    )
+    display.plot().figure_.canvas.draw()
+    return display
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_best_is_seen_where_values_are_far_off(sign):
+    values = sign * np.array([18_000, 6_160, 6_100, 6_150, np.inf, 6_400])
+    display = draw_values(values)
+    heights = display.ax_.transAxes.inverted().transform(
+        display.ax_.transData.transform(np.column_stack([ALPHAS, values]))
+    )[:, 1]
+    heights = heights if sign > 0 else 1 - heights
+    assert 0 < heights[2] < heights[[1, 3]].min() - 0.05 < heights[5] < 0.9 < 1 < heights[0]
+    (arrows,) = [line for line in display.ax_.lines if line.get_label() == "outside the axes"]
+    assert arrows.get_marker() == ("^" if sign > 0 else "v")
+    assert list(arrows.get_xdata()) == ALPHAS[:1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 2, 9, 99, 999, 9999],  # no position is the best
+        [9999, 999, 99, 9, 2, 1],
+        [9, 5, 1, 3, 7, 11],
+        [5] * 6,
+        [np.inf, np.inf, 3, np.inf, np.inf, np.inf],
+    ],
+)
+def test_all_values_are_in_view_where_the_best_is_at_an_edge_or_seen(values):
+    display = draw_values(values, alpha=ALPHAS[np.argmin(values)])
+    low, high = display.ax_.get_ylim()
+    finite = np.array(values)[np.isfinite(values)]
+    assert low < finite.min() <= finite.max() < high
+    assert get_legend(display.ax_) == [f"chosen: alpha = {display.alpha:g} %"]
+
+
+def test_threshold_is_in_view_where_values_are_far_off():
+    display = draw_values([999, 999, 1, 2, 3, 4], threshold=20.0, threshold_name="any")
+    low, high = display.ax_.get_ylim()
+    assert low < 1 < 20 < high < 30
+
+
+def test_nothing_is_drawn_of_values_that_are_all_infinite():
+    assert np.isnan(draw_values([np.inf] * 6).line_.get_ydata()).all()
+
+
 def test_axes_that_are_passed_are_used(fit):
     model = fit(MixedNormIC())
     figure, axes = plt.subplots(1, 3)
@@ -326,6 +381,14 @@ def test_nothing_is_drawn_where_nothing_is_active(data):
 
 
 # Both
+
+
+def test_displays_say_what_they_show(data):
+    display = draw_values([9, 5, 1, 3, 7, 11])
+    assert repr(display) == "<SelectionDisplay: 6 alphas, 40 % chosen>"
+    estimator = MixedNormEstimator(30, n_orient=3)
+    display = PathDisplay.from_estimator(estimator, *data, alphas=ALPHAS)
+    assert repr(display) == f"<PathDisplay: {len(display.names)} positions along 6 alphas>"
 
 
 def test_pipelines(data):
