@@ -4,6 +4,8 @@ import logging
 import sys
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from threading import current_thread, main_thread
 
@@ -70,11 +72,13 @@ def _make_bar(estimator, n_tasks, name):
     """Make a progress bar, or None if nobody asks for it, or watches."""
     if not (logger.isEnabledFor(logging.INFO) and _is_watched()):
         return nullcontext()
+    # Without ipywidgets, tqdm.auto warns in a notebook, and shows the bar of tqdm.
+    module = "tqdm.auto" if find_spec("ipywidgets") else "tqdm"
     try:
-        from tqdm.auto import tqdm
+        make_bar = import_module(module).tqdm
     except ImportError:
         return nullcontext()
-    return tqdm(total=n_tasks, desc=type(estimator).__name__, unit=name, leave=False)
+    return make_bar(total=n_tasks, desc=type(estimator).__name__, unit=name, leave=False)
 
 
 def _is_watched():

@@ -77,7 +77,8 @@ def bars(monkeypatch):
         def update(self):
             self.count += 1
 
-    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    for module in "tqdm", "tqdm.auto":
+        monkeypatch.setattr(f"{module}.tqdm", Bar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     return made
 
@@ -171,6 +172,23 @@ def test_bar_in_a_notebook(make_problem, bars, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", pytest)
     clone(SELECTORS["MixedNormIC"][0]).set_params(verbose=True).fit(*make_problem(noise=1.0))
     assert len(bars) == 1
+
+
+def test_bar_in_a_notebook_without_widgets_gives_no_warning():
+    code = """
+import sys
+sys.modules["ipywidgets"] = None
+import ipykernel.zmqshell
+from skmxne import MixedNormIC
+from skmxne.datasets import make_block_sparse_regression
+X, y = make_block_sparse_regression(noise=1, random_state=0)
+MixedNormIC(verbose=True).fit(X, y)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "MixedNormIC: " in done.stderr
+    assert "TqdmWarning" not in done.stderr
 
 
 def test_no_bar_in_a_worker(make_problem, bars, monkeypatch, caplog):
