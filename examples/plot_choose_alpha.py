@@ -51,17 +51,10 @@ with warnings.catch_warnings():
 # %%
 # How near are they to the truth?
 
-
-def find_places(stc):
-    """Return where the sources of an estimate are, in mm."""
-    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
-    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
-
-
-true = find_places(recording.stc)
+true = problem.find_locations(recording.stc) * 1e3
 print("chosen by   alpha (%)   sources   true sources found within 15 mm")
 for name, model in models.items():
-    found = find_places(problem.to_source_estimate(model))
+    found = problem.find_locations(model) * 1e3
     distances = np.linalg.norm(true[:, np.newaxis] - found, axis=2)
     n_found = np.sum(distances.min(axis=1) < 15)
     print(f"{name:9}   {model.alpha_:9.1f}   {model.n_active_:7}   {n_found} of {len(true)}")

@@ -35,17 +35,10 @@ for name, loose in {"fixed": 0, "loose": 0.2, "free": 1}.items():
     problems[name] = problem
     models[name] = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 
-
-def find_places(stc):
-    """Return where the sources of an estimate are, in mm."""
-    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
-    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
-
-
-true = find_places(truth)
+true = problem.find_locations(truth) * 1e3
 print("orientation   features   sources   distance to the true ones (mm)")
 for name, model in models.items():
-    found = find_places(problems[name].to_source_estimate(model))
+    found = problems[name].find_locations(model) * 1e3
     distance = np.linalg.norm(true[:, np.newaxis] - found, axis=2).min(axis=1)
     distances = ", ".join(f"{each:.0f}" for each in distance)
     print(f"{name:11}   {problems[name].n_orient:8}   {len(found):7}   {distances}")
@@ -82,7 +75,7 @@ fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", 
 fig, ax = plt.subplots(figsize=(7.5, 5.5), layout="constrained")
 ax.plot(*recording.forward["source_rr"][:, :2].T * 1e3, ".", color="0.85", markersize=1)
 ax.plot(*true[:, :2].T, "kx", markersize=9, label="true position")
-for k, place in enumerate(find_places(vector)):
+for k, place in enumerate(problem.find_locations(model) * 1e3):
     color, steps = ("#0072B2", "#E69F00", "#009E73")[k % 3], vector.data[k, :, ::3] * 1e9
     ax.quiver(
         *np.repeat(place[:2, np.newaxis], steps.shape[1], axis=1),

@@ -46,9 +46,10 @@ print(f"{'truth':16}   {len(truth.data):7}   {np.abs(truth.data).max() * 1e9:23.
 # %%
 # What becomes of the amplitudes
 # ------------------------------
-# MxNE splits each source into neighbours, whose amplitudes add up to less than the truth. Debiasing
-# helps them, but cannot make one of several. Reweighting finds one for each, and debiasing its
-# amplitude.
+# MxNE finds all sources too weak, and the last as two neighbours, each with half of it; a fifth,
+# next to the first source, is hardly seen. Debiasing mends the amplitudes of the first two sources,
+# but cannot make one of the neighbours. Reweighting finds one for each source, a little too weak,
+# and debiasing mends that.
 
 fig, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes.flat, models.items(), strict=True):
@@ -60,7 +61,7 @@ found = Line2D([], [], color="#0072B2", label="found")
 true = Line2D([], [], color="black", linestyle=":", label="true")
 fig.supxlabel("time (ms)")
 fig.supylabel("amplitude (nAm)")
-fig.legend(handles=[found, true], loc="outside lower center", ncols=2)
+fig.legend(handles=[found, true], loc="outside upper center", ncols=2)
 
 # %%
 # How it gets there

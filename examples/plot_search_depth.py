@@ -70,15 +70,8 @@ fig.colorbar(image, ax=axes, label="R² on sensors left out\n(dot: best)")
 # -----------
 # A search goes back to `InverseProblem` as a model does.
 
-
-def find_places(stc):
-    """Return where the sources of an estimate are, in mm."""
-    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
-    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
-
-
-found = find_places(problem.to_source_estimate(search))
-for place in find_places(recording.stc):
+found = problem.find_locations(search) * 1e3
+for place in problem.find_locations(recording.stc) * 1e3:
     nearest = np.linalg.norm(found - place, axis=1).min(initial=np.inf)
     print(f"true source at {place.round().astype(int)} mm: nearest found {nearest:.0f} mm away")
 plt.show()

@@ -52,15 +52,9 @@ SelectionDisplay.from_estimator(model, folds=True)
 estimator = MixedNormEstimator(model.alpha_, n_orient=3, n_mxne_iter=10)
 fits = [clone(estimator).fit(problem.X, y) for y in problem.y_folds]
 
-
-def find_places(stc):
-    """Return where the sources of an estimate are, in mm."""
-    spaces = zip(recording.forward["src"], stc.vertices, strict=True)
-    return 1e3 * np.vstack([space["rr"][used] for space, used in spaces])
-
-
-all_trials = find_places(problem.to_source_estimate(model))
-of_folds = [find_places(problem.to_source_estimate(each)) for each in fits]
+all_trials = problem.find_locations(model) * 1e3
+of_folds = [problem.find_locations(each) * 1e3 for each in fits]
+true = problem.find_locations(recording.stc) * 1e3
 for k, place in enumerate(all_trials, start=1):
     nearest = [np.linalg.norm(found - place, axis=1).min(initial=np.inf) for found in of_folds]
     distances = ", ".join(f"{each:.0f}" for each in nearest)
@@ -74,7 +68,7 @@ for k, found in enumerate(of_folds):
 ax.plot(
     *all_trials[:, :2].T, "s", color="#D55E00", fillstyle="none", markersize=13, label="all trials"
 )
-ax.plot(*find_places(recording.stc)[:, :2].T, "kx", markersize=9, label="true")
+ax.plot(*true[:, :2].T, "kx", markersize=9, label="true")
 ax.set(aspect="equal", xlabel="x (mm), right positive", ylabel="y (mm), front up")
 fig.legend(loc="outside right upper", frameon=False)
 
