@@ -230,20 +230,21 @@ def summarize(draws, choices):
     share = f1.div(f1[HINDSIGHT], axis=0)
     by_choice = draws.assign(empty=(draws.positions == 0).astype(float)).groupby("choice")
     others = by_choice[["distance", "amplitude", "positions", "empty", "seconds"]].mean()
-    summary = pd.DataFrame(
-        {
-            "F1": f1.mean(),
-            "of hindsight": f1.mean() / f1[HINDSIGHT].mean(),
-            "worst scenario": share.min(),
-            "distance (mm)": others.distance,
-            "error of amplitude": others.amplitude,
-            "positions": others.positions,
-            "nothing found": others["empty"],
-            "time (s)": others.seconds,
-            "recordings": by_choice.size(),
-        }
-    )
-    return summary.loc[choices].round(3)
+    # Numbers and how many decimals they have.
+    summary = {
+        "F1": (f1.mean(), 3),
+        "of hindsight": (f1.mean() / f1[HINDSIGHT].mean(), 3),
+        "worst scenario": (share.min(), 3),
+        "distance (mm)": (others.distance, 1),
+        "error of amplitude": (others.amplitude, 3),
+        "positions": (others.positions, 1),
+        "nothing found": (others["empty"], 3),
+        "time (s)": (others.seconds, 2),
+        "recordings": (by_choice.size(), 0),
+    }
+    for name, (column, decimals) in summary.items():
+        summary[name] = column.map(f"{{:.{decimals}f}}".format, na_action="ignore")
+    return pd.DataFrame(summary).loc[choices]
 
 
 def list_choices(draws):
@@ -260,12 +261,12 @@ def write_tables(draws, folder):
     for name, choices in [("", ours), ("_mne", peers)]:
         if choices:
             summary = summarize(draws, choices)
-            print(f"\n{summary.to_markdown()}")
+            print(f"\n{summary.to_string()}")
             summary.to_csv(folder / f"study_selection{name}.csv", index_label="choice")
     _, f1 = compare(draws, ours)
-    print(f"\n{f1.round(3).to_markdown()}\n\nRelative to hindsight:\n")
-    print(f1.div(f1[HINDSIGHT], axis=0).round(3).to_markdown())
-    f1.round(2).to_csv(folder / "study_selection_f1.csv", index_label="scenario")
+    print(f"\n{f1.round(3).to_string()}\n\nRelative to hindsight:\n")
+    print(f1.div(f1[HINDSIGHT], axis=0).round(3).to_string())
+    f1.to_csv(folder / "study_selection_f1.csv", index_label="scenario", float_format="%.2f")
 
 
 def draw_figure(draws, folder):

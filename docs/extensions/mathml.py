@@ -1,5 +1,7 @@
 """Formulas as MathML, which browsers show by themselves: nothing is loaded from elsewhere."""
 
+import re
+
 from docutils import nodes
 from latex2mathml.converter import convert
 
@@ -19,7 +21,9 @@ def visit_inline(translator, node):
 
 def visit_block(translator, node):
     """Write a formula of its own, which scrolls where it is too wide."""
-    formula = convert(node.astext(), display="block")
+    # latex2mathml sets limits beside "min" and "max", and beside sums between delimiters.
+    latex = re.sub(r"\\(min|max|sum)_", r"\\\1\\limits_", node.astext())
+    formula = convert(latex, display="block")
     number = f'<span class="number">({node["number"]})</span>' if node["number"] else ""
     start = translator.starttag(node, "div", CLASS="formula")
     translator.body.append(f"{start}{formula}{number}</div>\n")
