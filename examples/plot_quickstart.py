@@ -51,6 +51,9 @@ parser.add_argument("--tmax", type=float, default=0.35)
 parser.add_argument("--output", type=Path, default=Path("quickstart-output"))
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)  # none in a notebook
 if options.evoked or options.forward or options.noise_cov:
+    averages = mne.read_evokeds(options.evoked)
+    if options.condition is None and len(averages) > 1:
+        parser.error(f"choose a --condition: {[average.comment for average in averages]}")
     evoked = mne.read_evokeds(options.evoked, options.condition or 0, baseline=(None, 0))
     forward = mne.read_forward_solution(options.forward)
     noise_cov = mne.read_cov(options.noise_cov)
