@@ -995,7 +995,7 @@ def test_blocks_of_more_features_than_half_the_samples(make_problem):
     X, y = make_problem(6, 30)
     with pytest.warns(UserWarning, match="cannot be judged"):
         assert clone(model).fit(X, y).n_active_ == 1
-    with pytest.raises(ValueError, match=r"n_samples=5.* A position has 3: take"):
+    with pytest.raises(ValueError, match=r"samples \(5\)\. A position has 3: take"):
         clone(model).fit(X[:5], y[:5])
 
 
