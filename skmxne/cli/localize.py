@@ -20,7 +20,7 @@ from .description import make_printed_table, summarize, summarize_condition
 from .methods import describe_methods
 from .recording_files import find_window, prepare, read_recording
 from .result_files import atomic_directory, save_sources, save_table
-from .terminal import tell, to_line, to_options
+from .terminal import tell, to_line
 
 # Sources that are printed; the report has all.
 _MOST_ROWS = 20
@@ -53,7 +53,7 @@ class Run(NamedTuple):
     @property
     def remarks(self):
         """What the model says of itself."""
-        return [to_options(remark) for remark in getattr(self.model, "remarks_", [])]
+        return list(getattr(self.model, "remarks_", []))
 
 
 def localize(arguments):
@@ -68,8 +68,7 @@ def localize(arguments):
             part = folder if len(conditions) == 1 else folder / f"condition-{k + 1}"
             part.mkdir(exist_ok=True)
             save_sources(part, condition.stc, condition.dipoles, condition.residual)
-            data = condition.evoked, condition.residual
-            report.save_figures(part, problem, model, confidence, *data, condition=k)
+            report.save_figures(part, run, k)
             if (part / "alpha.png").exists():  # the same for all
                 (part / "alpha.png").replace(folder / "alpha.png")
         methods = describe_methods(run)
@@ -143,7 +142,7 @@ def _fit_and_warn(arguments):
         finally:
             of_interest = UserWarning | RuntimeWarning  # others are for developers
             caught = [warning for warning in caught if issubclass(warning.category, of_interest)]
-            notes = [*dict.fromkeys(to_options(to_line(warning.message)) for warning in caught)]
+            notes = [*dict.fromkeys(to_line(warning.message) for warning in caught)]
             for note in notes:
                 tell(sys.stderr, f"skmxne: warning: {note}\n")
     return src, problem, model, notes

@@ -6,6 +6,7 @@ import mne
 from matplotlib.figure import Figure
 
 from .._logging import quiet_mne
+from ..plotting.fields import FieldDisplay
 from ..plotting.selection import SelectionDisplay
 from ..plotting.sources import SourceDisplay
 from .description import (
@@ -15,6 +16,7 @@ from .description import (
     summarize,
     summarize_condition,
 )
+from .terminal import to_line
 from .three_dimensions import write_lines
 from .versions import collect_versions
 
@@ -46,19 +48,33 @@ _CSS = """
 """
 
 
-def save_figures(folder, problem, model, confidence, evoked, residual, condition=0):
-    """Draw the sources, the residual, and what alpha was chosen by if it was."""
-    sources = Figure((10, 9), layout="constrained")
-    which = dict(confidence=confidence, condition=condition)
-    SourceDisplay.from_estimator(model, problem, **which, fig=sources)
-    figures = {"sources": sources, "residual": _plot_residual(evoked, residual)}
-    if hasattr(model, "alphas_"):
-        figures["alpha"] = Figure((6.4, 5.2), layout="constrained")
+def save_figures(folder, run, k):
+    """Draw sources, fields and residual of an average, and what alpha was chosen by if it was."""
+    condition, where = run.conditions[k], dict(condition=k)
+    sources = SourceDisplay.from_estimator(
+        run.model, run.problem, confidence=run.confidence, **where, fig=_make_figure(10, 10)
+    )
+    figures = {"sources": sources.figure_}
+    for kind in condition.residual.get_channel_types(unique=True):
+        figure = _make_figure(10, 8)
+        try:
+            FieldDisplay.from_estimator(run.model, run.problem, ch_type=kind, **where, fig=figure)
+        except (ValueError, RuntimeError) as error:  # MNE has no places, or no pairs, of sensors
+            run.notes.append(f"No topographies of {kind}: {to_line(error)}")
+        else:
+            figures[f"fields-{kind}"] = figure
+    figures["residual"] = _plot_residual(condition.evoked, condition.residual)
+    if hasattr(run.model, "alphas_"):
+        figures["alpha"] = _make_figure(6.4, 5.2)
         axes = figures["alpha"].subplots(2, sharex=True, height_ratios=[2, 1])
-        SelectionDisplay.from_estimator(model, ax=axes)
+        SelectionDisplay.from_estimator(run.model, ax=axes)
         axes[0].set_xlabel("")
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", dpi=120)
+
+
+def _make_figure(width, height):
+    return Figure((width, height), layout="constrained")
 
 
 def save_report(folder, run, methods):
@@ -80,11 +96,14 @@ def save_report(folder, run, methods):
                 html = _make_paragraphs(summarize_condition(condition))
                 html += _make_source_html(run, condition)
                 report.add_html(html, f"{name}sources", tags=("sources",))
-            for title, image, tag in [
-                ("Overview", "sources", "sources"),
-                ("Data and residual", "residual", "data"),
-            ]:
+            images = {"sources": "Overview"}
+            for kind in condition.residual.get_channel_types(unique=True):
+                if (part / f"fields-{kind}.png").exists():
+                    images[f"fields-{kind}"] = f"Fields at the peaks ({kind})"
+            images["residual"] = "Data and residual"
+            for image, title in images.items():
                 title = name + title.lower() if name else title
+                tag = "sources" if image == "sources" else "data"
                 report.add_image(part / f"{image}.png", title, tags=(tag,))
         _add_model(report, folder, run, methods)
         report.save(folder / "report.html", open_browser=False)
@@ -142,17 +161,18 @@ def _make_html_table(rows, align="start"):
 
 def _plot_residual(evoked, residual):
     """Draw data and residual of every type of channel on the same scale."""
-    types = list(dict.fromkeys(evoked.get_channel_types()))
-    figure = Figure((10, 2.6 * len(types)), layout="constrained")
+    types = evoked.get_channel_types(unique=True)
+    figure = _make_figure(10, 2.6 * len(types))
     is_point, start = len(evoked.times) == 1, 1e3 * evoked.times[0]
     xlim = (start - 1, start + 1) if is_point else "tight"
     axes = figure.subplots(len(types), 2, sharex=True, sharey="row", squeeze=False)
     for column, name, data in [(0, "data", evoked), (1, "residual", residual)]:
         for ax, kind in zip(axes[:, column], types, strict=True):
-            style = dict(show=False, time_unit="ms", spatial_colors=False, xlim=xlim)
+            # Each channel in the colour of its place on the head.
+            style = dict(show=False, time_unit="ms", spatial_colors=True, xlim=xlim)
             data.plot(picks=kind, axes=ax, **style)
             for line in ax.lines:
-                line.set(linewidth=0.5, marker="." if is_point else "")
+                line.set(linewidth=0.7, marker="." if is_point else "")
             for text in ax.texts:  # the number of trials
                 text.remove()
             ax.set_title(f"{ax.get_title()}: {name}")

@@ -15,7 +15,7 @@ from ..inverse.tables import list_columns
 # What a folder of results may have in it: of several conditions, a folder each.
 _RESULTS = re.compile(
     r"report\.html|methods\.txt|sources\.csv|alpha\.png|condition-\d+|"
-    r"(condition-\d+/)?((sources|residual)\.png|residual-ave\.fif|"
+    r"(condition-\d+/)?((sources|fields-(mag|grad|eeg)|residual)\.png|residual-ave\.fif|"
     r"sources-(lh|rh|(\d+-)?vl)\.stc|dipoles(/\d{2,}\.dip)?)"
 )
 

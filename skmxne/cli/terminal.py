@@ -12,8 +12,6 @@ from threading import current_thread, main_thread
 _GONE = errno.EPIPE, errno.EIO
 # Bytes that the encoding of the system does not have, as Python holds them.
 _BYTES = re.compile("[\udc80-\udcff]+")
-# Parameters of Python that are options of the command.
-_PARAMETERS = re.compile(r"\b(noise_cov|n_mxne_iter|subjects_dir)\b")
 # How a scheduler, or the end of a session, ends a process.
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
@@ -71,11 +69,6 @@ def to_readable(text):
 def to_line(message):
     """Write a message in one line."""
     return to_readable(" ".join(str(message).split()))
-
-
-def to_options(message):
-    """Write the parameters in a message of the package as the options of the command."""
-    return _PARAMETERS.sub(lambda match: match[0].replace("_", "-"), message)
 
 
 def explain(error):

@@ -29,19 +29,19 @@ def warn_if_flat(evokeds, noise_cov):
     variances = noise_cov.data if noise_cov.data.ndim == 1 else noise_cov.data.diagonal()
     variances = dict(zip(noise_cov.ch_names, variances, strict=True))
     noise = np.sqrt(np.maximum([variances[name] for name in ch_names], 0.0))
-    flat = {"evoked": np.zeros(len(types), dtype=bool), "noise_cov": np.zeros_like(noise, bool)}
+    in_data, in_noise = np.zeros((2, len(types)), dtype=bool)
     for kind in set(types):
         of_kind = types == kind
         if noise[of_kind].any():
-            flat["noise_cov"][of_kind] = noise[of_kind] <= _NO_NOISE * _find_median(noise[of_kind])
+            in_noise[of_kind] = noise[of_kind] <= _NO_NOISE * _find_median(noise[of_kind])
         for evoked in evokeds:
-            flat["evoked"][of_kind] |= _find_flat(evoked.data[of_kind], noise[of_kind])
+            in_data[of_kind] |= _find_flat(evoked.data[of_kind], noise[of_kind])
     parts = [
         f"{join_names(ch_names[is_flat])} in {where}"
-        for where, is_flat in flat.items()
+        for where, is_flat in {"the data": in_data, "the noise covariance": in_noise}.items()
         if any(is_flat)
     ]
-    if parts and not flat["evoked"].all():
+    if parts and not in_data.all():
         warn(
             f"Channels are flat: {', '.join(parts)}. They make false sources: mark them as bad.",
             RuntimeWarning,

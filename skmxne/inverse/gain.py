@@ -348,14 +348,15 @@ def _estimate_rank(noise_cov, info, given):
         problem = None
         if kind in given and given[kind] > rank:
             problem = (
-                f"rank={given} is more than the rank of noise_cov, which is {rank} for {kind!r}: "
-                "what is above is rounding, which whitening makes large. Pass a lower rank."
+                f"The rank given for {kind!r}, {given[kind]}, is more than that of the noise "
+                f"covariance, {rank}: what is above is rounding, which whitening makes large. Pass "
+                "a lower rank."
             )
         elif kind not in given and rank > known[kind]:
             problem = (
-                f"noise_cov has rank {rank} for {kind!r}, but evoked only {known[kind]}, after a "
-                "Maxwell filter. Estimate noise_cov from data that have been filtered in the same "
-                "way, or set rank to 'info'."
+                f"The noise covariance has rank {rank} for {kind!r}, but the data only "
+                f"{known[kind]}, after a Maxwell filter. Estimate the covariance from data that "
+                "have been filtered in the same way, or set rank to 'info'."
             )
         if problem:
             warn(problem, RuntimeWarning)

@@ -271,9 +271,9 @@ def select_channels(evokeds, forward, noise_cov):
     forward_info = forward["info"]
     _warn_missing(
         {
-            "forward": [name for name in measured if name not in modelled],
-            "noise_cov": [name for name in measured if name not in covered],
-            "evoked": [
+            "the forward solution": [name for name in measured if name not in modelled],
+            "the noise covariance": [name for name in measured if name not in covered],
+            "the data": [
                 name
                 for k, name in enumerate(forward_info["ch_names"])
                 if name in unmeasured and mne.channel_type(forward_info, k) in types

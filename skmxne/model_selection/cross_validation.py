@@ -36,7 +36,7 @@ from .folds import check_folds, check_y_folds, fit_fold, split_measurements, spl
 
 _AT_THE_TOP = (
     "Unless there is one source, it predicts best because the penalty shrinks larger models more. "
-    "Compare with reweighting (n_mxne_iter=10), or with an information criterion."
+    "Compare with reweighting, or with an information criterion."
 )
 
 

@@ -35,7 +35,7 @@ def diagnose(judgement, criterion, noise_variance, n_samples):
     if judgement.empty_is_better:
         warnings.append(
             "The empty model beats every model on the grid: no position explains more than noise. "
-            "Try larger alphas, or reweighting (n_mxne_iter=10)."
+            "Try larger alphas, or reweighting."
         )
     if criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
         warnings.append(

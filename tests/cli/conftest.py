@@ -69,8 +69,9 @@ def figures():
 def _blank_figures(request, monkeypatch):
     """Have the command save blank figures, which is quicker, where none are asked for."""
 
-    def save_figures(folder, problem, model, confidence, evoked, residual, condition=0):
-        for name in ["sources", "residual"] + ["alpha"] * hasattr(model, "alphas_"):
+    def save_figures(folder, run, k):
+        assert run.conditions[k]
+        for name in ["sources", "residual"] + ["alpha"] * hasattr(run.model, "alphas_"):
             plt.imsave(folder / f"{name}.png", np.zeros((2, 2)))
 
     if "figures" not in request.fixturenames:

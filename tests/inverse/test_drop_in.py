@@ -562,7 +562,7 @@ def test_forward_solution_is_not_copied_whole(recording):
     evoked = recording.evoked.copy().pick(recording.evoked.ch_names[:20])
     gain = recording.forward["sol"]["data"]
     tracemalloc.start()
-    with pytest.warns(RuntimeWarning, match="44 not in evoked"):
+    with pytest.warns(RuntimeWarning, match="44 not in the data"):
         mixed_norm(evoked, recording.forward, recording.noise_cov, 60, loose=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -695,7 +695,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
     check("maxit=2", surface, 10, maxit=2, tol=1e-10, solver="bcd")
     check("solver='cd'", surface, 50, solver="cd", loose=0.2)
     few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MAG 03"]))
-    check("Channels left out: 1 not in evoked", few, 50)
+    check("Channels left out: 1 not in the data", few, 50)
     noise = surface.evoked.copy()
     noise.data *= 1e-3
     # The coarse first solution is small, and reweighted to nothing.

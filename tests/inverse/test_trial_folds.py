@@ -338,7 +338,7 @@ def test_what_makes_no_folds_is_refused(case, recorded, change, options, error, 
 
 def test_channels_left_out_are_named(case, recorded):
     epochs = make_epochs(recorded).pick(case.info.ch_names[1:])
-    with pytest.warns(RuntimeWarning, match=r"left out: 1 not in evoked \(MAG 00\)") as record:
+    with pytest.warns(RuntimeWarning, match=r"left out: 1 not in the data \(MAG 00\)") as record:
         from_epochs(case, epochs)
     assert [warning.filename for warning in record] == [__file__]
 
