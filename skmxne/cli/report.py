@@ -36,6 +36,8 @@ _NO_ANATOMY_NOTE = (
 _NO_MNI_NOTE = (
     "There are no MNI coordinates: the folder of the subject has no mri/transforms/talairach.xfm."
 )
+# Sources whose fields are drawn.
+_MOST_FIELDS = 5
 # Wide tables and lines of code scroll; narrow screens have no table of contents.
 _CSS = """
 .wide { overflow-x: auto; }
@@ -56,9 +58,11 @@ def save_figures(folder, run, k):
     )
     figures = {"sources": sources.figure_}
     for kind in condition.residual.get_channel_types(unique=True):
-        figure = _make_figure(10, 8)
+        figure = _make_figure(2 + 1.8 * min(max(run.model.n_active_, 1), _MOST_FIELDS), 7.7)
         try:
-            FieldDisplay.from_estimator(run.model, run.problem, ch_type=kind, **where, fig=figure)
+            FieldDisplay.from_estimator(
+                run.model, run.problem, ch_type=kind, **where, n_labelled=_MOST_FIELDS, fig=figure
+            )
         except (ValueError, RuntimeError) as error:  # MNE has no places, or no pairs, of sensors
             run.notes.append(f"No topographies of {kind}: {to_line(error)}")
         else:
