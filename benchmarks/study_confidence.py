@@ -198,7 +198,7 @@ def describe(label, rows):
         "sources": len(near),
         "covered": f"{coverage:.2f}",
         "mean size": f"{near['size'].mean():.0f}",
-        "ball": ball,
+        "ball": f"{ball:.0f}",
         "median radius": f"{near.radius.median():.0f}",
         "true, found": f"{true.is_found.mean():.2f}",
         "found, p <= .05": f"{(reached.p <= 0.05).mean():.2f}",
@@ -367,7 +367,9 @@ def study_dipoles(arguments):
     means = rows.groupby(["is_moved", "amplitude"], sort=False).mean().reset_index()
     means["is_moved"] = means.is_moved.map({False: "no", True: "3 mm, 2 degrees"})
     table = means[list(columns)].rename(columns=columns)
-    return {"dipoles": table.round(dict.fromkeys(table.columns[2:], 2))}
+    for name in table.columns[2:]:  # shares, or mm
+        table[name] = table[name].map(f"{{:.{2 if name.endswith('covered') else 1}f}}".format)
+    return {"dipoles": table}
 
 
 def fit_dipole(is_moved, seed, amplitude):
