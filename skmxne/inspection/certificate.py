@@ -69,6 +69,10 @@ class CertifiedProblem:
         self.options = FitOptions.check(X.shape[1], **params)
         self.eps = np.finfo(X.dtype).eps
         self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
+        if self.options.fit_intercept:
+            weight = None if sample_weight is None else check_sample_weight(sample_weight, len(y))
+            self.X = self.X - np.average(self.X, axis=0, weights=weight)
+            self.y = self.y - np.average(self.y, axis=0, weights=weight)
         if sample_weight is not None:
             roots = np.sqrt(check_sample_weight(sample_weight, len(y)))[:, np.newaxis]
             self.X, self.y = self.X * roots, self.y * roots
@@ -273,6 +277,7 @@ def verify(
         )
     params = estimator.get_params(deep=False)
     names = ["n_orient", "weights", "weights_min", "n_mxne_iter", "reweighting_scale", "time_pca"]
+    names.append("fit_intercept")
     problem = CertifiedProblem(X, y, sample_weight, **{name: params[name] for name in names})
     coef, options = np.asarray(estimator.coef_, dtype=np.float64), problem.options
     scale = np.repeat(estimator.debias_scale_, options.n_orient)
@@ -303,6 +308,7 @@ def compute_certificate(
     weights_min: float = 0.0,
     sample_weight: ArrayLike | None = None,
     reweighting_scale: float | None = None,
+    fit_intercept: bool = False,
 ) -> Certificate:
     """Compute how far coefficients of any origin are from the minimum of the mixed norm.
 
@@ -316,13 +322,15 @@ def compute_certificate(
         Coefficients of the penalised problem, before debiasing.
     penalty : float
         The factor of the norms, as `penalty_` of an estimator: ``alpha * n_samples`` for
-        `MultiTaskLasso` of scikit-learn, whose intercept must not be fitted.
+        `MultiTaskLasso` of scikit-learn.
     n_orient : int, default=1
         Features per position.
     weights, weights_min, sample_weight : object
         As for `MixedNormEstimator`, if the problem has weights.
     reweighting_scale : float, default=None
         The amplitude ``u`` of the reweighted penalty. None: the penalty is convex.
+    fit_intercept : bool, default=False
+        Whether the model has an intercept.
 
     Returns
     -------
@@ -386,6 +394,7 @@ def compute_certificate(
         weights=weights,
         weights_min=weights_min,
         reweighting_scale=reweighting_scale,
+        fit_intercept=fit_intercept,
     )
     penalty = check_real("penalty", penalty, 0, math.inf)
     return problem.certify(problem.check_coef(coef), penalty, problem.options.reweighting_scale)

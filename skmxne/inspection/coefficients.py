@@ -9,8 +9,10 @@ from ..linear_model.validation import prefix_errors
 from ..solvers.objective import compute_columns
 
 
-def read_coefficients(estimator, n_targets, n_features, n_orient):
+def read_coefficients(estimator, n_targets, n_features, n_orient, *, may_have_intercept=False):
     """Return the active positions of a model and their coefficients."""
+    if not may_have_intercept:
+        _check_intercept(list_steps(estimator)[-1])
     coef, scale = _find_coefficients(estimator, n_features, n_orient)
     if not sparse.issparse(coef):
         with prefix_errors("estimator", coef):
@@ -60,6 +62,15 @@ def list_steps(estimator):
     return [estimator]
 
 
+def _check_intercept(estimator):
+    """Raise if a model has an intercept."""
+    if np.any(getattr(estimator, "intercept_", 0)):
+        raise ValueError(
+            f"estimator has an intercept, which no source explains. Fit "
+            f"{type(estimator).__name__} with fit_intercept=False."
+        )
+
+
 def _find_coefficients(estimator, n_features, n_orient):
     """Return the coefficients as they are stored, and what their columns are to be scaled by."""
     *transformers, estimator = list_steps(estimator)
@@ -68,11 +79,6 @@ def _find_coefficients(estimator, n_features, n_orient):
         raise TypeError(
             f"estimator must be a linear model or a search that refits one: "
             f"{type(estimator).__name__} has neither coef_ nor best_estimator_."
-        )
-    if np.any(getattr(estimator, "intercept_", 0)):
-        raise ValueError(
-            f"estimator has an intercept, which no source explains. Fit "
-            f"{type(estimator).__name__} with fit_intercept=False."
         )
     fitted_n_orient = getattr(estimator, "n_orient", n_orient)
     if fitted_n_orient != n_orient:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2, gumbel_r, norm
 from sklearn.utils import assert_all_finite, check_random_state
 
+from ..linear_model.intercept import remove_constant
 from ..linear_model.validation import check_data, check_integer, check_real, prefix_errors
 from ..model_selection.noise import estimate_covariance, summarize_covariance
 from ..model_selection.risk_inflation import RiskInflation, compute_threshold
@@ -110,9 +111,9 @@ def compute_confidence(
     Parameters
     ----------
     estimator : estimator or array-like of shape (n_targets, n_features)
-        A fitted model with `coef_` and without intercept, a search with one as `best_estimator_`, a
-        Pipeline of steps that scale features and one of these; or the coefficients themselves. Only
-        which blocks are active matters.
+        A fitted model with `coef_`, a search with one as `best_estimator_`, a Pipeline of steps
+        that scale features and one of these; or the coefficients themselves. Only which blocks are
+        active matters, and whether there is an intercept.
     X : array-like of shape (n_samples, n_features)
         The samples that it was fitted to, of which only the shape is checked. Their noise is
         independent and of one variance.
@@ -210,8 +211,14 @@ def compute_confidence(
             f"n_orient={n_orient} does not divide the {X.shape[1]} features of X. Pass the number "
             "of features per block."
         )
-    positions, _, _ = read_coefficients(estimator, y.shape[1], X.shape[1], n_orient)
+    positions, _, _ = read_coefficients(
+        estimator, y.shape[1], X.shape[1], n_orient, may_have_intercept=True
+    )
     noise = check_noise(noise, y.shape)
+    if getattr(list_steps(estimator)[-1], "fit_intercept", False):
+        X, y = remove_constant(X)[0], remove_constant(y)[0]
+        if noise is not None:
+            noise = np.stack([remove_constant(draw)[0] for draw in noise])
     options = dict(level=level, random_state=random_state, model_error=model_error)
     if noise is not None:
         n_draws = len(noise) if check_n_draws(n_draws) else 0

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._html import RepresentationMixin
 from .._logging import warn
 from .._progress import ProgressMixin
+from .intercept import warn_if_constant
 from .options import FitOptions
 from .validation import cast_coef, check_data, check_features
 
@@ -26,14 +27,14 @@ class BaseMixedNorm(
     ----------
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
-    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, fit_intercept, verbose : object
         As for `MixedNormEstimator`.
     """
 
     # What a fit leaves, see `store_model`.
     coef_: NDArray[Any]
     debias_scale_: NDArray[np.float64]
-    intercept_: float
+    intercept_: float | NDArray[Any]
     penalty_: float
     alpha_max_: float
     active_set_: NDArray[np.bool_]
@@ -59,6 +60,7 @@ class BaseMixedNorm(
         dgap_freq,
         debias,
         time_pca,
+        fit_intercept,
         verbose,
     ):
         self.n_orient = n_orient
@@ -73,6 +75,7 @@ class BaseMixedNorm(
         self.dgap_freq = dgap_freq
         self.debias = debias
         self.time_pca = time_pca
+        self.fit_intercept = fit_intercept
         self.verbose = verbose
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -105,13 +108,16 @@ class BaseMixedNorm(
             )
         # Few features matter, of many.
         active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
-        return X[:, active] @ self.coef_[..., active].T
+        return X[:, active] @ self.coef_[..., active].T + self.intercept_
 
     def _check(self, X, y):
         """Check the data, and the hyperparameters that all regressors have."""
         X, y = check_data(X, y, partial(validate_data, self))
         shared = {name: getattr(self, name) for name in SHARED_PARAMETERS}
-        return X, y, FitOptions.check(X.shape[1], **shared)
+        options = FitOptions.check(X.shape[1], **shared)
+        if not options.fit_intercept:
+            warn_if_constant(X, y)
+        return X, y, options
 
     def _summarize(self):
         """Return what a fit has come to, as names and values."""
@@ -149,7 +155,7 @@ def store_model(model, problem, alpha, solution, y_ndim):
         model.coef_ = model.coef_[0]
     model.debias_scale_ = np.ones(problem.design.n_positions)
     model.debias_scale_[solution.positions] = factors
-    model.intercept_ = 0.0
+    model.intercept_ = problem.find_intercept(model.coef_)
     model.alpha_max_ = problem.alpha_max
     model.penalty_ = problem.compute_penalty(alpha)
     model.active_set_ = np.zeros(X.shape[1], dtype=bool)

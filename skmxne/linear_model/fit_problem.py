@@ -10,6 +10,7 @@ from ..solvers.design import BlockDesign, Correlation
 from ..solvers.least_squares import solve_least_squares
 from ..solvers.objective import compute_columns, compute_explained
 from ..solvers.reweighting import reweight, solve_reweighted
+from .intercept import remove_constant
 from .validation import check_magnitude
 
 # In percent. The solvers raise it to powers, and a smaller one changes the objective by less than
@@ -24,6 +25,8 @@ class MixedNormProblem:
     ----------
     alpha_max : float
         Smallest penalty at which no position is active.
+    targets : ndarray of shape (n_rows, n_targets)
+        The targets, weighted; with an intercept there is one row fewer than samples.
     power_left_out : float
         ``||.||_F^2`` of what a limited rank leaves out of the data.
     """
@@ -31,6 +34,12 @@ class MixedNormProblem:
     def __init__(self, X, y, options, sample_weight=None):
         self.options = options
         y = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        self._means = None
+        if options.fit_intercept:
+            with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
+                X, X_mean = remove_constant(X, sample_weight)
+                y, y_mean = remove_constant(y, sample_weight)
+            self._means, sample_weight = (X_mean, y_mean), None
         if sample_weight is None:
             self._prepare(X, y)
             return
@@ -46,7 +55,7 @@ class MixedNormProblem:
         """Check the size of numbers, and reduce the targets."""
         scale = self.options.scale
         self.design = BlockDesign(X, self.options.n_orient, scale)
-        self.n_targets = y.shape[1]
+        self.targets, self.n_targets = y, y.shape[1]
         column_norms = self.design.norms  # first: they show whether X is finite
         check_magnitude("y", y, np.vdot(y, y))
         if column_norms.any() or scale is None:
@@ -143,6 +152,15 @@ class MixedNormProblem:
             factors = factors * self.design.scale[solution.positions]
         active = compute_columns(solution.positions, n_orient)
         return active, coef.T * np.repeat(factors, n_orient)
+
+    def find_intercept(self, coef):
+        """Return the intercept of a model: zero, or one for each target, as coefficients are."""
+        if self._means is None:
+            return 0.0
+        X_mean, y_mean = self._means
+        if coef.ndim == 1:
+            return float(y_mean[0] - X_mean @ coef)
+        return (y_mean - coef @ X_mean).astype(coef.dtype)
 
     def from_coef(self, coef):
         """Turn coefficients of all features into a start, the inverse of `to_coef`."""

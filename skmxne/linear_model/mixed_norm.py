@@ -25,13 +25,15 @@ class MixedNormEstimator(BaseMixedNorm):
     source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole positions
     are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
     replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
-    and with less shrinkage. There is no intercept: centre ``X`` and ``y`` where it matters.
+    and with less shrinkage. There is no intercept unless ``fit_intercept=True``.
 
     Parameters
     ----------
     alpha : float, default=20.0
-        Regularization in percent, in [0, 100). 0 means no regularization (the least-squares fit of
-        least norm), 100 would leave no active position.
+        Regularization in percent of `alpha_max_`, in [0, 100). 0 means no regularization (the
+        least-squares fit of least norm), 100 would leave no active position. The absolute penalty
+        is ``penalty_ = alpha / 100 * alpha_max_``; for a penalty pass ``100 * penalty /
+        alpha_max_``.
     n_orient : int, default=1
         Features per position, in order: 1 for fixed, 3 for loose or free orientation. It divides
         the number of features.
@@ -69,6 +71,9 @@ class MixedNormEstimator(BaseMixedNorm):
     time_pca : bool or int, default=True
         True reduces ``y`` to its rank first, which changes nothing but the cost; an int limits it
         to that rank; False leaves it.
+    fit_intercept : bool, default=False
+        Fit an intercept, which is not penalised. All else is then that of the centred data. A
+        whitened gain of M/EEG has none.
     warm_start : bool, default=False
         Start from the last solution.
     verbose : bool, str or int, default=None
@@ -83,8 +88,8 @@ class MixedNormEstimator(BaseMixedNorm):
         Coefficients, debiased if asked for.
     debias_scale_ : ndarray of shape (n_positions,)
         Debiasing factor of each position: ``coef_`` divided by it is the penalised solution.
-    intercept_ : float
-        Zero: the model has no intercept.
+    intercept_ : float or ndarray of shape (n_targets,)
+        The intercept, 0.0 without one.
     penalty_ : float
         ``alpha / 100 * alpha_max_``.
     alpha_max_ : float
@@ -155,6 +160,7 @@ class MixedNormEstimator(BaseMixedNorm):
         dgap_freq: float = 10,
         debias: bool = True,
         time_pca: bool | int = True,
+        fit_intercept: bool = False,
         warm_start: bool = False,
         verbose: bool | str | int | None = None,
     ) -> None:
@@ -171,6 +177,7 @@ class MixedNormEstimator(BaseMixedNorm):
             dgap_freq=dgap_freq,
             debias=debias,
             time_pca=time_pca,
+            fit_intercept=fit_intercept,
             verbose=verbose,
         )
         self.alpha = alpha

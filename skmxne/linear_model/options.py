@@ -27,6 +27,7 @@ class FitOptions:
     dgap_freq: float = 10
     debias: bool = True
     time_pca: bool | int = True
+    fit_intercept: bool = False
 
     @classmethod
     def check(cls, n_features, *, n_orient=1, weights=None, weights_min=0.0, **options):
@@ -75,4 +76,5 @@ _CHECKS = {
     "dgap_freq": _check_dgap_freq,
     "debias": check_bool,
     "time_pca": _check_time_pca,
+    "fit_intercept": check_bool,
 }

@@ -9,6 +9,7 @@ from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
 from .base import warn_if_not_converged
 from .fit_problem import MixedNormProblem
+from .intercept import warn_if_constant
 from .options import FitOptions
 from .validation import cast_coef, check_alphas, check_data
 
@@ -31,6 +32,7 @@ def mixed_norm_path(
     dgap_freq: float = 10,
     debias: bool = True,
     time_pca: bool | int = True,
+    fit_intercept: bool = False,
     verbose: bool | str | int | None = None,
 ) -> tuple[NDArray[np.float64], list[csc_array], NDArray[np.float64]]:
     """Compute the mixed-norm estimate along a path of alphas.
@@ -51,7 +53,7 @@ def mixed_norm_path(
         Ratio of the smallest alpha of the grid to 100 percent.
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
-    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, fit_intercept, verbose : object
         As for `MixedNormEstimator`.
 
     Returns
@@ -102,7 +104,10 @@ def mixed_norm_path(
         dgap_freq=dgap_freq,
         debias=debias,
         time_pca=time_pca,
+        fit_intercept=fit_intercept,
     )
+    if not options.fit_intercept:
+        warn_if_constant(X, y)
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
         problem = MixedNormProblem(X, y, options)

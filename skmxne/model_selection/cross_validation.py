@@ -69,7 +69,7 @@ class MixedNormCV(BaseMixedNorm):
         processors.
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
-    maxit, tol, active_set_size, dgap_freq, debias, time_pca, verbose : object
+    maxit, tol, active_set_size, dgap_freq, debias, time_pca, fit_intercept, verbose : object
         As for `MixedNormEstimator`.
 
     Attributes
@@ -132,6 +132,7 @@ class MixedNormCV(BaseMixedNorm):
         dgap_freq: float = 10,
         debias: bool = True,
         time_pca: bool | int = True,
+        fit_intercept: bool = False,
         verbose: bool | str | int | None = None,
     ) -> None:
         super().__init__(
@@ -147,6 +148,7 @@ class MixedNormCV(BaseMixedNorm):
             dgap_freq=dgap_freq,
             debias=debias,
             time_pca=time_pca,
+            fit_intercept=fit_intercept,
             verbose=verbose,
         )
         self.alphas = alphas

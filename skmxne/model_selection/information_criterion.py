@@ -63,10 +63,11 @@ class MixedNormIC(BaseMixedNorm):
     criterion : {"ric", "bic", "sure", "gcv", "discrepancy"}, default="ric"
         What chooses alpha. "sure", "bic" and "discrepancy" take `noise_variance` at its word.
     noise_variance : float or None, default=1.0
-        Variance of the noise of ``y``: 1 for the whitened data of an `InverseProblem`. None
-        estimates it as ``RSS / (n - dof)`` at the smallest alpha: too small where the model there
-        takes noise for signal; "ric" then judges every model by ``s2 = RSS_0 / (n - n_active d)``,
-        which is too large rather than too small.
+        Variance of the noise of ``y``. 1 is right for whitened data, those of an `InverseProblem`,
+        only: for others pass what you know, or None. None estimates it as ``RSS / (n - dof)`` at
+        the smallest alpha: too small where the model there takes noise for signal; "ric" then
+        judges every model by ``s2 = RSS_0 / (n - n_active d)``, which is too large rather than too
+        small.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
         Covariance of the noise across targets, in units of `noise_variance`: of the times of a
         low-passed recording for example, see below. None: "ric" takes that of what a model leaves,
@@ -90,7 +91,7 @@ class MixedNormIC(BaseMixedNorm):
         Number of MxNE iterations. Above 1, iterative reweighting is applied.
     reweighting_scale, weights, weights_min, solver, maxit, tol : object
         As for `MixedNormEstimator`.
-    active_set_size, dgap_freq, debias, time_pca, verbose : object
+    active_set_size, dgap_freq, debias, time_pca, fit_intercept, verbose : object
         As for `MixedNormEstimator`.
 
     Attributes
@@ -217,6 +218,7 @@ class MixedNormIC(BaseMixedNorm):
         dgap_freq: float = 10,
         debias: bool = True,
         time_pca: bool | int = True,
+        fit_intercept: bool = False,
         verbose: bool | str | int | None = None,
     ) -> None:
         super().__init__(
@@ -232,6 +234,7 @@ class MixedNormIC(BaseMixedNorm):
             dgap_freq=dgap_freq,
             debias=debias,
             time_pca=time_pca,
+            fit_intercept=fit_intercept,
             verbose=verbose,
         )
         self.criterion = criterion
@@ -282,7 +285,7 @@ class MixedNormIC(BaseMixedNorm):
         with verbosity(self.verbose), single_threaded_blas(), report as follow:
             problem = MixedNormProblem(X, y, options)
             solutions = list(follow(problem.solve_path(alphas), "alpha"))
-            targets = y.reshape(len(y), -1)
+            targets = problem.targets
             if self.criterion == "ric":
                 noise["model_error"] = model_error
                 judgement = _judge_path(problem.design, targets, solutions, noise)
@@ -306,7 +309,7 @@ class MixedNormIC(BaseMixedNorm):
         self.refined_criterion_ = float(judgement.criterion[judgement.best])
         self.noise_variance_ = judgement.noise_variance
         self.n_independent_targets_ = float(judgement.n_independent[judgement.best])
-        found = diagnose(judgement, self.criterion, noise["noise_variance"], len(y))
+        found = diagnose(judgement, self.criterion, noise["noise_variance"], len(targets))
         self.remarks_ = found.remarks + changes if self.alpha_max_ > 0.0 else []
         statuses = [solution.status for solution in solutions]
         statuses += [solution.status] if changes else []

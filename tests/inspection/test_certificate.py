@@ -181,6 +181,7 @@ def make_odd_problem(rng):
 # In the first few, an earlier iteration has a better dual point than the last one.
 @pytest.mark.usual(seed=[43, 588, 646, 652, 1290, 1414, *range(2020, 2030)])
 @pytest.mark.parametrize("seed", [43, 588, 646, 652, 1290, 1414, *range(2010, 2030)])
+@pytest.mark.filterwarnings("ignore:A constant explains")
 def test_fit_that_converged_is_verified_however_odd_the_problem(seed):
     X, y, params = make_odd_problem(np.random.default_rng(seed))
     estimator = MixedNormEstimator(**params)

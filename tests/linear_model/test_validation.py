@@ -25,6 +25,7 @@ REFUSED = {
     "dgap_freq": [0, -1, 1.5, -inf, nan, "10", None, True],
     "debias": [0, 1, "yes", None],
     "time_pca": [0, -1, 1.5, nan, "all", None],
+    "fit_intercept": [0, 1, "yes", None],
     "warm_start": [0, 1, "yes", None],
     "verbose": ["LOUD", "", 1.5, [1]],
 }
@@ -41,6 +42,7 @@ ALLOWED = {
     "dgap_freq": [1, 10, np.int64(10), inf, np.inf],
     "debias": [True, False, np.True_, np.False_],
     "time_pca": [True, False, np.True_, np.False_, 1, np.int64(2), 100],
+    "fit_intercept": [True, False, np.True_],
     "warm_start": [True, False, np.True_],
     "verbose": [None, True, False, "info", "WARNING", 0, logging.ERROR],
 }

@@ -43,6 +43,7 @@ def forgive_choice():
     warnings.filterwarnings("ignore", message="The model has .* it fits more noise")
     warnings.filterwarnings("ignore", message="Models of more than half as many features")
     warnings.filterwarnings("ignore", message="If noise has")
+    warnings.filterwarnings("ignore", message="A constant explains")
     warnings.filterwarnings("ignore", message="noise_variance=None estimates the noise from")
 
 
@@ -57,10 +58,11 @@ def test_scikit_learn_checks(estimator, check):
 @parametrize_with_checks(
     [
         MixedNormIC(),
-        MixedNormIC(alphas=4, criterion="sure", n_mxne_iter=1),
+        MixedNormIC(alphas=4, fit_intercept=True),
+        MixedNormIC(alphas=4, criterion="sure", n_mxne_iter=1, fit_intercept=True),
         MixedNormIC(alphas=4, criterion="gcv", noise_variance=None, n_mxne_iter=1),
         MixedNormIC(alphas=4, criterion="discrepancy", noise_variance=None),
-        MixedNormCV(alphas=4),
+        MixedNormCV(alphas=4, fit_intercept=True),
         MixedNormCV(alphas=4, n_mxne_iter=3, tol=1e-10, one_standard_error=True, cv=3),
         MixedNormCV(alphas=4, scoring="neg_mean_absolute_error", n_jobs=2, cv=3),
     ]
