@@ -269,8 +269,11 @@ def _check_localize(parser, arguments):
     names = arguments.evoked, arguments.epochs, *files, arguments.subjects_dir, arguments.output
     if "" in names:
         parser.error("the name of a file or folder is empty")
-    if any(files) and not all(files):
-        parser.error(f"{data}, --forward and --noise-cov go together")
+    options = dict(zip([data, "--forward", "--noise-cov"], files, strict=True))
+    missing = [option for option, file in options.items() if not file]
+    if any(files) and missing:
+        lacking = " and ".join(missing)
+        parser.error(f"{data}, --forward and --noise-cov go together: {lacking} missing")
     arguments.output = Path(arguments.output)
     for name, value in [
         ("--condition", arguments.condition),

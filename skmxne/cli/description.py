@@ -26,7 +26,7 @@ def summarize_condition(condition):
 def _say_explained(condition):
     return (
         f"{condition.explained:z.0f} % of the whitened data explained "
-        f"({100 - condition.noise:.0f} % is not noise)"
+        f"(noise: {condition.noise:.0f} %)"
     )
 
 

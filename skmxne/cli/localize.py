@@ -15,6 +15,7 @@ from ..inverse.problem import InverseProblem
 from ..linear_model.mixed_norm import MixedNormEstimator
 from ..model_selection.cross_validation import MixedNormCV
 from ..model_selection.information_criterion import MixedNormIC
+from ..plotting.style import find_order
 from . import report
 from .description import make_printed_table, summarize, summarize_condition
 from .methods import describe_methods
@@ -33,7 +34,7 @@ class Condition(NamedTuple):
     evoked: Any  # at the channels and times used
     residual: Any
     stc: Any
-    dipoles: list[Any]  # the strongest first, as the sources
+    dipoles: list[Any]  # in the order of the sources
     sources: list[dict[str, Any]]
     explained: float  # percent of the whitened data
     noise: float  # percent that noise would be
@@ -107,9 +108,10 @@ def _list_conditions(problem, model, confidence, subjects_dir):
     # The whitened noise has variance 1.
     noise = [100 * min(1.0, y.size / max(np.sum(y**2), 1.0)) for y in np.split(problem.y, stops, 1)]
     conditions = [Condition(*values) for values in zip(*parts, noise, strict=True)]
-    for condition in conditions:
-        condition.dipoles.sort(key=lambda dipole: -abs(dipole.amplitude).max())
-    return conditions
+    return [
+        one._replace(dipoles=[one.dipoles[k] for k in find_order(one.sources)])
+        for one in conditions
+    ]
 
 
 def _list_sources(problem, model, confidence, subjects_dir):

@@ -123,10 +123,12 @@ def _describe_alpha(run):
         f"{model.alphas_[0]:.3g} to {model.alphas_[-1]:.3g} {scale}: {chosen:.3g}."
     )
     if alpha == "ric" and run.arguments.n_mxne_iter > 1:
-        changes = [remark for remark in run.remarks if remark.startswith("The search ")]
+        found = [remark for remark in run.remarks if remark.startswith("The search ")]
+        if chosen != model.alpha_:
+            found.append(f"The model of the positions found has an alpha of {model.alpha_:.3g}.")
         yield (
             "A search then moved, added and dropped positions where that lowered the criterion. "
-            f"{changes[0] if changes else 'It left all in place.'}"
+            f"{' '.join(found) or 'It changed none.'}"
         )
 
 

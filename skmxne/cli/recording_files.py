@@ -77,14 +77,14 @@ def _prepare(recording, baseline, picks):
 def find_window(recordings, tmin="auto", tmax=None):
     """Return the first and the last time to use, which all recordings have."""
     first = max(recording.times[0] for recording in recordings)
+    last = min(recording.times[-1] for recording in recordings)
     if tmin == "auto":
         tmin = max(first, 0.0)
     if len(recordings) > 1:
-        tmin = first if tmin is None else tmin
-        tmax = min(recording.times[-1] for recording in recordings) if tmax is None else tmax
-    periods = [_find_period("--tmin and --tmax", tmin, tmax, one) for one in recordings]
-    starts, stops = zip(*periods, strict=True)
-    return max(starts), min(stops)
+        tmin, tmax = first if tmin is None else tmin, last if tmax is None else tmax
+    for recording in recordings:
+        _find_period("--tmin and --tmax", tmin, tmax, recording)  # which raises if it has none
+    return first if tmin is None else max(tmin, first), last if tmax is None else min(tmax, last)
 
 
 def _find_period(option, start, stop, recording):

@@ -36,6 +36,15 @@ _NO_ANATOMY_NOTE = (
 _NO_MNI_NOTE = (
     "There are no MNI coordinates: the folder of the subject has no mri/transforms/talairach.xfm."
 )
+_CAPTIONS = {
+    "sources": "Rings are sources, numbered as in the table (white: p above 0.05). In the same "
+    "colour is where else each could be. A cortex is smoothed so that sulci (dark) can be seen "
+    "into. Amplitudes of loose and free orientations are norms. Noise is what the noise covariance "
+    "and the number of trials predict.",
+    "fields": "At the time of each source's peak: the data, the field of all sources, that of this "
+    "source alone, and the residual. Of gradiometers, each pair is drawn as its norm.",
+    "residual": "Each line is a channel, in the colour of its place on the head.",
+}
 # Sources whose fields are drawn.
 _MOST_FIELDS = 5
 # Wide tables and lines of code scroll; narrow screens have no table of contents.
@@ -46,6 +55,8 @@ _CSS = """
 @media (max-width: 700px) {
   #toc { display: none; }
   #content { width: 100%; margin-left: 0; }
+  .wide table { font-size: 0.75em; }
+  .wide td, .wide th { padding: 0.2em 0.3em !important; }
 }
 """
 
@@ -58,7 +69,8 @@ def save_figures(folder, run, k):
     )
     figures = {"sources": sources.figure_}
     for kind in condition.residual.get_channel_types(unique=True):
-        figure = _make_figure(2 + 1.8 * min(max(run.model.n_active_, 1), _MOST_FIELDS), 7.7)
+        width = max(4.5, 2 + 1.8 * min(run.model.n_active_, _MOST_FIELDS))
+        figure = _make_figure(width, 7.7)
         try:
             FieldDisplay.from_estimator(
                 run.model, run.problem, ch_type=kind, **where, n_labelled=_MOST_FIELDS, fig=figure
@@ -108,7 +120,8 @@ def save_report(folder, run, methods):
             for image, title in images.items():
                 title = name + title.lower() if name else title
                 tag = "sources" if image == "sources" else "data"
-                report.add_image(part / f"{image}.png", title, tags=(tag,))
+                caption = _CAPTIONS[image.partition("-")[0]]
+                report.add_image(part / f"{image}.png", title, caption=caption, tags=(tag,))
         _add_model(report, folder, run, methods)
         report.save(folder / "report.html", open_browser=False)
 

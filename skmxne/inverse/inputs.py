@@ -92,7 +92,7 @@ def describe_evokeds(evokeds):
     types = evokeds[0].get_channel_types()
     counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
     ends = (1e3 * average.times[[0, -1]] for average in evokeds)
-    times = [f"{first:z.0f} to {last:z.0f} ms" for first, last in ends]
+    times = dict.fromkeys(f"{first:z.0f} to {last:z.0f} ms" for first, last in ends)
     n_times = sum(len(average.times) for average in evokeds)
     return {
         "Condition": ", ".join(average.comment or "unnamed" for average in evokeds),

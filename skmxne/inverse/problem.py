@@ -165,9 +165,9 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         dipoles : list of mne.Dipole, or list of such lists
-            One dipole per active position, in head coordinates and A m. The goodness of fit, in
-            percent of the power of the whitened data, is shared out where fields overlap: over
-            all dipoles it adds up to that of the model.
+            One dipole per active position, in ascending order (not that of :meth:`to_data_frame`),
+            in head coordinates and A m. The goodness of fit, in percent of the power of the
+            whitened data, is shared out where fields overlap, and adds up to that of the model.
 
         Raises
         ------
@@ -495,7 +495,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         table : pandas.DataFrame, or list of such
-            A row for each source, the one with the largest peak first. The index is the position.
+            A row for each source, the one with the largest peak (in any of several data) first.
+            The index is the position.
             Columns: "hemisphere" ("lh" or "rh"; empty in volumes), "vertex", "x_mm", "y_mm" and
             "z_mm" (head coordinates), "amplitude_nAm" (at the peak, as in the source estimate),
             "latency_ms" of the peak, "gof_percent" and the orientation "ori_x", "ori_y" and
@@ -543,11 +544,10 @@ class InverseProblem(WhitenedRecording):
         positions, _, _ = self._find_sources(model)
         if confidence is not None:
             tables.check_confidence(confidence, self._gain.n_positions, positions)
-        dipoles = self.to_dipoles(model)
-        lists = [
-            tables.list_sources(positions, of_evoked, self._gain, confidence)
-            for of_evoked in (dipoles if self._is_list else [dipoles])
-        ]
+        dipoles = self.to_dipoles(model) if self._is_list else [self.to_dipoles(model)]
+        lists = tables.sort_sources(
+            [tables.list_sources(positions, some, self._gain, confidence) for some in dipoles]
+        )
         if subjects_dir is not None:
             for rows in lists:
                 tables.add_anatomy(rows, self._gain, self._gain.mri_head_t, subjects_dir, parc)

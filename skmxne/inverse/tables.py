@@ -28,7 +28,7 @@ def check_confidence(confidence, n_positions, positions=None):
 
 
 def list_sources(positions, dipoles, gain, confidence=None):
-    """Return a dict for each source, the strongest first."""
+    """Return a dict for each source."""
     hemispheres, vertices = _find_places(gain.src, positions)
     rows = []
     for k, dipole in enumerate(dipoles):
@@ -47,7 +47,14 @@ def list_sources(positions, dipoles, gain, confidence=None):
             row["p_value"] = confidence.p_values[k]
             row["radius_mm"] = 1e3 * np.linalg.norm(region - dipole.pos[peak], axis=1).max()
         rows.append({key: _to_number(value) for key, value in row.items()})
-    return sorted(rows, key=lambda row: -abs(row["amplitude_nAm"]))
+    return rows
+
+
+def sort_sources(lists):
+    """Sort the sources of several data in one order, that of the largest peak in any of them."""
+    amplitudes = [[abs(row["amplitude_nAm"]) for row in rows] for rows in lists]
+    order = np.argsort(-np.max(amplitudes, axis=0), kind="stable")
+    return [[rows[k] for k in order] for rows in lists]
 
 
 def list_columns(is_judged, has_labels=False):
@@ -60,7 +67,12 @@ def list_columns(is_judged, has_labels=False):
 
 def make_frame(rows, columns):
     """Make a data frame of sources; without any it has the columns."""
-    import pandas as pd
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError(
+            "to_data_frame needs pandas: install it, or use list_sources, which does not."
+        ) from error
 
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else columns).set_index("position")
 

@@ -39,10 +39,10 @@ def list_views(surfaces):
     return [view for view in _VIEWS if view[0] in shown]
 
 
-def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=()):
+def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is_weak=()):
     """Draw sources on the cortex, which is smoothed so that sulci can be seen into.
 
-    With `regions`, where else the sources in colour could be.
+    With `regions`, where else the sources in colour could be. Numbers of weak ones are white.
     """
     with ThreadPoolExecutor() as pool:
         cortex = _join([*pool.map(_prepare, surfaces, repeat(all_locations))])
@@ -67,6 +67,7 @@ def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=()):
             picture.reach,
             is_shown=is_shown,
             is_hidden=depth >= _DEPTH_SEEN,
+            is_weak=is_weak,
             beside=bool(len(regions)),
         )
 

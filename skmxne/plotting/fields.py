@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .style import check_n_labelled, check_problem, find_condition, make_figure, sort_by_peak
+from .style import check_n_labelled, check_problem, find_condition, find_order, make_figure
 
 if TYPE_CHECKING:
     import mne
@@ -55,8 +55,9 @@ class FieldDisplay:
     >>> from skmxne import FieldDisplay, InverseProblem, MixedNormEstimator
     >>> from skmxne.datasets import make_recording
     >>> recording = make_recording(n_sources=2)
-    >>> evoked = recording.evoked.crop(0.05, 0.35)
-    >>> problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov)
+    >>> problem = InverseProblem.from_evoked(
+    ...     recording.evoked, recording.forward, recording.noise_cov, tmin=0.05, tmax=0.35
+    ... )
     >>> model = MixedNormEstimator(60, n_orient=3, n_mxne_iter=5).fit(problem.X, problem.y)
     >>> display = FieldDisplay.from_estimator(model, problem)
     >>> display.axes_.shape
@@ -119,17 +120,17 @@ class FieldDisplay:
             If the problem has no such sensors or condition, or the coefficients do not fit it.
         """
         check_problem(problem)
-        dipoles, fields = problem.to_dipoles(estimator), problem.to_fields(estimator)
-        residuals = problem.to_residual(estimator)
+        rows, dipoles = problem.list_sources(estimator), problem.to_dipoles(estimator)
+        fields, residuals = problem.to_fields(estimator), problem.to_residual(estimator)
         if not isinstance(residuals, list):
-            dipoles, fields, residuals = [dipoles], [fields], [residuals]
+            rows, dipoles, fields, residuals = [rows], [dipoles], [fields], [residuals]
         index = find_condition(condition, [residual.comment for residual in residuals])
         dipoles, fields, residual = dipoles[index], fields[index], residuals[index]
         types = residual.get_channel_types(unique=True)
         types = [kind for kind in ("mag", "grad", "eeg") if kind in types]
         if ch_type is not None and ch_type not in types:
             raise ValueError(f"ch_type={ch_type!r} is not there: choose from {types}.")
-        order = sort_by_peak(dipoles)
+        order = find_order(rows[index])
         peaks = np.array([np.abs(dipoles[k].amplitude).argmax() for k in order], dtype=int)
         gof = sum((dipole.gof for dipole in dipoles), start=np.zeros(len(residual.times)))
         display = cls(
@@ -164,7 +165,7 @@ class FieldDisplay:
         check_n_labelled(n_labelled)
         columns = self._list_columns(n_labelled)
         names = list(columns[0][2])
-        self.figure_ = make_figure(fig, (1.8 * len(columns) + 2, 1.7 * len(names) + 0.9))
+        self.figure_ = make_figure(fig, (max(1.8 * len(columns) + 2, 4.5), 1.7 * len(names) + 0.9))
         self.axes_ = self.figure_.subplots(len(names), len(columns), squeeze=False)
         self.figure_.suptitle(self._summarize(), parse_math=False)
         images = []
@@ -189,7 +190,7 @@ class FieldDisplay:
     def _summarize(self):
         """Say what there is."""
         name = f"{self.residual.comment!r}: " if self.residual.comment else ""
-        return f"{name}fields at the peaks of the sources"
+        return f"{name}fields at the peaks" if self.fields else f"{name}no source"
 
     def _list_columns(self, n_labelled):
         """List time, title and fields of each column."""
@@ -201,9 +202,8 @@ class FieldDisplay:
         data.data = residual.data + model.data
         rows, times, columns = {"data": data, "model": model}, residual.times, []
         for k, (peak, field) in enumerate(zip(self.peaks, fields, strict=True)):
-            title = (
-                f"source {k + 1}, {1e3 * times[peak]:z.0f} ms\ngoodness of fit {self.gof[k]:z.0f} %"
-            )
+            title = f"source {k + 1}, {1e3 * times[peak]:z.0f} ms"
+            title += f"\nall sources explain {self.gof[k]:z.0f} %"
             of_source = rows | {"source alone": field, "residual": residual}
             columns.append((times[peak], title, of_source))
         if not columns[:n_labelled]:

@@ -16,10 +16,10 @@ _AXIS_NAMES = "x (mm)", "y (mm)", "z (mm)"
 _NUMBER_SIZE = 0.15
 
 
-def plot_positions(axes, locations, all_locations, colors, regions=()):
+def plot_positions(axes, locations, all_locations, colors, regions=(), is_weak=()):
     """Draw sources in a cloud of all positions, from the top, the back and the right.
 
-    With `regions`, where else the sources in colour could be.
+    With `regions`, where else the sources in colour could be. Numbers of weak ones are white.
     """
     from matplotlib.collections import EllipseCollection
 
@@ -38,7 +38,8 @@ def plot_positions(axes, locations, all_locations, colors, regions=()):
             style = dict(offsets=1e3 * region[:, view], offset_transform=ax.transData, units="xy")
             discs = EllipseCollection(sizes, sizes, 0, color=color, **style, **region_style)
             ax.add_collection(discs)
-        plot_sources(ax, found[:, view], colors, center[view], reach, beside=bool(len(regions)))
+        style = dict(beside=bool(len(regions)), is_weak=is_weak)
+        plot_sources(ax, found[:, view], colors, center[view], reach, **style)
         for side, label, align in zip([0.02, 0.98], ends, ["left", "right"], strict=True):
             ax.text(side, 0.02, label, ha=align, color="0.4", transform=ax.transAxes)
         ax.set(title=title, xlabel=_AXIS_NAMES[right], ylabel=_AXIS_NAMES[up])
@@ -65,15 +66,18 @@ def _plot_silhouette(ax, points, spacing):
     ax.contour(*centers, density.T, levels=[level], colors=["0.6"], linewidths=0.8, zorder=0.5)
 
 
-def plot_sources(ax, points, colors, center, reach, *, is_shown=None, is_hidden=None, beside=False):
+def plot_sources(
+    ax, points, colors, center, reach, *, is_shown=None, is_hidden=None, is_weak=(), beside=False
+):
     """Draw sources in a view, the first of them in colours and with numbers.
 
-    Those that are not shown are left out, those that are hidden have open markers. Numbers are on
-    their sources or beside them.
+    Those that are not shown are left out, those that are hidden have open markers, those that are
+    weak white numbers. Numbers are on their sources or beside them.
     """
     n_points, n_labelled = len(points), len(colors)
     is_shown = np.ones(n_points, dtype=bool) if is_shown is None else is_shown
     is_hidden = np.zeros(n_points, dtype=bool) if is_hidden is None else is_hidden
+    is_weak = is_weak if len(is_weak) else np.zeros(n_points, dtype=bool)
     others = np.flatnonzero(is_shown[n_labelled:]) + n_labelled
     ax.plot(*points[others].T, "o", color="0.5", markersize=3, zorder=2)
     numbered = np.flatnonzero(is_shown[:n_labelled])
@@ -84,7 +88,7 @@ def plot_sources(ax, points, colors, center, reach, *, is_shown=None, is_hidden=
         places = places + _NUMBER_SIZE * reach * away / np.where(lengths > 0, lengths, 1)
     places = _spread(places, _NUMBER_SIZE * reach)
     for k, place in reversed([*zip(numbered, places, strict=True)]):  # the strongest on top
-        _plot_number(ax, k + 1, points[k], place, colors[k], is_hidden[k])
+        _plot_number(ax, k + 1, points[k], place, colors[k], is_hidden[k], is_weak[k])
 
 
 def _spread(points, distance):
@@ -101,13 +105,14 @@ def _spread(points, distance):
     return places
 
 
-def _plot_number(ax, number, point, place, color, is_hidden):
+def _plot_number(ax, number, point, place, color, is_hidden, is_weak):
     """Draw a source, and a number in a disc at a place, dark on light or light on dark."""
     red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
-    is_light = 0.3 * red + 0.6 * green + 0.1 * blue > 128
+    is_light = is_weak or 0.3 * red + 0.6 * green + 0.1 * blue > 128
     ax.plot(*np.transpose([point, place]), color=color, linewidth=1)
     style = dict(markerfacecolor="white", markeredgecolor=color) if is_hidden else {}
     ax.plot(*point, "o", **(dict(color=color, markeredgecolor="white", markersize=5) | style))
-    ax.scatter(*place, s=144, color=color, edgecolors="white", linewidths=1, zorder=2)
+    face, edge = ("white", color) if is_weak else (color, "white")
+    ax.scatter(*place, s=144, facecolors=face, edgecolors=edge, linewidths=1, zorder=2)
     style = dict(ha="center", va="center_baseline", fontsize=8, fontweight="bold", clip_on=True)
     ax.text(*place, f"{number}", color="black" if is_light else "white", **style)

@@ -16,15 +16,19 @@ from .style import (
     check_n_labelled,
     check_problem,
     find_condition,
+    find_order,
     make_figure,
     pick_line_styles,
-    sort_by_peak,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
     from ..inverse.problem import InverseProblem
+
+
+# Sources of larger p-values may be noise, and are drawn so.
+_LEVEL = 0.05
 
 
 class SourceDisplay:
@@ -53,7 +57,7 @@ class SourceDisplay:
     regions : list of ndarray of shape (n, 3), default=None
         Where else each source could be, in m.
     p_values : ndarray of shape (n_sources,), default=None
-        The p-values of the sources.
+        The p-values of the sources. Above 0.05 lines are pale and numbers white.
 
     Attributes
     ----------
@@ -85,8 +89,9 @@ class SourceDisplay:
     >>> from skmxne import InverseProblem, MixedNormEstimator, SourceDisplay
     >>> from skmxne.datasets import make_recording
     >>> recording = make_recording(n_sources=2)
-    >>> evoked = recording.evoked.crop(0.05, 0.35)
-    >>> problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_cov)
+    >>> problem = InverseProblem.from_evoked(
+    ...     recording.evoked, recording.forward, recording.noise_cov, tmin=0.05, tmax=0.35
+    ... )
     >>> model = MixedNormEstimator(60, n_orient=3, n_mxne_iter=5).fit(problem.X, problem.y)
     >>> display = SourceDisplay.from_estimator(model, problem)
     >>> len(display.lines_)
@@ -159,21 +164,20 @@ class SourceDisplay:
             If the problem has no such condition, or the coefficients or `confidence` do not fit it.
         """
         check_problem(problem)
+        rows = problem.list_sources(estimator, confidence)
         dipoles, residuals = problem.to_dipoles(estimator), problem.to_residual(estimator)
         if not isinstance(residuals, list):
-            dipoles, residuals = [dipoles], [residuals]
+            rows, dipoles, residuals = [rows], [dipoles], [residuals]
         index = find_condition(condition, [residual.comment for residual in residuals])
         residual, stops = residuals[index], np.cumsum([len(evoked.times) for evoked in residuals])
         targets = slice(stops[index] - len(residual.times), stops[index])
-        dipoles = dipoles[index]
-        order = sort_by_peak(dipoles)
-        dipoles = [dipoles[k] for k in order]
-        regions = p_values = None
-        if confidence is not None:
-            problem.list_sources(estimator, confidence)  # which raises if they do not fit
-            regions = [problem.locations[confidence.regions[k]] for k in order]
-            p_values = confidence.p_values[order]
+        rows, order = rows[index], find_order(rows[index])
+        dipoles = [dipoles[index][k] for k in order]
         amplitudes = [dipole.amplitude for dipole in dipoles]
+        judged = {}
+        if confidence is not None:
+            judged["regions"] = [problem.locations[confidence.regions[k]] for k in order]
+            judged["p_values"] = np.array([row["p_value"] for row in rows])
         display = cls(
             times=residual.times,
             amplitudes=np.reshape(amplitudes, (-1, len(residual.times))),
@@ -183,8 +187,7 @@ class SourceDisplay:
             residual=problem.whitener @ residual.data * problem.target_scale[targets],
             surfaces=problem.surfaces,
             name=residual.comment,
-            regions=regions,
-            p_values=p_values,
+            **judged,
         )
         return display.plot(fig, n_labelled=n_labelled)
 
@@ -230,11 +233,11 @@ class SourceDisplay:
         """Say in a line what there is."""
         n_sources, (percent,) = len(self.amplitudes), _explain(self.data, self.residual, None)
         (most,) = _explain(self.data, np.ones_like(self.data), None).clip(min=0)
-        name = f"{self.name!r}: " if self.name else ""
+        name, noise = f"{self.name!r}: " if self.name else "", f"noise: {100 - most:.0f} %"
         if n_sources == 0:
-            return f"{name}no source ({most:.0f} % of the whitened data is not noise)"
+            return f"{name}no source ({noise} of the whitened data)"
         found = "1 source explains" if n_sources == 1 else f"{n_sources} sources explain"
-        return f"{name}{found} {percent:z.0f} % of the whitened data ({most:.0f} % is not noise)"
+        return f"{name}{found} {percent:z.0f} % of the whitened data ({noise})"
 
     def _plot_places(self, spec, colors):
         """Draw where the sources are, on the cortex if there is one."""
@@ -243,11 +246,15 @@ class SourceDisplay:
             grid = spec.subgridspec(2, 3, width_ratios=[4, 3, 4])
             views = grid[0, 0], grid[1, 0], grid[0, 2], grid[1, 2], grid[:, 1]
         self.position_axes_ = [self.figure_.add_subplot(view, aspect="equal") for view in views]
-        where = self.locations, self.all_locations, colors, self.regions or ()
+        where = self.locations, self.all_locations, colors, self.regions or (), self._find_weak()
         if self.surfaces:
             plot_cortex(self.position_axes_, self.surfaces, *where)
         else:
             plot_positions(self.position_axes_, *where)
+
+    def _find_weak(self):
+        """Tell which sources may be noise, if there are p-values."""
+        return () if self.p_values is None else self.p_values > _LEVEL
 
     def _plot_amplitudes(self, ax, styles):
         self.time_ax_ = ax
@@ -265,6 +272,8 @@ class SourceDisplay:
                 label += f",\nwithin {1e3 * away.max():.0f} mm"
             if self.p_values is not None:
                 label += f", {say_p(self.p_values[k])}"
+            if self.p_values is not None and self.p_values[k] > _LEVEL:
+                style = style | dict(alpha=0.5, linewidth=1)
             self.lines_ += self._plot_over_time(ax, amplitudes[k], label=label, **style)
         if self.other_lines_:
             self.other_lines_[0].set_label(f"{len(self.other_lines_)} weaker")

@@ -48,9 +48,10 @@ def find_condition(condition, names):
     return int(condition)
 
 
-def sort_by_peak(dipoles):
-    """Return the order of dipoles in which the ones with the largest peaks are first."""
-    return sorted(range(len(dipoles)), key=lambda k: -np.abs(dipoles[k].amplitude).max())
+def find_order(rows):
+    """Return the order in which the sources of a table are, among ascending positions."""
+    positions = sorted(row["position"] for row in rows)
+    return [positions.index(row["position"]) for row in rows]
 
 
 def make_figure(fig, size):
