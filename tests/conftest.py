@@ -144,7 +144,8 @@ def make_sensor_info(eeg_info):
     from mne.io.constants import FIFF
 
     electrodes = eeg_info["chs"][::4]
-    names = [f"{kind} {k:02d}" for k in range(16) for kind in ("MAG", "GRAX", "GRAY")]
+    # As a Vectorview has them: a magnetometer, and two gradiometers that MNE takes for a pair.
+    names = [f"MEG {k:03d}{kind}" for k in range(16) for kind in (1, 2, 3)]
     eeg_names = [ch["ch_name"] for ch in electrodes]
     info = mne.create_info([*names, *eeg_names], 100.0, ["mag", "grad", "grad"] * 16 + ["eeg"] * 16)
     montage = {ch["ch_name"]: ch["loc"][:3] for ch in electrodes}

@@ -69,7 +69,10 @@ def localize(arguments):
             part = folder if len(conditions) == 1 else folder / f"condition-{k + 1}"
             part.mkdir(exist_ok=True)
             save_sources(part, condition.stc, condition.dipoles, condition.residual)
-            report.save_figures(part, run, k)
+            for note in report.save_figures(part, run, k):
+                if note not in notes:
+                    notes.append(note)
+                    tell(sys.stderr, f"skmxne: warning: {note}\n")
             if (part / "alpha.png").exists():  # the same for all
                 (part / "alpha.png").replace(folder / "alpha.png")
         methods = describe_methods(run)

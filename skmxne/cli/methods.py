@@ -55,12 +55,14 @@ def _describe_data(run):
         f"{respectively}, from {times}, at {len(problem.ch_names)} channels "
         f"({describe_evokeds(evokeds)['Channels']})."
     )
-    baseline = describe_baseline(evokeds)
-    yield (
-        "No baseline was subtracted."
-        if baseline == "none"
-        else f"The mean from {baseline} had been subtracted."
-    )
+    baselines = {evoked.comment: describe_baseline([evoked]) for evoked in evokeds}
+    if len(set(baselines.values())) > 1:
+        parts = (f"{baseline} for {name!r}" for name, baseline in baselines.items())
+        yield f"The baselines subtracted were {' and '.join(parts)}."
+    elif "none" in baselines.values():
+        yield "No baseline was subtracted."
+    else:
+        yield f"The mean from {describe_baseline(evokeds)} had been subtracted."
     yield (
         "Data and forward solution were whitened by the noise covariance of single trials, of rank "
         f"{len(problem.X)}, scaled by the number of trials."

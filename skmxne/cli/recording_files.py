@@ -236,4 +236,6 @@ def _pick(recording, picks):
         raise ValueError(
             f"--picks {' '.join(unknown)}: no such channels, there are {', '.join(sorted(types))}."
         )
-    recording.pick(picks)
+    kinds = zip(recording.ch_names, recording.get_channel_types(), strict=True)
+    meg = {"mag", "grad"} if "meg" in picks else set()
+    recording.pick([name for name, kind in kinds if name in picks or kind in {*picks, *meg}])

@@ -1,5 +1,6 @@
 """Figures and a report of what a run has found."""
 
+import warnings
 from html import escape
 
 import mne
@@ -42,7 +43,8 @@ _CAPTIONS = {
     "into. Amplitudes of loose and free orientations are norms. Noise is what the noise covariance "
     "and the number of trials predict.",
     "fields": "At the time of each source's peak: the data, the field of all sources, that of this "
-    "source alone, and the residual. Of gradiometers, each pair is drawn as its norm.",
+    "source alone, and the residual. Of gradiometers, each pair is drawn as its root mean "
+    "square. What all sources explain is of the whitened data of all sensors.",
     "residual": "Each line is a channel, in the colour of its place on the head.",
 }
 # Sources whose fields are drawn.
@@ -62,31 +64,57 @@ _CSS = """
 
 
 def save_figures(folder, run, k):
-    """Draw sources, fields and residual of an average, and what alpha was chosen by if it was."""
-    condition, where = run.conditions[k], dict(condition=k)
-    sources = SourceDisplay.from_estimator(
-        run.model, run.problem, confidence=run.confidence, **where, fig=_make_figure(10, 10)
-    )
-    figures = {"sources": sources.figure_}
+    """Draw sources, fields and residual of an average, and what alpha was chosen by if it was.
+
+    Returned are notes on what could not be drawn.
+    """
+    notes = []
+    with quiet_mne(), warnings.catch_warnings(action="ignore"):
+        for name, draw in _list_figures(run, k).items():
+            try:
+                draw().savefig(folder / f"{name}.png", dpi=120)
+            except Exception as error:  # of MNE, for sensors without places or of odd numbers
+                if not name.startswith("fields"):
+                    raise
+                notes.append(f"No figure {name}: {to_line(error)}")
+    return notes
+
+
+def _list_figures(run, k):
+    """Return functions that draw the figures of an average, by name."""
+    condition, model, problem = run.conditions[k], run.model, run.problem
+    display = dict(condition=k)
+    figures = {
+        "sources": lambda: (
+            SourceDisplay.from_estimator(
+                *(model, problem), confidence=run.confidence, fig=_make_figure(10, 10), **display
+            ).figure_
+        )
+    }
+    width = max(4.5, 2 + 1.8 * min(model.n_active_, _MOST_FIELDS))
     for kind in condition.residual.get_channel_types(unique=True):
-        width = max(4.5, 2 + 1.8 * min(run.model.n_active_, _MOST_FIELDS))
-        figure = _make_figure(width, 7.7)
-        try:
+        figures[f"fields-{kind}"] = lambda kind=kind: (
             FieldDisplay.from_estimator(
-                run.model, run.problem, ch_type=kind, **where, n_labelled=_MOST_FIELDS, fig=figure
-            )
-        except (ValueError, RuntimeError) as error:  # MNE has no places, or no pairs, of sensors
-            run.notes.append(f"No topographies of {kind}: {to_line(error)}")
-        else:
-            figures[f"fields-{kind}"] = figure
-    figures["residual"] = _plot_residual(condition.evoked, condition.residual)
-    if hasattr(run.model, "alphas_"):
-        figures["alpha"] = _make_figure(6.4, 5.2)
-        axes = figures["alpha"].subplots(2, sharex=True, height_ratios=[2, 1])
-        SelectionDisplay.from_estimator(run.model, ax=axes)
-        axes[0].set_xlabel("")
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
+                *(model, problem),
+                ch_type=kind,
+                n_labelled=_MOST_FIELDS,
+                fig=_make_figure(width, 7.7),
+                **display,
+            ).figure_
+        )
+    figures["residual"] = lambda: _plot_residual(condition.evoked, condition.residual)
+    if hasattr(model, "alphas_"):
+        figures["alpha"] = lambda: _plot_selection(model)
+    return figures
+
+
+def _plot_selection(model):
+    """Draw what alpha was chosen by."""
+    figure = _make_figure(6.4, 5.2)
+    axes = figure.subplots(2, sharex=True, height_ratios=[2, 1])
+    SelectionDisplay.from_estimator(model, ax=axes)
+    axes[0].set_xlabel("")
+    return figure
 
 
 def _make_figure(width, height):

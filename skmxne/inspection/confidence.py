@@ -391,10 +391,11 @@ class _Sources:
     def __init__(self, candidates, y, positions, covariance, model_error):
         design = candidates.design
         if len(positions) * design.n_orient >= len(y):
+            number = f"{len(positions)} source{'s' * (len(positions) > 1)}"
             raise ValueError(
-                f"The model has {len(positions)} sources. With {design.n_orient} features each "
-                f"they explain any data of {len(y)} samples, and nothing is left to judge them by. "
-                "Fit a sparser model, with a larger alpha."
+                f"The model has {number}. With {design.n_orient} features each they explain any "
+                f"data of {len(y)} samples, and nothing is left to judge them by. Fit a sparser "
+                "model, with a larger alpha."
             )
         self.design, self.y, self.model_error = design, y, model_error
         # The search is quicker with no more targets than samples.

@@ -102,8 +102,10 @@ class OrientedGain:
 
     def surfaces(self):
         """List the surfaces with positions of a source space that is all cortex, else none."""
-        if not all(find_hemisphere(space) and len(space["tris"]) for space in self.src):
-            return []
+        for space in self.src:
+            # A file may have no triangles.
+            if not find_hemisphere(space) or space["tris"] is None or not len(space["tris"]):
+                return []
         return [
             Surface(find_hemisphere(space), apply_trans(self._to_head, space["rr"]), space["tris"])
             for space in self.src

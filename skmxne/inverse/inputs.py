@@ -92,12 +92,15 @@ def describe_evokeds(evokeds):
     types = evokeds[0].get_channel_types()
     counts = (f"{types.count(kind)} {_TYPES.get(kind, kind)}" for kind in dict.fromkeys(types))
     ends = (1e3 * average.times[[0, -1]] for average in evokeds)
-    times = dict.fromkeys(f"{first:z.0f} to {last:z.0f} ms" for first, last in ends)
+    times = dict.fromkeys(
+        f"{first:z.0f} ms" if first == last else f"{first:z.0f} to {last:z.0f} ms"
+        for first, last in ends
+    )
     n_times = sum(len(average.times) for average in evokeds)
     return {
         "Condition": ", ".join(average.comment or "unnamed" for average in evokeds),
         "Trials": ", ".join(f"{average.nave:g}" for average in evokeds),
-        "Times": f"{', '.join(times)} ({n_times} samples)",
+        "Times": f"{', '.join(times)} ({n_times} sample{'s' * (n_times > 1)})",
         "Channels": ", ".join(counts),
     }
 
@@ -321,9 +324,8 @@ def _warn_if_displaced(info, forward):
         largest = np.nan_to_num(displacement).max(initial=0.0)
         if largest > _DISPLACED:
             warn(
-                f"The {what} of evoked are up to {1e3 * largest:.0f} mm from where forward has "
-                f"them, relative to the head ({why}). Compute the forward solution with the info "
-                "of this recording.",
+                f"The {what} are up to {1e3 * largest:.0f} mm from where the forward solution has "
+                f"them, relative to the head ({why}). Compute it with the info of this recording.",
                 RuntimeWarning,
             )
 

@@ -40,8 +40,9 @@ def warn_if_constant(X, y):
     """Warn if a constant explains most of the targets of a model without intercept."""
     if len(y) < _FEWEST_SAMPLES:
         return
-    power = np.vdot(y, y)
-    share = len(y) * np.sum(y.mean(axis=0) ** 2) / power if power > 0 else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # which the fit itself notices
+        power = np.vdot(y, y)
+        share = len(y) * np.sum(y.mean(axis=0) ** 2) / power if power > 0 else 0.0
     has_constant = (np.ptp(X, axis=0) == 0) & (X[0] != 0) if share > 0.5 else False
     if share > 0.5 and not np.any(has_constant):
         warn(

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 from scipy.spatial import KDTree
 
-from .positions import plot_sources
+from .positions import compute_spacing, plot_sources
 
 # From where it is seen, and what is to the right then, in head coordinates: x to the right, y to
 # the front, z up.
@@ -50,10 +50,11 @@ def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is
     shades = np.repeat(cortex.shades[:, np.newaxis], 3, axis=1)
     for region, color in reversed([*zip(regions, colors, strict=False)]):
         in_region = 1e3 * KDTree(region).query(all_locations)[0] < _SAME_PLACE
-        painted = in_region[cortex.nearest]
+        painted = np.append(in_region, False)[cortex.nearest]
         tint = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         shades[painted] = 0.15 * shades[painted] + 0.85 * np.array(tint)
-    pictures = [_View(cortex, view, shades) for view in list_views(surfaces)]
+    with ThreadPoolExecutor() as pool:
+        pictures = [*pool.map(lambda view: _View(cortex, view, shades), list_views(surfaces))]
     depths = np.array([picture.find_depths(vertices) for picture in pictures])
     for ax, picture, depth in zip(axes, pictures, depths, strict=True):
         picture.draw(ax)
@@ -80,19 +81,23 @@ class _Cortex(NamedTuple):
     smooth: NDArray[np.float64]  # the vertices, smoothed
     normals: NDArray[np.float64]  # of the smoothed surface
     shades: NDArray[np.float64]
-    nearest: NDArray[np.int_]  # of the positions of the source space
+    nearest: NDArray[np.int_]  # position, -1 where none is near
     hemispheres: NDArray[np.str_]
 
 
 def _prepare(surface, all_locations):
     """Smooth a surface, and tell gyri from sulci."""
     rr, tris = 1e3 * surface.rr, surface.tris
+    corners = (rr - rr.mean(axis=0))[tris]
+    if np.linalg.det(corners).sum() < 0:  # triangles that face inwards
+        tris = tris[:, ::-1]
     once, smooth = _smooth(rr, tris, n_times=2)
     # What is below its own smoothed surface is a sulcus.
     height = np.sum((rr - once) * _compute_normals(once, tris), axis=1)
     shades = np.where(height > np.median(height), _GYRUS, _SULCUS)
     own = np.flatnonzero(KDTree(rr).query(1e3 * all_locations)[0] < _SAME_PLACE)
-    nearest = own[KDTree(1e3 * all_locations[own]).query(rr)[1]]
+    distances, index = KDTree(1e3 * all_locations[own]).query(rr)
+    nearest = np.where(distances < 2 * compute_spacing(1e3 * all_locations[own]), own[index], -1)
     hemispheres = np.full(len(rr), surface.hemisphere)
     return _Cortex(rr, tris, smooth, _compute_normals(smooth, tris), shades, nearest, hemispheres)
 
@@ -130,10 +135,12 @@ class _View:
 
     def find_depths(self, vertices):
         """Return how far below what is seen vertices are, in mm; infinite in other hemispheres."""
-        columns, rows = ((self.points[vertices, :2] - self.low) * _PIXELS_PER_MM).round().T
-        seen = self.depths[rows.astype(int), columns.astype(int)]
-        depths = np.where(np.isfinite(seen), seen, np.inf) - self.points[vertices, 2]
-        return np.where(self.is_in[vertices], np.abs(depths), np.inf)
+        depths, own = np.full(len(vertices), np.inf), self.is_in[vertices]
+        points = self.points[vertices[own]]
+        columns, rows = ((points[:, :2] - self.low) * _PIXELS_PER_MM).round().astype(int).T
+        # At the edge a pixel may have no cortex, and nothing hides a source.
+        depths[own] = np.maximum(self.depths[rows, columns] - points[:, 2], 0)
+        return depths
 
     def draw(self, ax):
         """Draw the picture."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .style import check_n_labelled, check_problem, find_condition, find_order, make_figure
+from .style import check_n_labelled, check_problem, find_order, make_figure, take_condition
 
 if TYPE_CHECKING:
     import mne
@@ -33,7 +33,7 @@ class FieldDisplay:
         The indices of the times of the peaks.
     gof : ndarray of shape (n_sources,)
         The goodness of fit of all sources at these times, in percent of the power of the whitened
-        data.
+        data of all sensors.
     ch_type : {"mag", "grad", "eeg"}
         Which sensors.
 
@@ -101,7 +101,7 @@ class FieldDisplay:
             The problem.
         ch_type : {"mag", "grad", "eeg"}, default=None
             Which sensors; None for the first of these that there are. Of planar gradiometers, each
-            pair is drawn as the norm of both.
+            pair is drawn as the root mean square of both.
         condition : int or str, default=0
             Which of the data, by index or comment, if the problem is of a list of them.
         n_labelled, fig : object
@@ -120,17 +120,19 @@ class FieldDisplay:
             If the problem has no such sensors or condition, or the coefficients do not fit it.
         """
         check_problem(problem)
-        rows, dipoles = problem.list_sources(estimator), problem.to_dipoles(estimator)
-        fields, residuals = problem.to_fields(estimator), problem.to_residual(estimator)
-        if not isinstance(residuals, list):
-            rows, dipoles, fields, residuals = [rows], [dipoles], [fields], [residuals]
-        index = find_condition(condition, [residual.comment for residual in residuals])
-        dipoles, fields, residual = dipoles[index], fields[index], residuals[index]
+        index, residuals, rows, dipoles, fields = take_condition(
+            condition,
+            problem.to_residual(estimator),
+            problem.list_sources(estimator),
+            problem.to_dipoles(estimator),
+            problem.to_fields(estimator),
+        )
+        residual = residuals[index]
         types = residual.get_channel_types(unique=True)
         types = [kind for kind in ("mag", "grad", "eeg") if kind in types]
         if ch_type is not None and ch_type not in types:
             raise ValueError(f"ch_type={ch_type!r} is not there: choose from {types}.")
-        order = find_order(rows[index])
+        order = find_order(rows)
         peaks = np.array([np.abs(dipoles[k].amplitude).argmax() for k in order], dtype=int)
         gof = sum((dipole.gof for dipole in dipoles), start=np.zeros(len(residual.times)))
         display = cls(

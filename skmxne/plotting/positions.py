@@ -27,7 +27,7 @@ def plot_positions(axes, locations, all_locations, colors, regions=(), is_weak=(
     center = (cloud.min(axis=0) + cloud.max(axis=0)) / 2
     # The same in all views, with space for numbers beside the sources.
     reach = (1.3 if len(regions) else 1.15) * np.abs(cloud - center).max() + 5
-    spacing = _compute_spacing(cloud)
+    spacing = compute_spacing(cloud)
     region_style = dict(alpha=0.6, linewidth=0, zorder=1.5)
     for ax, (title, right, up, ends) in zip(axes, _VIEWS, strict=True):
         view = [right, up]
@@ -47,8 +47,10 @@ def plot_positions(axes, locations, all_locations, colors, regions=(), is_weak=(
         ax.set_ylim(center[up] - reach, center[up] + reach)
 
 
-def _compute_spacing(points):
+def compute_spacing(points):
     """Compute how far positions are apart, in mm."""
+    if len(points) < 2:
+        return 10.0
     gaps = KDTree(points).query(points, k=2)[0][:, 1]
     return float(np.clip(np.median(gaps), 2, 10))
 
@@ -79,7 +81,8 @@ def plot_sources(
     is_hidden = np.zeros(n_points, dtype=bool) if is_hidden is None else is_hidden
     is_weak = is_weak if len(is_weak) else np.zeros(n_points, dtype=bool)
     others = np.flatnonzero(is_shown[n_labelled:]) + n_labelled
-    ax.plot(*points[others].T, "o", color="0.5", markersize=3, zorder=2)
+    style = dict(color="0.2", markeredgecolor="white", markeredgewidth=0.6, markersize=4)
+    ax.plot(*points[others].T, "o", **style, zorder=2)
     numbered = np.flatnonzero(is_shown[:n_labelled])
     places = points[numbered]
     if beside:

@@ -15,10 +15,10 @@ from .style import (
     VERMILION,
     check_n_labelled,
     check_problem,
-    find_condition,
     find_order,
     make_figure,
     pick_line_styles,
+    take_condition,
 )
 
 if TYPE_CHECKING:
@@ -164,15 +164,16 @@ class SourceDisplay:
             If the problem has no such condition, or the coefficients or `confidence` do not fit it.
         """
         check_problem(problem)
-        rows = problem.list_sources(estimator, confidence)
-        dipoles, residuals = problem.to_dipoles(estimator), problem.to_residual(estimator)
-        if not isinstance(residuals, list):
-            rows, dipoles, residuals = [rows], [dipoles], [residuals]
-        index = find_condition(condition, [residual.comment for residual in residuals])
+        index, residuals, rows, dipoles = take_condition(
+            condition,
+            problem.to_residual(estimator),
+            problem.list_sources(estimator, confidence),
+            problem.to_dipoles(estimator),
+        )
         residual, stops = residuals[index], np.cumsum([len(evoked.times) for evoked in residuals])
         targets = slice(stops[index] - len(residual.times), stops[index])
-        rows, order = rows[index], find_order(rows[index])
-        dipoles = [dipoles[index][k] for k in order]
+        order = find_order(rows)
+        dipoles = [dipoles[k] for k in order]
         amplitudes = [dipole.amplitude for dipole in dipoles]
         judged = {}
         if confidence is not None:

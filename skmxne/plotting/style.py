@@ -34,8 +34,15 @@ def check_problem(problem):
         )
 
 
-def find_condition(condition, names):
-    """Return the index of one of several conditions."""
+def take_condition(condition, residuals, *others):
+    """Return the index of one of several conditions, the residuals, and the rest of that one."""
+    if not isinstance(residuals, list):
+        residuals, others = [residuals], [[other] for other in others]
+    index = _find_condition(condition, [residual.comment for residual in residuals])
+    return index, residuals, *(other[index] for other in others)
+
+
+def _find_condition(condition, names):
     if isinstance(condition, str):
         if condition not in names:
             raise ValueError(f"condition={condition!r} is not there: choose from {names}.")

@@ -42,8 +42,7 @@ RESULTS = {
     "dipoles",
 }
 SURFACE = {"sources-lh.stc", "sources-rh.stc"}
-# The gradiometers of the tests are no pairs, of which MNE would draw norms.
-FIELDS = {"fields-mag.png", "fields-eeg.png"}
+FIELDS = {"fields-mag.png", "fields-grad.png", "fields-eeg.png"}
 
 
 def list_names(folder):

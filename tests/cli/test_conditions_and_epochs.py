@@ -386,7 +386,8 @@ def test_folders_of_subjects_that_do_not_fit(localize, subjects_dir, tmp_path, m
     assert_failed(result, f"--subjects-dir {wrong} has no folder 'simulated', the subject of the")
     (wrong / "simulated").mkdir()
     result = localize(subjects_dir=wrong)
-    assert_failed(result, f"--subjects-dir {wrong} cannot be used: annotation file does not exist")
+    assert_failed(result, f"--subjects-dir {wrong} cannot be used: ")
+    assert "Give FreeSurfer's folder of subjects" in result.err
     monkeypatch.setattr("skmxne.cli.localize.find_spec", lambda _: None)
     assert_failed(localize(subjects_dir=subjects_dir), "pip install nibabel), or leave --subjects")
 

@@ -216,7 +216,7 @@ def make_evoked(case, what):
     if what == "list of one":
         return [evoked]
     if what == "bads":
-        evoked.info["bads"] = ["MAG 03", "GRAX 05", evoked.ch_names[-1]]
+        evoked.info["bads"] = ["MEG 0031", "MEG 0052", evoked.ch_names[-1]]
         return evoked
     if what == "other order":
         return evoked.reorder_channels(list(np.random.default_rng(0).permutation(evoked.ch_names)))
@@ -244,7 +244,7 @@ def make_noise_cov(case, what):
     if what == "diagonal":
         return case.noise_cov.copy().as_diag()
     noise_cov = case.noise_cov.copy()
-    noise_cov["bads"] = ["MAG 04", "GRAY 00"]
+    noise_cov["bads"] = ["MEG 0041", "MEG 0003"]
     return noise_cov
 
 
@@ -694,7 +694,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
     check("no position correlates with the data", zero(surface), 50)
     check("maxit=2", surface, 10, maxit=2, tol=1e-10, solver="bcd")
     check("solver='cd'", surface, 50, solver="cd", loose=0.2)
-    few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MAG 03"]))
+    few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MEG 0031"]))
     check("Channels left out: 1 not in the data", few, 50)
     noise = surface.evoked.copy()
     noise.data *= 1e-3

@@ -1013,7 +1013,7 @@ def test_head_elsewhere_is_told(small, degrees, shift, millimetres):
     moved.info["dev_head_t"] = mne.Transform("meg", "head", place)
     locations = np.array([ch["loc"][:3] for ch in moved.info["chs"][:N_SENSORS]])
     distance = np.linalg.norm(locations @ place[:3, :3].T + place[:3, 3] - locations, axis=1)
-    match = rf"MEG sensors of evoked are up to {1e3 * distance.max():.0f} mm from .*dev_head_t"
+    match = rf"MEG sensors are up to {1e3 * distance.max():.0f} mm from .*dev_head_t"
     told = pytest.warns(RuntimeWarning, match=match) if millimetres else nullcontext()
     with told as record:
         from_evoked(change(small, evoked=[small.evoked, moved], forward=forward))
@@ -1030,7 +1030,7 @@ def test_electrode_elsewhere_is_told(small, location):
     place[:3] = 0.0 if location is None else place[:3] + location  # zero or NaN: not known
     told = nullcontext()
     if location == [0, 0, 0.02]:
-        told = pytest.warns(RuntimeWarning, match=r"electrodes of evoked are up to 20 mm .*montage")
+        told = pytest.warns(RuntimeWarning, match=r"electrodes are up to 20 mm .*montage")
     with told:
         from_evoked(change(small, evoked=moved))
 

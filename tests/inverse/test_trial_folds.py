@@ -212,10 +212,10 @@ def test_epochs_are_not_copied_as_a_whole(recorded, preload):
 
 def test_bad_channels_are_left_out(case, recorded):
     epochs = make_epochs(recorded).copy()
-    epochs.info["bads"] = ["MAG 03"]
-    epochs.get_data(copy=False)[:, epochs.ch_names.index("MAG 03")] = np.nan
+    epochs.info["bads"] = ["MEG 0031"]
+    epochs.get_data(copy=False)[:, epochs.ch_names.index("MEG 0031")] = np.nan
     problem = from_epochs(case, epochs)
-    assert problem.ch_names == [name for name in case.info.ch_names if name != "MAG 03"]
+    assert problem.ch_names == [name for name in case.info.ch_names if name != "MEG 0031"]
     assert np.isfinite(problem.y_folds).all()
 
 
@@ -320,8 +320,8 @@ def spoil(epochs, value):
         (lambda e: e, dict(n_folds=1), ValueError, "n_folds must be at least 2, got 1"),
         (lambda e: e, dict(n_folds=2.0), TypeError, "n_folds must be an integer, got 2.0"),
         (lambda e: e, dict(n_folds=True), TypeError, "n_folds must be an integer, got True"),
-        (lambda e: spoil(e, np.nan), {}, ValueError, "epochs has infinite or NaN data in GRAY 00"),
-        (lambda e: spoil(e, np.inf), {}, ValueError, "epochs has infinite or NaN data in GRAY 00"),
+        (lambda e: spoil(e, np.nan), {}, ValueError, "epochs has infinite or NaN data in MEG 0003"),
+        (lambda e: spoil(e, np.inf), {}, ValueError, "epochs has infinite or NaN data in MEG 0003"),
         (
             lambda e: e.copy().pick("eog"),
             {},
@@ -338,7 +338,7 @@ def test_what_makes_no_folds_is_refused(case, recorded, change, options, error, 
 
 def test_channels_left_out_are_named(case, recorded):
     epochs = make_epochs(recorded).pick(case.info.ch_names[1:])
-    with pytest.warns(RuntimeWarning, match=r"left out: 1 not in the data \(MAG 00\)") as record:
+    with pytest.warns(RuntimeWarning, match=r"left out: 1 not in the data \(MEG 0001\)") as record:
         from_epochs(case, epochs)
     assert [warning.filename for warning in record] == [__file__]
 

@@ -75,22 +75,118 @@ def test_each_source_is_on_its_own_hemisphere(problem):
     assert "3" not in get_numbers(axes["right medial"])
 
 
-def test_front_is_to_the_left_of_the_left_lateral_view(problem):
-    front, back = (find_most(problem, 1, sign, "lh", above=0.03) for sign in (1, -1))
-    _, axes = draw(problem, [front, back])
-    for name, sign in [("left lateral", -1), ("left medial", 1)]:
-        places = {t.get_text(): t.get_position()[0] for t in axes[name].texts}
-        if {"1", "2"} <= set(places):
-            assert sign * (places["1"] - places["2"]) > 0
-    assert get_numbers(axes["left lateral"]) | get_numbers(axes["left medial"]) == {"1", "2"}
+def get_tint(ax, color):
+    """Return where a picture has a colour: the columns and rows of pixels, and all of its own."""
+    picture = ax.images[0].get_array()
+    rows, columns = np.nonzero(picture[..., 3])
+    colors = picture[rows, columns, :3]
+    hue = np.array(to_rgb(color)) / max(to_rgb(color))
+    is_tinted = np.abs(colors / colors.max(axis=1, keepdims=True) - hue).max(axis=1) < 0.2
+    left, _, low, _ = ax.images[0].get_extent()
+    points = np.column_stack([left + columns / 3, low + rows / 3])  # three pixels a mm
+    return points[is_tinted], points
 
 
-@pytest.mark.parametrize("start", [0, 11])
-def test_every_source_is_drawn_somewhere(problem, start):
-    positions = np.arange(start, len(problem.locations), 397)[:7]
-    _, axes = draw(problem, positions)
-    drawn = set().union(*map(get_numbers, axes.values()))
-    assert drawn == {str(k + 1) for k in range(len(positions))}
+def paint(problem, is_in):
+    """Return the views with some positions as the region of a source, and its colour."""
+    display, _ = draw(problem, [np.flatnonzero(is_in)[0]])
+    display.regions = [problem.locations[is_in]]
+    display.plot(Figure((10, 10)))
+    views = {ax.get_title(): ax for ax in display.position_axes_}
+    return views, display.lines_[0].get_color()
+
+
+# What is to the right and up in each view: x to the right, y to the front, z up.
+SIDES = {
+    "left lateral": [(1, -1), (2, 1)],
+    "left medial": [(1, 1), (2, 1)],
+    "right lateral": [(1, 1), (2, 1)],
+    "right medial": [(1, -1), (2, 1)],
+    "top": [(0, 1), (1, 1)],
+}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_views_are_not_mirrored(problem, axis):
+    places = problem.locations[:, axis]
+    views, color = paint(problem, places > np.quantile(places, 0.7))
+    for name, sides in SIDES.items():
+        for direction, (shown, sign) in enumerate(sides):
+            if shown != axis:
+                continue
+            painted, points = get_tint(views[name], color)
+            assert 0.1 * len(points) < len(painted) < 0.6 * len(points)
+            away = painted[:, direction].mean() - points[:, direction].mean()
+            assert sign * away > 0.2 * np.ptp(points[:, direction])
+
+
+@pytest.mark.parametrize("is_restricted", [False, True])
+def test_regions_are_painted_around_their_source(recording, is_restricted):
+    """What has no position near is not painted: no source could be there."""
+    forward = recording.forward
+    left, right = (space["vertno"] for space in forward["src"])
+    if is_restricted:  # to a ball around the outermost position of the left hemisphere
+        rr = forward["src"][0]["rr"][left]
+        near = left[np.linalg.norm(rr - rr[rr[:, 0].argmin()], axis=1) < 0.02]
+        stc = mne.SourceEstimate(np.zeros((len(near) + 1, 1)), [near, right[:1]], 0, 1, "simulated")
+        forward = mne.forward.restrict_forward_to_stc(forward, stc)
+    evoked = recording.evoked.copy().crop(0.1, 0.15)
+    problem = InverseProblem.from_evoked(evoked, forward, recording.noise_cov, loose=0)
+    center = find_most(problem, 0, -1, "lh")
+    distances = np.linalg.norm(problem.locations - problem.locations[center], axis=1)
+    views, color = paint(problem, distances < 0.02)
+    painted, _ = get_tint(views["left lateral"], color)
+    spread = np.linalg.norm(painted - painted.mean(axis=0), axis=1)
+    assert 5 < spread.max() < 30
+    assert not len(get_tint(views["right lateral"], color)[0])
+
+
+def test_markers_are_filled_where_a_source_is_seen(problem):
+    display, axes = draw(problem, [find_most(problem, 2, 1, "lh")])
+    (circle,) = [
+        line for line in axes["top"].lines if line.get_marker() == "o" and len(line.get_xdata())
+    ]
+    assert circle.get_markerfacecolor() == display.lines_[0].get_color()
+
+
+def test_hemispheres_of_different_extent(problem):
+    """What is beyond the picture of one hemisphere is in that of the other alone."""
+    display, _ = draw(problem, [find_most(problem, 1, 1, "lh", above=0.03)])
+    left, right = problem.surfaces
+    is_left = np.arange(len(problem.locations)) < problem.forward["src"][0]["nuse"]
+    shift = np.array([0, 0.02, 0.02])
+    display.surfaces = [left._replace(rr=left.rr + shift), right]
+    display.all_locations = problem.locations + np.outer(is_left, shift)
+    display.locations = display.locations + shift
+    display.plot(Figure((10, 10)))
+    drawn = {ax.get_title(): get_numbers(ax) for ax in display.position_axes_}
+    assert drawn["left lateral"] | drawn["left medial"] == {"1"}
+    assert not drawn["right lateral"] | drawn["right medial"]
+
+
+def test_triangles_may_face_inwards(problem):
+    display, views = draw(problem, [5])
+    expected = {name: ax.images[0].get_array() for name, ax in views.items()}
+    display.surfaces = [one._replace(tris=one.tris[:, ::-1]) for one in problem.surfaces]
+    display.plot(Figure((10, 10)))
+    for ax in display.position_axes_:
+        assert_allclose(ax.images[0].get_array(), expected[ax.get_title()], atol=0.02)
+
+
+def test_every_source_is_drawn_somewhere(problem):
+    display, _ = draw(problem, [5])
+    display.locations = problem.locations
+    display.amplitudes = np.ones((len(problem.locations), len(problem.times)))
+    display.plot(Figure((10, 10)), n_labelled=0)
+    drawn = [line for ax in display.position_axes_ for line in ax.lines if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in drawn) >= len(problem.locations)
+    n_left = problem.forward["src"][0]["nuse"]
+    of_left = [
+        line
+        for ax, line in zip(display.position_axes_, drawn, strict=True)
+        if ax.get_title().startswith("left")
+    ]
+    assert sum(len(line.get_xdata()) for line in of_left) >= 0.9 * n_left
 
 
 def test_regions_are_painted_where_they_are(problem):
@@ -126,7 +222,7 @@ def test_one_hemisphere_has_three_views(recording):
 def test_surfaces_without_triangles_are_projected(recording):
     forward = recording.forward.copy()
     for space in forward["src"]:
-        space["tris"] = np.empty((0, 3), dtype=int)
+        space["tris"] = None  # as MNE reads a file that has none
     evoked = recording.evoked.copy().crop(0.1, 0.15)
     problem = InverseProblem.from_evoked(evoked, forward, recording.noise_cov, loose=0)
     assert problem.surfaces == []

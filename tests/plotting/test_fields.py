@@ -33,14 +33,14 @@ def get_image(ax):
     return ax.images[-1].get_array()
 
 
-@pytest.mark.parametrize("ch_type", ["mag", "eeg", None])
+@pytest.mark.parametrize("ch_type", ["grad", "eeg", None])
 def test_rows_are_data_model_source_and_residual(fitted, ch_type):
     problem, model = fitted
     display = FieldDisplay.from_estimator(
         model, problem, ch_type=ch_type, condition=1, n_labelled=2
     )
     kind = display.ch_type
-    scale = {"mag": 1e15, "eeg": 1e6}[kind]  # fT, µV
+    scale = {"mag": 1e15, "grad": 1e13, "eeg": 1e6}[kind]  # fT, fT/cm, µV
     assert kind == (ch_type or "mag")
     assert get_rows(display) == ["data", "model", "source alone", "residual"]
     dipoles, fields = problem.to_dipoles(model)[1], problem.to_fields(model)[1]
@@ -66,16 +66,22 @@ def test_rows_are_data_model_source_and_residual(fitted, ch_type):
     assert len(limits) == 1  # one scale
     ((low, high),) = limits
     assert high > 0
-    assert low == -high
+    assert low == (0 if kind == "grad" else -high)
 
 
-def test_pairs_of_gradiometers_are_drawn_as_norms(sample_problem):
+def test_pairs_of_gradiometers_are_drawn_as_their_root_mean_square(sample_problem):
     problem = InverseProblem.from_evoked(**sample_problem())
     model = MixedNormEstimator(60, n_orient=3).fit(problem.X, problem.y)
     display = FieldDisplay.from_estimator(model, problem, ch_type="grad", n_labelled=1)
+    data = problem.to_residual(0 * model.coef_).pick("grad")
+    names = [name[:-1] for name in data.ch_names]
+    values = 1e13 * data.data[:, display.peaks[0]]
+    pairs = [values[[name == one for one in names]] for name in names if names.count(name) == 2]
+    largest = np.sqrt(np.mean(np.square(pairs), axis=1)).max()
     for ax in display.axes_.flat:
         low, high = ax.images[-1].get_clim()
-        assert low == 0 < high
+        assert low == 0
+        assert_allclose(high, largest, rtol=0.1)
         assert get_image(ax).min() > -0.05 * high  # cubic interpolation undershoots
 
 
