@@ -111,20 +111,18 @@ def mixed_norm_path(
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
         problem = MixedNormProblem(X, y, options)
-        coefs, dual_gaps, statuses = [], [], []
-        for alpha, solution in zip(alphas, problem.solve_path(alphas), strict=True):
-            active, coef = problem.to_coef(solution, problem.debias(alpha, solution))
-            coefs.append(_to_sparse(active, cast_coef(coef, X.dtype), X.shape[1]))
-            dual_gaps.append(solution.dual_gap)
-            statuses.append(solution.status)
-    warn_if_not_converged(statuses, options, "alphas")
-    return alphas, coefs, np.array(dual_gaps)
+        solutions = list(problem.solve_path(alphas))
+        coefs = [_to_sparse(problem, *pair) for pair in zip(alphas, solutions, strict=True)]
+    warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
+    return alphas, coefs, np.array([solution.dual_gap for solution in solutions])
 
 
-def _to_sparse(active, coef, n_features):
-    """Return coefficients of some features as a sparse array of all."""
-    n_targets = len(coef)
-    starts = np.zeros(n_features + 1, dtype=int)
+def _to_sparse(problem, alpha, solution):
+    """Return the coefficients of a solution as a sparse array of all features."""
+    X, n_targets = problem.design.X, problem.n_targets
+    active, coef = problem.to_coef(solution, problem.debias(alpha, solution))
+    coef = cast_coef(coef, X.dtype)
+    starts = np.zeros(X.shape[1] + 1, dtype=int)
     starts[active + 1] = n_targets
     rows = np.tile(np.arange(n_targets), len(active))
-    return csc_array((coef.T.ravel(), rows, np.cumsum(starts)), (n_targets, n_features))
+    return csc_array((coef.T.ravel(), rows, np.cumsum(starts)), (n_targets, X.shape[1]))

@@ -175,7 +175,7 @@ class SourceDisplay:
         order = find_order(rows)
         dipoles = [dipoles[k] for k in order]
         amplitudes = [dipole.amplitude for dipole in dipoles]
-        judged = {}
+        judged: dict[str, Any] = {}
         if confidence is not None:
             judged["regions"] = [problem.locations[confidence.regions[k]] for k in order]
             judged["p_values"] = np.array([row["p_value"] for row in rows])
