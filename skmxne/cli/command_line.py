@@ -207,8 +207,8 @@ def _add_model_options(group):
         type=_make_number_type(*_CRITERIA, low=0, high=99.999),
         default="ric",
         metavar="|".join([*_CRITERIA, "NUMBER"]),
-        help="how sparse: what chooses it, or a percentage, at 100 of which nothing would be "
-        "left (default: %(default)s)",
+        help="how sparse: what chooses it, or a percentage, of which 100 would leave no source "
+        "(default: %(default)s)",
     )
     group.add_argument(
         "--n-mxne-iter",
