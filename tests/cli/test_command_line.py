@@ -271,7 +271,7 @@ def test_recorded_data_or_none_make_a_report(tmp_path, capsys):
     assert err == ""
     assert "64 channels, 5582 positions, alpha " in out
     assert re.search(r" % by ric( and \S+ % after its search)?: 3 sources, ", out)
-    assert list_names(tmp_path / "a" / "b") == RESULTS | SURFACE | {"alpha.png"}
+    assert list_names(tmp_path / "a" / "b") == RESULTS | SURFACE | {"alpha.png", "fields-eeg.png"}
 
 
 @pytest.mark.usefixtures("figures")
