@@ -25,7 +25,7 @@ _SIDES = {"lh": "left ", "rh": "right ", "both": ""}
 # How far sulci are smoothed, in mm, twice: the cortex keeps its shape, and all but the deepest
 # sulci open.
 _SMOOTHING = 15.0
-_PIXELS_PER_MM = 3.0
+_PIXELS_PER_MM = 2.5
 # A source that is less than that below what is seen is seen, in mm.
 _DEPTH_SEEN = 3.0
 # Positions of a source space are vertices, but for the precision of files, in mm.
@@ -88,8 +88,8 @@ class _Cortex(NamedTuple):
 def _prepare(surface, all_locations):
     """Smooth a surface, and tell gyri from sulci."""
     rr, tris = 1e3 * surface.rr, surface.tris
-    corners = (rr - rr.mean(axis=0))[tris]
-    if np.linalg.det(corners).sum() < 0:  # triangles that face inwards
+    a, b, c = (rr - rr.mean(axis=0))[tris].swapaxes(0, 1)
+    if np.vdot(a, np.cross(b, c)) < 0:  # the volume, of triangles that face inwards
         tris = tris[:, ::-1]
     once, smooth = _smooth(rr, tris, n_times=2)
     # What is below its own smoothed surface is a sulcus.
@@ -174,7 +174,7 @@ def _smooth(rr, tris, n_times):
     center, surfaces = rr.mean(axis=0), []
     points = (rr - center).astype(np.float32).T
     for _ in range(n_times):
-        points = np.stack([cg(matrix, degrees * x, x0=x, rtol=2e-2)[0] for x in points])
+        points = np.stack([cg(matrix, degrees * x, x0=x, rtol=5e-2)[0] for x in points])
         surfaces.append(points.T + center)
     return surfaces
 

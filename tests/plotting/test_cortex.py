@@ -82,8 +82,9 @@ def get_tint(ax, color):
     colors = picture[rows, columns, :3]
     hue = np.array(to_rgb(color)) / max(to_rgb(color))
     is_tinted = np.abs(colors / colors.max(axis=1, keepdims=True) - hue).max(axis=1) < 0.2
-    left, _, low, _ = ax.images[0].get_extent()
-    points = np.column_stack([left + columns / 3, low + rows / 3])  # three pixels a mm
+    left, right, low, high = ax.images[0].get_extent()
+    steps = np.array([right - left, high - low]) / (np.array(picture.shape[1::-1]) - 1)
+    points = np.column_stack([columns, rows]) * steps + [left, low]
     return points[is_tinted], points
 
 
