@@ -25,7 +25,7 @@ def remove_constant(values, sample_weight=None):
     mean = np.average(values, axis=0, weights=weight)
     centered = values - mean.astype(values.dtype)
     # What rounding leaves of a constant is not data.
-    rounding = n_samples * np.finfo(values.dtype).eps * np.linalg.norm(values, axis=0)
+    rounding = 10 * np.finfo(values.dtype).eps * np.linalg.norm(values, axis=0)
     centered[:, np.linalg.norm(centered, axis=0) <= rounding] = 0.0
     total, tiny = np.cumsum(weight), np.finfo(float).tiny
     factors = np.sqrt(total[:-1] * weight[1:] / np.maximum(total[1:], tiny))

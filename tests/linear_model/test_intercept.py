@@ -181,6 +181,17 @@ def test_columns_and_targets_that_are_constant(data):
     assert_allclose(model.predict(X), 0.1)
 
 
+@pytest.mark.parametrize("n_samples", [40, 20_000])
+def test_small_variation_around_large_means_is_data(n_samples):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, 4)).astype(np.float32)
+    y = X[:, 0] + 0.1 * rng.standard_normal(n_samples)
+    centred = MixedNormEstimator(20, fit_intercept=True).fit(X, y)
+    shifted = MixedNormEstimator(20, fit_intercept=True).fit(X + np.float32(100), y + 100)
+    assert_allclose(shifted.coef_, centred.coef_, atol=1e-3)
+    assert centred.coef_[0] > 0.9
+
+
 def test_one_sample_is_refused(data):
     X, y = data
     for model in (MixedNormEstimator(fit_intercept=True), MixedNormIC(fit_intercept=True)):
