@@ -69,11 +69,8 @@ def localize(arguments):
             part = folder if len(conditions) == 1 else folder / f"condition-{k + 1}"
             part.mkdir(exist_ok=True)
             save_sources(part, condition.stc, condition.dipoles, condition.residual)
-            for note in report.save_figures(part, run, k):
-                if note not in notes:
-                    notes.append(note)
-                    tell(sys.stderr, f"skmxne: warning: {note}\n")
-            if (part / "alpha.png").exists():  # the same for all
+            _add_notes(notes, report.save_figures(part, run, k))
+            if (part / "alpha.png").exists():  # it is of all conditions
                 (part / "alpha.png").replace(folder / "alpha.png")
         methods = describe_methods(run)
         (folder / "methods.txt").write_text(methods, "utf-8")
@@ -133,9 +130,16 @@ def _judge(problem, model, notes):
     try:
         return problem.compute_confidence(model)
     except ValueError as error:
-        notes.append(f"No regions and no p-values. {to_line(error)}")
-        tell(sys.stderr, f"skmxne: warning: {notes[-1]}\n")
+        _add_notes(notes, [f"No regions and no p-values. {to_line(error)}"])
         return None
+
+
+def _add_notes(notes, messages):
+    """Add messages to notes, and tell them, but none twice."""
+    for message in messages:
+        if message not in notes:
+            notes.append(message)
+            tell(sys.stderr, f"skmxne: warning: {message}\n")
 
 
 def _fit_and_warn(arguments):
@@ -147,9 +151,8 @@ def _fit_and_warn(arguments):
         finally:
             of_interest = UserWarning | RuntimeWarning  # others are for developers
             caught = [warning for warning in caught if issubclass(warning.category, of_interest)]
-            notes = [*dict.fromkeys(to_line(warning.message) for warning in caught)]
-            for note in notes:
-                tell(sys.stderr, f"skmxne: warning: {note}\n")
+            notes = []
+            _add_notes(notes, [to_line(warning.message) for warning in caught])
     return src, problem, model, notes
 
 

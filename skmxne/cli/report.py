@@ -103,7 +103,7 @@ def _list_figures(run, k):
             ).figure_
         )
     figures["residual"] = lambda: _plot_residual(condition.evoked, condition.residual)
-    if hasattr(model, "alphas_"):
+    if k == 0 and hasattr(model, "alphas_"):  # the same for all
         figures["alpha"] = lambda: _plot_selection(model)
     return figures
 

@@ -69,12 +69,13 @@ class CertifiedProblem:
         self.options = FitOptions.check(X.shape[1], **params)
         self.eps = np.finfo(X.dtype).eps
         self.X, self.y = X.astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
-        if self.options.fit_intercept:
-            weight = None if sample_weight is None else check_sample_weight(sample_weight, len(y))
-            self.X = self.X - np.average(self.X, axis=0, weights=weight)
-            self.y = self.y - np.average(self.y, axis=0, weights=weight)
         if sample_weight is not None:
-            roots = np.sqrt(check_sample_weight(sample_weight, len(y)))[:, np.newaxis]
+            sample_weight = check_sample_weight(sample_weight, len(y))
+        if self.options.fit_intercept:
+            self.X = self.X - np.average(self.X, axis=0, weights=sample_weight)
+            self.y = self.y - np.average(self.y, axis=0, weights=sample_weight)
+        if sample_weight is not None:
+            roots = np.sqrt(sample_weight)[:, np.newaxis]
             self.X, self.y = self.X * roots, self.y * roots
         check_magnitude("y", self.y, np.vdot(self.y, self.y))
         check_magnitude("X", self.X, np.vdot(self.X, self.X))
@@ -276,8 +277,8 @@ def verify(
             f"{type(estimator).__name__}. For other models pass coef_ to compute_certificate."
         )
     params = estimator.get_params(deep=False)
-    names = ["n_orient", "weights", "weights_min", "n_mxne_iter", "reweighting_scale", "time_pca"]
-    names.append("fit_intercept")
+    names = ["n_orient", "weights", "weights_min", "n_mxne_iter", "reweighting_scale"]
+    names += ["time_pca", "fit_intercept"]
     problem = CertifiedProblem(X, y, sample_weight, **{name: params[name] for name in names})
     coef, options = np.asarray(estimator.coef_, dtype=np.float64), problem.options
     scale = np.repeat(estimator.debias_scale_, options.n_orient)

@@ -44,6 +44,8 @@ def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is
 
     With `regions`, where else the sources in colour could be. Numbers of weak ones are white.
     """
+    from matplotlib.colors import to_rgb
+
     with ThreadPoolExecutor() as pool:
         cortex = _join([*pool.map(_prepare, surfaces, repeat(all_locations))])
     vertices = KDTree(cortex.rr).query(1e3 * locations)[1] if len(locations) else np.empty(0, int)
@@ -51,8 +53,7 @@ def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is
     for region, color in reversed([*zip(regions, colors, strict=False)]):
         in_region = 1e3 * KDTree(region).query(all_locations)[0] < _SAME_PLACE
         painted = np.append(in_region, False)[cortex.nearest]
-        tint = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-        shades[painted] = 0.15 * shades[painted] + 0.85 * np.array(tint)
+        shades[painted] = 0.15 * shades[painted] + 0.85 * np.array(to_rgb(color))
     with ThreadPoolExecutor() as pool:
         pictures = [*pool.map(lambda view: _View(cortex, view, shades), list_views(surfaces))]
     depths = np.array([picture.find_depths(vertices) for picture in pictures])

@@ -110,8 +110,9 @@ def _spread(points, distance):
 
 def _plot_number(ax, number, point, place, color, is_hidden, is_weak):
     """Draw a source, and a number in a disc at a place, dark on light or light on dark."""
-    red, green, blue = (int(color[k : k + 2], 16) for k in (1, 3, 5))
-    is_light = is_weak or 0.3 * red + 0.6 * green + 0.1 * blue > 128
+    from matplotlib.colors import to_rgb
+
+    is_light = is_weak or np.dot(to_rgb(color), [0.3, 0.6, 0.1]) > 0.5
     ax.plot(*np.transpose([point, place]), color=color, linewidth=1)
     style = dict(markerfacecolor="white", markeredgecolor=color) if is_hidden else {}
     ax.plot(*point, "o", **(dict(color=color, markeredgecolor="white", markersize=5) | style))

@@ -1,6 +1,5 @@
 """Sources on the cortex: where they are drawn is where they are."""
 
-import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pytest
@@ -12,12 +11,6 @@ from scipy.spatial import ConvexHull
 from skmxne import InverseProblem, SourceDisplay
 
 VIEWS = ["left lateral", "left medial", "right lateral", "right medial", "top"]
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -27,12 +27,6 @@ from skmxne.model_selection.degrees_of_freedom import CRITERIA
 ALPHAS = [80.0, 50.0, 40.0, 30.0, 20.0, 12.0]
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def data(make_problem):
     return make_problem(40, 60, n_orient=3, n_targets=6, n_active=3, noise=1.0)

@@ -10,12 +10,6 @@ from numpy.testing import assert_allclose
 from skmxne import FieldDisplay, InverseProblem, MixedNormEstimator
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fitted(make_case):
     case = make_case("surface", amplitude=20e-9)

@@ -12,12 +12,6 @@ from scipy import sparse
 from skmxne import InverseProblem, MixedNormEstimator, MixedNormIC, SourceDisplay
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def make_problem_of(make_case):
     """Return a function that makes a problem of a kind of source space."""
