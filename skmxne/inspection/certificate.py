@@ -54,6 +54,12 @@ class Certificate(NamedTuple):
         return bool(self.dual_gap <= tol)
 
 
+def _center(values, weight):
+    """Subtract the mean, after a sample: a constant is then zero, without rounding."""
+    values = values - values[0 if weight is None else np.argmax(weight > 0)]
+    return values - np.average(values, axis=0, weights=weight)
+
+
 class CertifiedProblem:
     """Data checked and weighted, and what coefficients are worth on them.
 
@@ -72,8 +78,7 @@ class CertifiedProblem:
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, len(y))
         if self.options.fit_intercept:
-            self.X = self.X - np.average(self.X, axis=0, weights=sample_weight)
-            self.y = self.y - np.average(self.y, axis=0, weights=sample_weight)
+            self.X, self.y = _center(self.X, sample_weight), _center(self.y, sample_weight)
         if sample_weight is not None:
             roots = np.sqrt(sample_weight)[:, np.newaxis]
             self.X, self.y = self.X * roots, self.y * roots
@@ -217,7 +222,7 @@ def verify(
     ``alpha_max``, the penalty, weights, the limited rank of an int as `time_pca` and the residual
     are computed again from the data and the parameters of the estimator as they are now. `coef_`
     is divided by `debias_scale_`: what is certified is the minimum of the penalised problem, not
-    the debiasing, nor how alpha was chosen.
+    the debiasing, the intercept, nor how alpha was chosen.
 
     Parameters
     ----------

@@ -101,6 +101,7 @@ def compute_confidence(
     n_orient: int | None = None,
     noise: ArrayLike | None = None,
     model_error: float = 0.06,
+    fit_intercept: bool | None = None,
 ) -> Confidence:
     """Find where else each source of a model could be, and its p-value.
 
@@ -113,7 +114,7 @@ def compute_confidence(
     estimator : estimator or array-like of shape (n_targets, n_features)
         A fitted model with `coef_`, a search with one as `best_estimator_`, a Pipeline of steps
         that scale features and one of these; or the coefficients themselves. Only which blocks are
-        active matters, and whether there is an intercept.
+        active matters.
     X : array-like of shape (n_samples, n_features)
         The samples that it was fitted to, of which only the shape is checked. Their noise is
         independent and of one variance.
@@ -133,6 +134,8 @@ def compute_confidence(
         normal noise is drawn, with the covariance across targets of the residual.
     model_error : float, default=0.06
         The share of the power of a source that errors of ``X`` may explain elsewhere.
+    fit_intercept : bool, default=None
+        Whether the model has an intercept. None: as the estimator says; coefficients have none.
 
     Returns
     -------
@@ -215,7 +218,10 @@ def compute_confidence(
         estimator, y.shape[1], X.shape[1], n_orient, may_have_intercept=True
     )
     noise = check_noise(noise, y.shape)
-    if getattr(list_steps(estimator)[-1], "fit_intercept", False):
+    if fit_intercept is None:
+        model = list_steps(estimator)[-1]
+        fit_intercept = getattr(model, "fit_intercept", np.any(getattr(model, "intercept_", 0)))
+    if fit_intercept:
         X, y = remove_constant(X)[0], remove_constant(y)[0]
         if noise is not None:
             noise = np.stack([remove_constant(draw)[0] for draw in noise])

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._html import RepresentationMixin
 from .._logging import warn
 from .._progress import ProgressMixin
-from .intercept import warn_if_constant
 from .options import FitOptions
 from .validation import cast_coef, check_data, check_features
 
@@ -114,10 +113,7 @@ class BaseMixedNorm(
         """Check the data, and the hyperparameters that all regressors have."""
         X, y = check_data(X, y, partial(validate_data, self))
         shared = {name: getattr(self, name) for name in SHARED_PARAMETERS}
-        options = FitOptions.check(X.shape[1], **shared)
-        if not options.fit_intercept:
-            warn_if_constant(X, y)
-        return X, y, options
+        return X, y, FitOptions.check(X.shape[1], **shared)
 
     def _summarize(self):
         """Return what a fit has come to, as names and values."""

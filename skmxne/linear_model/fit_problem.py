@@ -36,9 +36,8 @@ class MixedNormProblem:
         y = y.reshape(len(y), -1).astype(np.float64, copy=False)
         self._means = None
         if options.fit_intercept:
-            with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
-                X, X_mean = remove_constant(X, sample_weight)
-                y, y_mean = remove_constant(y, sample_weight)
+            X, X_mean = remove_constant(X, sample_weight)
+            y, y_mean = remove_constant(y, sample_weight)
             self._means, sample_weight = (X_mean, y_mean), None
         if sample_weight is None:
             self._prepare(X, y)

@@ -3,9 +3,13 @@
 import numpy as np
 
 from .._logging import warn
+from ..solvers.design import raise_not_finite
+from ..solvers.threads import map_chunks
 
 # A constant explains so much of few samples by chance.
 _FEWEST_SAMPLES = 10
+# Columns that are transformed at a time.
+_CHUNK = 512
 
 
 def remove_constant(values, sample_weight=None):
@@ -15,37 +19,49 @@ def remove_constant(values, sample_weight=None):
     with which the sum of squares is that around the mean of all (West 1979). Without weights these
     are the rows of ``scipy.linalg.helmert(n) @ values``.
     """
-    n_samples = len(values)
+    n_samples, n_columns = values.shape
     if n_samples < 2:
         raise ValueError(
             f"n_samples = {n_samples}, but an intercept needs at least 2 samples: pass more, or "
             "fit_intercept=False."
         )
+    dtype, tiny = values.dtype, np.finfo(float).tiny
     weight = np.ones(n_samples) if sample_weight is None else sample_weight
-    mean = np.average(values, axis=0, weights=weight)
-    centered = values - mean.astype(values.dtype)
-    # What rounding leaves of a constant is not data.
-    rounding = 10 * np.finfo(values.dtype).eps * np.linalg.norm(values, axis=0)
-    centered[:, np.linalg.norm(centered, axis=0) <= rounding] = 0.0
-    total, tiny = np.cumsum(weight), np.finfo(float).tiny
+    # Around one of the samples a constant is zero, without rounding.
+    origin = values[np.argmax(weight > 0)]
+    total = np.cumsum(weight)
     factors = np.sqrt(total[:-1] * weight[1:] / np.maximum(total[1:], tiny))
     shares = factors / np.maximum(total[:-1], tiny)
-    sums = np.cumsum(weight.astype(values.dtype)[:, np.newaxis] * centered, axis=0)[:-1]
-    rows = shares.astype(values.dtype)[:, np.newaxis] * sums
-    rows -= factors.astype(values.dtype)[:, np.newaxis] * centered[1:]
+    factors, shares = (part.astype(dtype)[:, np.newaxis] for part in (factors, shares))
+    rows = np.empty((n_samples - 1, n_columns), dtype, order="F")
+    mean = np.empty(n_columns)
+
+    def fill(chunk):
+        with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
+            centered = values[:, chunk] - origin[chunk]
+            centered[weight == 0] = 0.0
+            shift = np.average(centered, axis=0, weights=weight)
+            mean[chunk] = origin[chunk] + shift
+            centered -= shift.astype(dtype)
+            sums = np.cumsum(weight.astype(dtype)[:, np.newaxis] * centered, axis=0)[:-1]
+            rows[:, chunk] = shares * sums - factors * centered[1:]
+
+    map_chunks(fill, n_columns, _CHUNK)
+    if not np.isfinite(mean).all():
+        raise_not_finite(values)
     return rows, mean
 
 
-def warn_if_constant(X, y):
+def warn_if_constant(X, y, sample_weight=None):
     """Warn if a constant explains most of the targets of a model without intercept."""
     if len(y) < _FEWEST_SAMPLES:
         return
-    with np.errstate(over="ignore", invalid="ignore"):  # which the fit itself notices
-        power = np.vdot(y, y)
-        share = len(y) * np.sum(y.mean(axis=0) ** 2) / power if power > 0 else 0.0
-    has_constant = (np.ptp(X, axis=0) == 0) & (X[0] != 0) if share > 0.5 else False
-    if share > 0.5 and not np.any(has_constant):
-        warn(
-            f"A constant explains {100 * share:.0f} % of the power of y, but the model has no "
-            "intercept. Pass fit_intercept=True, or subtract the means from X and y."
-        )
+    power = np.average(y**2, axis=0, weights=sample_weight).sum()
+    power_of_mean = np.sum(np.average(y, axis=0, weights=sample_weight) ** 2)
+    if power_of_mean <= 0.5 * power or np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0)):
+        return
+    warn(
+        "A constant explains more than half of the power of y, but the model has no intercept. "
+        "Unless columns of X are to explain it, pass fit_intercept=True, or subtract the means "
+        "from X and y."
+    )

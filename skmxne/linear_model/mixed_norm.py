@@ -10,6 +10,7 @@ from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
 from .base import BaseMixedNorm, store_model, warn_if_empty, warn_if_not_converged
 from .fit_problem import MixedNormProblem
+from .intercept import warn_if_constant
 from .validation import check_bool, check_real, check_sample_weight
 
 
@@ -210,7 +211,8 @@ class MixedNormEstimator(BaseMixedNorm):
         ConvergenceWarning
             If the duality gap does not reach ``tol``.
         UserWarning
-            If no position is active.
+            If no position is active, or if a constant explains more than half of the power of `y`
+            (of 10 samples or more) and there is no intercept.
         """
         X, y, options = self._check(X, y)
         alpha = check_real("alpha", self.alpha, 0, 100)
@@ -224,6 +226,8 @@ class MixedNormEstimator(BaseMixedNorm):
             store_model(self, problem, alpha, solution, y.ndim)
         warn_if_not_converged([solution.status], options, "fits", self.dual_gap_)
         warn_if_empty(self, "lower alpha.")
+        if not options.fit_intercept:
+            warn_if_constant(X, y, sample_weight)
         return self
 
     def _get_start(self, problem):

@@ -62,6 +62,7 @@ def mixed_norm_path(
         The percentages, in descending order.
     coefs : list of scipy.sparse.csc_array of shape (n_targets, n_features)
         The coefficients for each alpha, debiased unless ``debias=False``, in the precision of `X`.
+        With ``fit_intercept=True``, the intercept is ``y.mean(axis=0) - coef @ X.mean(axis=0)``.
     dual_gaps : ndarray of shape (n_alphas,)
         The duality gap of the last convex problem for each alpha, relative to ``||y||_F^2``.
 
@@ -74,6 +75,9 @@ def mixed_norm_path(
     -----
     ConvergenceWarning
         If a duality gap does not reach ``tol``.
+    UserWarning
+        If a constant explains more than half of the power of `y` (of 10 samples or more) and there
+        is no intercept.
 
     See Also
     --------
@@ -106,14 +110,14 @@ def mixed_norm_path(
         time_pca=time_pca,
         fit_intercept=fit_intercept,
     )
-    if not options.fit_intercept:
-        warn_if_constant(X, y)
     alphas = check_alphas(alphas, eps)
     with verbosity(verbose), single_threaded_blas():
         problem = MixedNormProblem(X, y, options)
         solutions = list(problem.solve_path(alphas))
         coefs = [_to_sparse(problem, *pair) for pair in zip(alphas, solutions, strict=True)]
     warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
+    if not options.fit_intercept:
+        warn_if_constant(X, y)
     return alphas, coefs, np.array([solution.dual_gap for solution in solutions])
 
 

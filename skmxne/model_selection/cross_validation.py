@@ -22,6 +22,7 @@ from ..linear_model.base import (
     warn_if_not_converged,
 )
 from ..linear_model.fit_problem import MixedNormProblem
+from ..linear_model.intercept import warn_if_constant
 from ..linear_model.mixed_norm import MixedNormEstimator
 from ..linear_model.validation import (
     check_alphas,
@@ -203,7 +204,9 @@ class MixedNormCV(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``.
         UserWarning
-            If the alpha chosen is at an edge of the grid, or if no position is active.
+            If the alpha chosen is at an edge of the grid, if no position is active, or if a
+            constant explains more than half of the power of `y` (of 10 samples or more) and there
+            is no intercept.
         """
         X, y, options = self._check(X, y)
         check_bool("one_standard_error", self.one_standard_error)
@@ -235,6 +238,8 @@ class MixedNormCV(BaseMixedNorm):
             at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
             warn_if_at_edge(self.alpha_, self.alphas_, at_the_top)
         warn_if_empty(self, "no alpha predicts left-out data better than zero. Check the data.")
+        if not options.fit_intercept:
+            warn_if_constant(X, y, sample_weight)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

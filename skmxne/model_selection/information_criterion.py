@@ -15,6 +15,7 @@ from ..linear_model.base import (
     warn_if_not_converged,
 )
 from ..linear_model.fit_problem import MixedNormProblem
+from ..linear_model.intercept import warn_if_constant
 from ..linear_model.validation import (
     check_alphas,
     check_bool,
@@ -39,7 +40,8 @@ class MixedNormIC(BaseMixedNorm):
 
     One path on all the data, each of whose models is judged by what it leaves of the data, the
     residual sum of squares (RSS), and by its size. Nothing is fitted twice. With ``s2`` the
-    variance of the noise and ``n = n_samples * n_targets``, the criterion is
+    variance of the noise and ``n = n_samples * n_targets`` (with an intercept,
+    ``(n_samples - 1) * n_targets``), the criterion is
 
     - for "ric", ``RSS_0 + n_active * (s2 d + model_error * P)``, the risk inflation criterion [1]_
       for blocks: a position has to explain more than the best of all positions explains of noise,
@@ -273,7 +275,9 @@ class MixedNormIC(BaseMixedNorm):
             If the alpha chosen is at an edge of the grid, or does not reach the discrepancy; if no
             position is active or none would be better; or if the residual contradicts
             `noise_variance`: it has less than half or more than twice the power (four times, if it
-            is correlated across targets, see `remarks_`), or at its level "ric" would choose fewer.
+            is correlated across targets, see `remarks_`), or at its level "ric" would choose fewer;
+            or if a constant explains more than half of the power of `y` (of 10 samples or more) and
+            there is no intercept.
         """
         X, y, options = self._check(X, y)
         _check_criterion(self.criterion)
@@ -316,6 +320,8 @@ class MixedNormIC(BaseMixedNorm):
         warn_if_not_converged(statuses, options, "alphas")
         messages = found.warnings if self.alpha_max_ > 0.0 else []
         self._warn(messages, judgement.n_inexact, is_of_path=not changes)
+        if not options.fit_intercept:
+            warn_if_constant(X, y)
         return self
 
     def _check_noise(self, n_targets):

@@ -57,7 +57,7 @@ class BlockDesign:
 
         map_chunks(fill, self.n_positions, _CHUNK)
         if not np.isfinite(norms).all():
-            _raise_not_finite(self.X)
+            raise_not_finite(self.X)
         return norms
 
     @cached_property
@@ -221,7 +221,7 @@ class BlockDesign:
         return slice(positions.start * self.n_orient, positions.stop * self.n_orient)
 
 
-def _raise_not_finite(X):
+def raise_not_finite(X):
     """Say what is wrong with an ``X`` whose norms are not finite."""
     if np.isnan(X).any():
         raise ValueError("Input X contains NaN: leave out or impute what is missing.")
