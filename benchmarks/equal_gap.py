@@ -132,7 +132,7 @@ def report_figure(bench):
     for problem in problems:
         for name in bench.contenders:
             contender = CONTENDERS[name]
-            if problem.n_orient > 1 and not contender.any_orientation:
+            if not contender.can_solve(problem):
                 continue
             points = {}
             for target in 10.0 ** -np.arange(2, 11):

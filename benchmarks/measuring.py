@@ -128,6 +128,8 @@ class Tuner:
                     run.seconds, fit = clock(contender.solve, problem, alpha, tol)
             except TooSlowError:
                 run.too_slow = True
+        if contender.name != OURS:  # compiled code may be late to stop, or catch the error
+            run.too_slow |= run.seconds > self.cap
         for message in {f"{w.category.__name__}: {w.message}" for w in caught}:
             self.warnings.setdefault((contender.label, message.split("\n")[0]), []).append(tol)
         if not run.too_slow:
@@ -143,7 +145,7 @@ class Tuner:
         """
         runs = self.searches.setdefault((contender.name, problem.name, alpha), {})
         one_thread = self.best_threads and contender.name != OURS and self.n_threads > 1
-        start, spent = gap if contender.stops_at_gap else 1.0, 0.0
+        start, spent = contender.loosest or gap, 0.0
         for step in range(MAX_STEPS):
             tol = start * STEP**-step
             if tol not in runs:
@@ -162,7 +164,7 @@ class Tuner:
 
     def measure(self, contenders, problem, alpha, gap, n_repeats):
         """Time all contenders in turn at the same certified gap."""
-        names = [c for c in contenders if problem.n_orient == 1 or CONTENDERS[c].any_orientation]
+        names = [name for name in contenders if CONTENDERS[name].can_solve(problem)]
         cell = Cell(problem, alpha, gap, {}, {name: [] for name in names})
         for name in names:
             cell.runs[name] = self.find(CONTENDERS[name], problem, alpha, gap)

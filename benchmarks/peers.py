@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -90,9 +90,9 @@ def solve_skmxne(problem, alpha, tol):
     from skmxne import MixedNormEstimator
 
     model = MixedNormEstimator(alpha, n_orient=problem.n_orient, tol=tol, debias=False)
-    model.fit(problem.X, problem.y)
+    model.fit(problem.X, squeeze(problem.y))
     features = np.flatnonzero(model.active_set_)
-    return Fit(features, model.coef_[:, features].T)
+    return Fit(features, np.atleast_2d(model.coef_)[:, features].T)
 
 
 def solve_mne(problem, alpha, tol):
@@ -120,57 +120,138 @@ def solve_mne(problem, alpha, tol):
 
 
 def solve_sklearn(problem, alpha, tol):
-    """Fit `sklearn.linear_model.MultiTaskLasso` to the rotated ``y``; alpha_max is timed."""
-    from sklearn.linear_model import MultiTaskLasso
+    """Fit scikit-learn's `Lasso`, or `MultiTaskLasso` to the rotated ``y``; alpha_max is timed."""
+    from sklearn.linear_model import Lasso, MultiTaskLasso
 
-    y, basis = reduce_targets(problem.y)
-    penalty = alpha / 100.0 * problem.block_norms(problem.X.T @ y).max()
-    model = MultiTaskLasso(
-        penalty / len(y), fit_intercept=False, copy_X=False, max_iter=100_000, tol=tol
-    )
-    coef = model.fit(problem.X, y).coef_
-    features = np.flatnonzero(coef.any(axis=0))
-    return Fit(features, coef[:, features].T @ basis)
+    y, basis, penalty = prepare(problem, alpha)
+    estimator = Lasso if y.shape[1] == 1 else MultiTaskLasso
+    options = dict(fit_intercept=False, copy_X=False, max_iter=100_000, tol=tol)
+    coef = estimator(penalty / len(y), **options).fit(problem.X, squeeze(y)).coef_
+    return keep_active(np.atleast_2d(coef).T, basis)
 
 
 def solve_skglm(problem, alpha, tol):
-    """Call skglm's `MultiTaskBCD` on the rotated ``y``; alpha_max is timed.
+    """Fit skglm's `Lasso` or `GroupLasso`, or call its `MultiTaskBCD` on the rotated ``y``.
 
     Its criterion is the largest violation of optimality, here as a share of the penalty.
     """
+    import skglm
     from skglm.datafits import QuadraticMultiTask
     from skglm.penalties import L2_1
     from skglm.solvers import MultiTaskBCD
 
-    y, basis = reduce_targets(problem.y)
+    y, basis, penalty = prepare(problem, alpha)
+    penalty /= len(y)
+    tol *= penalty
+    if y.shape[1] == 1:
+        options = dict(alpha=penalty, tol=tol, max_iter=1000, fit_intercept=False)
+        if problem.n_orient == 1:
+            model = skglm.Lasso(**options)
+        else:
+            model = skglm.GroupLasso(groups=problem.n_orient, **options)
+        return keep_active(model.fit(problem.X, squeeze(y)).coef_[:, None], basis)
     y = np.asfortranarray(y)
-    penalty = alpha / 100.0 * problem.block_norms(problem.X.T @ y).max() / len(y)
-    solver = MultiTaskBCD(max_iter=1000, tol=tol * penalty, fit_intercept=False)
+    solver = MultiTaskBCD(max_iter=1000, tol=tol, fit_intercept=False)
     # The fit in Fortran order is twice as fast as in the order that the solver takes by default.
     start = np.zeros_like(y)
     coef, _, _ = solver.solve(problem.X, y, QuadraticMultiTask(), L2_1(penalty), None, start)
+    return keep_active(coef, basis)
+
+
+def solve_celer(problem, alpha, tol):
+    """Fit celer's `Lasso` or `GroupLasso`, or call its `mtl_path` on the rotated ``y``.
+
+    Its `MultiTaskLasso` does not run with scikit-learn 1.6 and later, what it calls does.
+    """
+    import celer
+    from celer.homotopy import mtl_path
+
+    y, basis, penalty = prepare(problem, alpha)
+    penalty /= len(y)
+    if y.shape[1] > 1:
+        coef = mtl_path(problem.X, np.asfortranarray(y), alphas=[penalty], tol=tol)[1]
+        return keep_active(coef[..., 0].T, basis)
+    options = dict(alpha=penalty, tol=tol, fit_intercept=False)
+    if problem.n_orient == 1:
+        model = celer.Lasso(**options)
+    else:
+        model = celer.GroupLasso(groups=problem.n_orient, **options)
+    return keep_active(model.fit(problem.X, squeeze(y)).coef_[:, None], basis)
+
+
+def solve_adelie(problem, alpha, tol):
+    """Call adelie's `grpnet` on the rotated ``y``, along ten penalties: faster than one.
+
+    Its criterion is the change of the coefficients.
+    """
+    import adelie
+
+    y, basis, penalty = prepare(problem, alpha)
+    y = np.ascontiguousarray(y)
+    starts = np.arange(0, problem.X.shape[1], problem.n_orient)
+    glm = adelie.glm.gaussian(y[:, 0]) if y.shape[1] == 1 else adelie.glm.multigaussian(y)
+    state = adelie.grpnet(
+        problem.X,
+        glm,
+        groups=starts,
+        penalty=np.ones(len(starts)),
+        lmda_path=np.geomspace(100.0 / alpha, 1.0, 11)[1:] * penalty / y.size,
+        intercept=False,
+        adev_tol=1,
+        early_exit=False,
+        progress_bar=False,
+        tol=tol,
+    )
+    coef = state.betas[-1].toarray().reshape(-1, y.shape[1])
+    return keep_active(coef, basis)
+
+
+def prepare(problem, alpha):
+    """Rotate ``y``, and compute the penalty."""
+    y, basis = reduce_targets(problem.y)
+    return y, basis, alpha / 100.0 * problem.block_norms(problem.X.T @ y).max()
+
+
+def squeeze(y):
+    """Return a ``y`` of one target as scikit-learn wants it."""
+    return y[:, 0] if y.shape[1] == 1 else y
+
+
+def keep_active(coef, basis):
+    """Make the fit of coefficients (n_features, n_components) of the rotated ``y``."""
     features = np.flatnonzero(coef.any(axis=1))
     return Fit(features, coef[features] @ basis)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A solver, and how it is called."""
+    """A solver, and how it is called.
+
+    `loosest` is the tolerance at which the search for one starts, None if it is the gap itself;
+    `blocks` says for which blocks of several features it has a solver.
+    """
 
     name: str
     label: str
     module: str
     solve: Callable
-    any_orientation: bool
-    # Whether its tolerance is the gap at which it stops, so that the search starts there.
-    stops_at_gap: bool
+    loosest: float | None
+    blocks: Literal["none", "one target", "any"]
+
+    def can_solve(self, problem):
+        """Whether it has a solver for this problem."""
+        if problem.n_orient == 1 or self.blocks == "any":
+            return True
+        return self.blocks == "one target" and problem.y.shape[1] == 1
 
 
 _CONTENDERS = (
-    Contender(OURS, "skmxne", "skmxne.linear_model", solve_skmxne, True, True),
-    Contender("mne", "MNE", "mne.inverse_sparse.mxne_optim", solve_mne, True, True),
-    Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, False, True),
-    Contender("skglm", "skglm", "skglm", solve_skglm, False, False),
+    Contender(OURS, "skmxne", "skmxne.linear_model", solve_skmxne, None, "any"),
+    Contender("mne", "MNE", "mne.inverse_sparse.mxne_optim", solve_mne, None, "any"),
+    Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, None, "none"),
+    Contender("skglm", "skglm", "skglm", solve_skglm, 1.0, "one target"),
+    Contender("celer", "celer", "celer", solve_celer, None, "one target"),
+    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any"),
 )
 CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
 

@@ -78,7 +78,7 @@ def make_bench(arguments, script):
     tuner = Tuner(arguments.cap, arguments.threads, not arguments.same_threads)
     for problem in make_simulated(100):  # compiles, and starts the threads
         for name in contenders:
-            if problem.n_orient == 1 or CONTENDERS[name].any_orientation:
+            if CONTENDERS[name].can_solve(problem):
                 tuner.run(CONTENDERS[name], problem, 60.0, 1e-2)
     return Bench(arguments, script, recording, problems, contenders, tuner)
 
@@ -204,7 +204,7 @@ def report_memory(bench):
     for problem in bench.problems:
         row = [problem.name]
         for name in bench.contenders:
-            if problem.n_orient > 1 and not CONTENDERS[name].any_orientation:
+            if not CONTENDERS[name].can_solve(problem):
                 row.append("-")
                 continue
             run = bench.tuner.find(CONTENDERS[name], problem, 20.0, gap)

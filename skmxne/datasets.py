@@ -26,7 +26,7 @@ def make_block_sparse_regression(
     """Generate a regression problem whose coefficients are zero outside a few blocks.
 
     ``y = X @ coef.T + noise * e``, with independent standard normal ``e``. A block is the
-    `n_orient` consecutive features of a position; those of `n_active` positions, drawn without
+    `n_orient` consecutive features (a position of M/EEG sources); `n_active` blocks, drawn without
     replacement, have independent standard normal coefficients.
 
     Parameters
@@ -34,13 +34,13 @@ def make_block_sparse_regression(
     n_samples : int, default=60
         The number of samples (sensors).
     n_positions : int, default=100
-        The number of positions.
+        The number of blocks (positions).
     n_orient : int, default=1
-        The number of features per position (orientations of its current).
+        The number of features per block (orientations of a current).
     n_targets : int, default=10
         The number of targets (time points). With 1, `y` is one-dimensional.
     n_active : int, default=5
-        The number of positions whose coefficients are not zero.
+        The number of blocks whose coefficients are not zero.
     correlation : float, default=0.0
         In (-1, 1): that of features `j` and `k`, of variance 1, is ``correlation ** abs(j - k)``.
     noise : float, default=0.1

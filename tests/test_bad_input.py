@@ -227,7 +227,7 @@ def test_alpha_that_is_no_percentage(case, alpha):
 
 
 def test_alphas_above_the_range_are_told_why(case):
-    check(lambda: mixed_norm_path(case.X, case.y, alphas=[100, 50]), "alphas.*no position is act")
+    check(lambda: mixed_norm_path(case.X, case.y, alphas=[100, 50]), "alphas.*model is empty")
 
 
 @pytest.mark.parametrize("alphas", [[], [[1, 2]], np.empty((0, 3))])

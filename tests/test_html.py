@@ -66,7 +66,7 @@ def test_summary_of_a_fit(data, model):
     alpha = getattr(model, "alpha_", 20.0)
     assert float(rows["Alpha"].partition(" ")[0]) == alpha
     assert ("of 4 from 80 to 1 %" in rows["Alpha"]) == hasattr(model, "alphas_")
-    assert rows["Active positions"] == f"{model.n_active_} of 100"
+    assert rows["Active blocks"] == f"{model.n_active_} of 100"
     assert rows["Explained variance"] == f"{model.explained_variance_:.1f} %"
     assert rows["Duality gap"] == f"{model.dual_gap_:.1e}, converged"
     assert rows["Iterations"] == str(model.n_iter_)
@@ -78,7 +78,7 @@ def test_summary_tells_of_a_fit_that_has_not_converged(data):
     assert Reader(model._repr_html_()).rows["Duality gap"].endswith(", not converged")
 
 
-@pytest.mark.filterwarnings("ignore:No position")
+@pytest.mark.filterwarnings("ignore:The model is empty")
 def test_summary_of_nothing():
     rows = Reader(MixedNormEstimator().fit(np.eye(3), np.zeros(3))._repr_html_()).rows
     assert (rows["Alpha"], rows["Explained variance"]) == ("0 %", "0.0 %")

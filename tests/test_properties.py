@@ -89,7 +89,7 @@ def test_channels_count_by_name(case, seed, loose, depth):
     assert_same_problem(problem, expected)
     model = MixedNormEstimator(60, n_orient=problem.n_orient, tol=1e-10)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No position is active")
+        warnings.filterwarnings("ignore", message="The model is empty")
         stc = problem.to_source_estimate(model.fit(problem.X, problem.y))
         other = expected.to_source_estimate(model.fit(expected.X, expected.y))
     for vertices, true in zip(stc.vertices, other.vertices, strict=True):
@@ -260,7 +260,7 @@ def test_path_is_made_of_single_fits(seed, n_orient, n_mxne_iter):
     for alpha, coef in zip(alphas, coefs, strict=True):
         model = MixedNormEstimator(alpha, **params)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="No position is active")
+            warnings.filterwarnings("ignore", message="The model is empty")
             expected = model.fit(X, y).coef_
         assert_allclose(coef.toarray(), expected, atol=1e-6 * np.abs(expected).max(initial=1e-12))
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The alpha chosen", "ignore:The r
 @pytest.fixture(scope="module")
 def data(make_problem):
     """Return X of more than two chunks of positions, and y."""
-    return make_problem(30, 1300, n_orient=3, n_targets=4, n_active=3, noise=1.0)
+    return make_problem(30, 6000, n_orient=3, n_targets=4, n_active=3, noise=1.0)
 
 
 @models

@@ -112,7 +112,7 @@ def check(X, y, **params):
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("error")
         warnings.simplefilter("always", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "No position is active")
+        warnings.filterwarnings("ignore", "The model is empty")
         estimator.fit(X, y)
     assert np.isfinite(estimator.coef_).all()
     assert np.isfinite(estimator.objective_).all()

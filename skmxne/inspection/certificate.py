@@ -89,7 +89,7 @@ class CertifiedProblem:
             self.scale = np.ones(X.shape[1] // self.n_orient)
 
     def check_coef(self, coef):
-        """Return coefficients as blocks of shape (n_positions, n_orient, n_targets)."""
+        """Return coefficients as blocks of shape (n_blocks, n_orient, n_targets)."""
         with prefix_errors("coef", coef):
             coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
         if coef.dtype.kind not in "fiub":
@@ -124,7 +124,7 @@ class CertifiedProblem:
         return self.find_alpha_max() / (self.scale**2 * largest).max()
 
     def correlate(self, residual):
-        """Compute ``X_g^T residual``, shape (n_positions, n_orient, n_targets)."""
+        """Compute ``X_g^T residual``, shape (n_blocks, n_orient, n_targets)."""
         return (self.X.T @ residual).reshape(len(self.scale), self.n_orient, -1)
 
     def certify(self, coef, penalty, amplitude=None):
@@ -161,7 +161,7 @@ class CertifiedProblem:
         return 0.5 * np.vdot(missed, missed)
 
     def _improve_dual(self, residual, correlation, coef, penalty, scale):
-        """Change the residual as little as makes it optimal for the active positions.
+        """Change the residual as little as makes it optimal for the active blocks.
 
         With a small penalty, what coefficients miss but little is much for the residual.
         """
@@ -320,7 +320,7 @@ def compute_certificate(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_positions * n_orient)
+    X : array-like of shape (n_samples, n_blocks * n_orient)
         Samples.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
@@ -330,7 +330,7 @@ def compute_certificate(
         The factor of the norms, as `penalty_` of an estimator: ``alpha * n_samples`` for
         `MultiTaskLasso` of scikit-learn.
     n_orient : int, default=1
-        Features per position.
+        Features per block.
     weights, weights_min, sample_weight : object
         As for `MixedNormEstimator`, if the problem has weights.
     reweighting_scale : float, default=None
@@ -361,16 +361,16 @@ def compute_certificate(
         gap = 1/2 ||R - theta||_F^2 + sum_g (penalty ||W_g||_F - <X_g^T theta, W_g>)
 
     The best multiples of ``R``, and of the point next to it that satisfies the optimality
-    conditions of the active positions, are tried. The fits of this package converge by the first,
+    conditions of the active blocks, are tried. The fits of this package converge by the first,
     so that their certificate holds. The optimality conditions, whose violation is `kkt_residual`,
     are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else ``||X_g^T R||_F <=
     penalty``. Without penalty the gap is half the power of what of ``R`` the columns explain; that
     the fit has the least norm is not looked at.
 
     The reweighted objective has ``sqrt(u ||W_g||_F)`` for the norms [3]_. It is not convex, and has
-    a local minimum wherever the convex problem with the columns of each position multiplied by ``2
+    a local minimum wherever the convex problem with the columns of each block multiplied by ``2
     sqrt(||W_g||_F / u)`` is solved by the same coefficients. The gap and the residual are those of
-    this problem. They say nothing of positions that are zero, which stay zero in it, and so of
+    this problem. They say nothing of blocks that are zero, which stay zero in it, and so of
     other, perhaps lower, minima.
 
     References

@@ -83,8 +83,8 @@ def _find_coefficients(estimator, n_features, n_orient):
     fitted_n_orient = getattr(estimator, "n_orient", n_orient)
     if fitted_n_orient != n_orient:
         raise ValueError(
-            f"estimator was fitted with n_orient={fitted_n_orient}, but the positions of the "
-            f"problem have {n_orient} feature(s). Fit it with n_orient=problem.n_orient."
+            f"estimator was fitted with n_orient={fitted_n_orient}, but the problem has blocks of "
+            f"n_orient={n_orient}. Fit it with n_orient={n_orient}."
         )
     return getattr(estimator, "coef_", estimator), _find_column_scale(transformers, n_features)
 
@@ -110,7 +110,7 @@ def _find_column_scale(transformers, n_features):
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(
             "estimator is a Pipeline with a step that does more than scale the columns of X, so "
-            "that its coefficients are not those of positions. Leave the step out, or pass the "
+            "that its coefficients are not those of features. Leave the step out, or pass the "
             "coefficients on X as an array."
         )
     return result[0]

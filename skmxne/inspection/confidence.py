@@ -67,7 +67,7 @@ class Confidence:
     def __repr__(self):
         n_sources = len(self.positions)
         sources = [
-            f"{position}: {say_p(p)}, {size} position{'' if size == 1 else 's'}"
+            f"{position}: {say_p(p)}, region of {size}"
             for position, p, size in zip(
                 self.positions, self.p_values, self.regions.sum(axis=1), strict=True
             )

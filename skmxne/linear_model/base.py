@@ -129,7 +129,7 @@ class BaseMixedNorm(
         converged = "converged" if self.converged_ else "not converged"
         return {
             "Alpha": alpha,
-            "Active positions": f"{self.n_active_} of {len(self.debias_scale_)}",
+            "Active blocks": f"{self.n_active_} of {len(self.debias_scale_)}",
             "Explained variance": f"{self.explained_variance_:.1f} %",
             "Duality gap": f"{self.dual_gap_:.1e}, {converged}",
             "Iterations": str(self.n_iter_),
@@ -165,7 +165,7 @@ def store_model(model, problem, alpha, solution, y_ndim):
 
 
 class EmptyModelWarning(UserWarning, RuntimeWarning):
-    """No position is active. MNE's category and that of scikit-learn, for filters of either."""
+    """The model is empty. MNE's category and that of scikit-learn, for filters of either."""
 
 
 class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
@@ -173,10 +173,10 @@ class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
 
 
 def warn_if_empty(model, remedy):
-    """Warn where no position is active."""
+    """Warn if the model is empty."""
     if model.n_active_ == 0:
-        reason = "no position correlates with the data." if model.alpha_max_ == 0.0 else remedy
-        warn(f"No position is active, the model is all zero: {reason}", EmptyModelWarning)
+        reason = "nothing in X correlates with y." if model.alpha_max_ == 0.0 else remedy
+        warn(f"The model is empty, all coefficients are zero: {reason}", EmptyModelWarning)
 
 
 def warn_if_not_converged(statuses, options, fits, gap=None):

@@ -24,7 +24,7 @@ class MixedNormProblem:
     Attributes
     ----------
     alpha_max : float
-        Smallest penalty at which no position is active.
+        Smallest penalty at which no block is active.
     targets : ndarray of shape (n_rows, n_targets)
         The targets, weighted; with an intercept there is one row fewer than samples.
     power_left_out : float
@@ -106,7 +106,7 @@ class MixedNormProblem:
         )
 
     def solve_from(self, alpha, positions):
-        """Solve by reweighting alone, from the least-squares fit of some positions."""
+        """Solve by reweighting alone, from the least-squares fit of some blocks."""
         options, columns = self.options, self.design.columns(positions)
         coef = np.linalg.lstsq(columns, self.y, rcond=None)[0]
         return reweight(
@@ -129,7 +129,7 @@ class MixedNormProblem:
             yield solution
 
     def debias(self, alpha, solution):
-        """Compute the factor of each active position that takes its shrinkage away."""
+        """Compute the factor of each active block that takes its shrinkage away."""
         if not self.options.debias or alpha == 0:  # without penalty nothing is shrunk
             return np.ones(len(solution.positions))
         columns = self.design.columns(solution.positions)

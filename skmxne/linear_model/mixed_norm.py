@@ -21,9 +21,9 @@ class MixedNormEstimator(BaseMixedNorm):
 
         1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F
 
-    where ``W_g`` are the ``n_orient`` consecutive rows of position ``g``, over all targets, and
+    where ``W_g`` are the ``n_orient`` consecutive rows of block ``g``, over all targets, and
     ``penalty = alpha / 100 * max_g ||X_g^T y||_F``: the mixed-norm estimate (MxNE) of M/EEG
-    source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole positions
+    source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole blocks
     are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
     replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
     and with less shrinkage. There is no intercept unless ``fit_intercept=True``.
@@ -32,11 +32,11 @@ class MixedNormEstimator(BaseMixedNorm):
     ----------
     alpha : float, default=20.0
         Regularization in percent of `alpha_max_`, in [0, 100). 0 means no regularization (the
-        least-squares fit of least norm), 100 would leave no active position. The absolute penalty
+        least-squares fit of least norm), 100 would leave no active block. The absolute penalty
         is ``penalty_ = alpha / 100 * alpha_max_``; for a penalty pass ``100 * penalty /
         alpha_max_``.
     n_orient : int, default=1
-        Features per position, in order: 1 for fixed, 3 for loose or free orientation. It divides
+        Features per block, in order: 1 for fixed, 3 for loose or free orientation. It divides
         the number of features.
     n_mxne_iter : int, default=1
         Number of MxNE iterations. Above 1, iterative reweighting is applied.
@@ -45,8 +45,8 @@ class MixedNormEstimator(BaseMixedNorm):
         ||X_g||_2^2``, so that scaling ``X`` or ``y`` scales the solution and nothing else.
         The scale of MNE is ``100 * nave / alpha_max_`` for an `InverseProblem`, whose ``y`` is
         the average times the root of its number of trials ``nave``.
-    weights : array-like of shape (n_positions,), default=None
-        Weights of the positions, not negative: larger is more likely active. The columns of ``X``
+    weights : array-like of shape (n_blocks,), default=None
+        Weights of the blocks, not negative: larger is more likely active. The columns of ``X``
         are multiplied by ``weights / max(weights)``.
     weights_min : float, default=0.0
         Positions whose weight is not above it are left out; same unit as ``weights``.
@@ -62,12 +62,13 @@ class MixedNormEstimator(BaseMixedNorm):
     tol : float, default=1e-4
         The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
     active_set_size : int, default=10
-        Positions added to the active set at a time, at first. None: no active set.
+        Blocks added to the active set at a time, at first; where ``X`` is small, more of them with
+        ``solver="auto"``. None: no active set.
     dgap_freq : int or inf, default=10
         Iterations of the solver between two evaluations of the duality gap. Ignored by "newton"
         and "cd".
     debias : bool, default=True
-        Rescale the amplitudes of the active positions to take away the shrinkage of the penalty:
+        Rescale the amplitudes of the active blocks to take away the shrinkage of the penalty:
         one factor of at least 1 for each, those that minimise the residual.
     time_pca : bool or int, default=True
         True reduces ``y`` to its rank first, which changes nothing but the cost; an int limits it
@@ -87,19 +88,19 @@ class MixedNormEstimator(BaseMixedNorm):
     ----------
     coef_ : ndarray of shape (n_targets, n_features) or (n_features,)
         Coefficients, debiased if asked for.
-    debias_scale_ : ndarray of shape (n_positions,)
-        Debiasing factor of each position: ``coef_`` divided by it is the penalised solution.
+    debias_scale_ : ndarray of shape (n_blocks,)
+        Debiasing factor of each block: ``coef_`` divided by it is the penalised solution.
     intercept_ : float or ndarray of shape (n_targets,)
         The intercept, 0.0 without one.
     penalty_ : float
         ``alpha / 100 * alpha_max_``.
     alpha_max_ : float
-        Smallest penalty at which no position is active: ``max_g ||X_g^T y||_F``, with weights,
+        Smallest penalty at which no block is active: ``max_g ||X_g^T y||_F``, with weights,
         sample weights and a reduced rank applied.
     active_set_ : ndarray of bool, shape (n_features,)
-        Features of the active positions.
+        Features of the active blocks.
     n_active_ : int
-        Number of active positions.
+        Number of active blocks.
     explained_variance_ : float
         Percentage of ``||y||_F^2`` that the model explains, of the data that `fit` saw.
     dual_gap_ : float
@@ -189,8 +190,8 @@ class MixedNormEstimator(BaseMixedNorm):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_positions * n_orient)
-            Samples: the features of a position lie side by side. Single precision stays single.
+        X : array-like of shape (n_samples, n_blocks * n_orient)
+            Samples: the features of a block lie side by side. Single precision stays single.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,) or float, default=None
@@ -211,7 +212,7 @@ class MixedNormEstimator(BaseMixedNorm):
         ConvergenceWarning
             If the duality gap does not reach ``tol``.
         UserWarning
-            If no position is active, or if a constant explains more than half of the power of `y`
+            If no block is active, or if a constant explains more than half of the power of `y`
             (of 10 samples or more) and there is no intercept.
         """
         X, y, options = self._check(X, y)

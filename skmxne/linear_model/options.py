@@ -45,7 +45,7 @@ def check_n_orient(n_orient, n_features):
     n_orient = check_integer("n_orient", n_orient)
     if n_features % n_orient:
         raise ValueError(
-            f"n_orient={n_orient} does not divide the {n_features} features of X: each position "
+            f"n_orient={n_orient} does not divide the {n_features} features of X: each block "
             "has n_orient consecutive features. Set n_orient to the number of orientations in X "
             "(1 for fixed, 3 for loose or free)."
         )

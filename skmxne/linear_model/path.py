@@ -42,7 +42,7 @@ def mixed_norm_path(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_positions * n_orient)
+    X : array-like of shape (n_samples, n_blocks * n_orient)
         Samples, as for `MixedNormEstimator`.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.

@@ -117,18 +117,18 @@ def check_weights(weights, weights_min, n_positions):
     weights = weights.astype(np.float64)
     if weights.shape != (n_positions,):
         raise ValueError(
-            f"weights has shape {weights.shape}, but X has {n_positions} positions: give one "
-            f"weight per position, shape ({n_positions},)."
+            f"weights has shape {weights.shape}, but X has {n_positions} blocks of features: give "
+            f"one weight per block, shape ({n_positions},)."
         )
     if not np.isfinite(weights).all() or weights.min() < 0:
         raise ValueError("weights must be finite and not negative.")
     largest = weights.max()
     if largest == 0:
-        raise ValueError("weights are all zero: at least one position needs a positive weight.")
+        raise ValueError("weights are all zero: at least one must be positive.")
     if largest <= weights_min:
         raise ValueError(
-            f"weights_min={weights_min:g} leaves no position, as the largest weight is "
-            f"{largest:g}: lower weights_min (it has the unit of weights)."
+            f"weights_min={weights_min:g} leaves nothing, as the largest weight is {largest:g}: "
+            "lower weights_min (it has the unit of weights)."
         )
     return np.where(weights > weights_min, weights / largest, 0.0)
 
@@ -251,7 +251,7 @@ def check_alphas(alphas, eps):
         )
     if not ((alphas >= 0) & (alphas < 100)).all():
         raise ValueError(
-            "alphas must be percentages in [0, 100): at 100 and above no position is active."
+            "alphas must be percentages in [0, 100): at 100 and above the model is empty."
         )
     return np.sort(alphas.astype(np.float64))[::-1]
 

@@ -39,7 +39,7 @@ class Judgement(NamedTuple):
 
 
 def judge_positions(criterion, supports, best=None):
-    """Judge sets of positions by the risk inflation criterion; the best may be known already."""
+    """Judge sets of blocks by the risk inflation criterion; the best may be known already."""
     fits = [criterion.fit(positions) for positions in supports]
     values, by_own, unlimited = (
         np.array([getattr(fit, name) for fit in fits])
@@ -49,7 +49,7 @@ def judge_positions(criterion, supports, best=None):
     n_samples, n_orient = criterion.n_samples, criterion.design.n_orient
     if not np.isfinite(values[best]):
         can_judge_one = 2 * n_orient <= n_samples
-        remedy = "Add larger alphas or" if can_judge_one else f"A position has {n_orient}:"
+        remedy = "Add larger alphas or" if can_judge_one else f"A block has {n_orient}:"
         raise ValueError(
             "The criterion 'ric' has nothing to tell the noise from: all models of the grid have "
             f"too many active features for the number of samples ({n_samples}). {remedy} take "
@@ -132,7 +132,7 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
 
 
 def _count_in_residual(design, y, positions):
-    """Count the independent targets in what the least-squares fit of some positions leaves."""
+    """Count the independent targets in what the least-squares fit of some blocks leaves."""
     residual, rank = fit_columns(design.columns(positions), y, np.finfo(design.X.dtype).eps)
     return count_independent_targets(residual.T @ residual, len(y) - rank, y.shape[1])
 

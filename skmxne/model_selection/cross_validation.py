@@ -84,7 +84,7 @@ class MixedNormCV(BaseMixedNorm):
     score_path_ : ndarray of shape (n_alphas, n_folds)
         The scores, where `scoring` is not None.
     n_active_path_ : ndarray of int, shape (n_alphas, n_folds)
-        Number of active positions.
+        Number of active blocks.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
         The model of all data at `alpha_`, as that of `MixedNormEstimator`.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_, n_features_in_ : object
@@ -173,7 +173,7 @@ class MixedNormCV(BaseMixedNorm):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_positions * n_orient)
+        X : array-like of shape (n_samples, n_blocks * n_orient)
             Samples, as for `MixedNormEstimator`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -204,7 +204,7 @@ class MixedNormCV(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``.
         UserWarning
-            If the alpha chosen is at an edge of the grid, if no position is active, or if a
+            If the alpha chosen is at an edge of the grid, if no block is active, or if a
             constant explains more than half of the power of `y` (of 10 samples or more) and there
             is no intercept.
         """

@@ -34,8 +34,8 @@ def diagnose(judgement, criterion, noise_variance, n_samples):
     warnings, remarks = [], []
     if judgement.empty_is_better:
         warnings.append(
-            "The empty model beats every model on the grid: no position explains more than noise. "
-            "Try larger alphas, or reweighting."
+            "The empty model beats every model on the grid: nothing explains more than noise "
+            "does. Try larger alphas, or reweighting."
         )
     if criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
         warnings.append(
@@ -111,19 +111,19 @@ class _Residual:
         if self.drifts and ratio > high:
             sentences.append(
                 f"The residual has {ratio:.2g} times the power that the noise level predicts: "
-                "drifts, activity that few positions do not explain, or a level that is too low."
+                "drifts, activity that a sparse model does not explain, or a level that is too low."
             )
         if self.has_fewer_by_own_level():
             ratio, _, _ = self.compare(other)
             n_kept = judgement.n_active[other]
             sentences.append(
                 f"If noise has {ratio:.2g} times the power that the level predicts, the criterion "
-                f"chooses {f'only {n_kept}' if n_kept else 'none'} instead of {n_active} positions."
+                f"finds {f'only {n_kept}' if n_kept else 'none'} instead of {n_active}."
             )
         return sentences + self.find_limit()
 
     def has_fewer_by_own_level(self):
-        """Tell whether the criterion would choose fewer positions if residuals were all noise."""
+        """Tell whether the criterion would choose fewer blocks if residuals were all noise."""
         judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
         if other is None or judgement.n_active[other] >= judgement.n_active[best]:
             return False
@@ -142,7 +142,7 @@ class _Residual:
     def is_beyond_noise(self, index, other):
         """Tell whether a model explains more of what another leaves than noise of any level lets.
 
-        The share that given positions explain of noise has a beta distribution. Those that a model
+        The share that given blocks explain of noise has a beta distribution. Those that a model
         has more were chosen among all.
         """
         judgement = self.judgement

@@ -31,7 +31,7 @@ from .diagnostics import CHECK_NOISE, diagnose
 from .risk_inflation import RiskInflation, compute_largest_power
 from .support_search import search_supports
 
-# How often the smallest alpha of the grid is halved, for one that keeps all positions.
+# How often the smallest alpha of the grid is halved, for one that keeps all blocks.
 _MOST_HALVINGS = 20
 
 
@@ -44,10 +44,10 @@ class MixedNormIC(BaseMixedNorm):
     ``(n_samples - 1) * n_targets``), the criterion is
 
     - for "ric", ``RSS_0 + n_active * (s2 d + model_error * P)``, the risk inflation criterion [1]_
-      for blocks: a position has to explain more than the best of all positions explains of noise,
-      ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_positions))^2`` [2]_, and more than the
+      for blocks: a block has to explain more than the best of all blocks explains of noise,
+      ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_blocks))^2`` [2]_, and more than the
       errors of the columns of the strongest may leave. ``RSS_0`` is that of the least-squares fit
-      of the active positions, ``P`` what the strongest explains alone; a model of more than half
+      of the active blocks, ``P`` what the strongest explains alone; a model of more than half
       as many features as samples is not judged, its criterion is infinite,
     - for "bic", ``RSS + log(n) s2 dof``, with the exact degrees of freedom (dof) of the penalised
       fit [3]_,
@@ -56,8 +56,8 @@ class MixedNormIC(BaseMixedNorm):
     - for "gcv", ``n RSS / (n - dof)^2``, which needs no ``s2`` [5]_,
     - for "discrepancy", the largest alpha with ``RSS <= (n - dof) s2``.
 
-    "ric" is for finding positions, the others are for predicting ``y``: they take a position too
-    many for a small loss. From the choice of "ric" a search goes on, and finds positions that are
+    "ric" is for finding blocks, the others are for predicting ``y``: they take a block too
+    many for a small loss. From the choice of "ric" a search goes on, and finds blocks that are
     on no path, see below.
 
     Parameters
@@ -75,11 +75,11 @@ class MixedNormIC(BaseMixedNorm):
         low-passed recording for example, see below. None: "ric" takes that of what a model leaves,
         scaled to the trace ``n_targets``; the others take all targets for independent.
     model_error : float, default=0.03
-        For "ric": the share of the power of the strongest position that errors of the columns
+        For "ric": the share of the power of the strongest block that errors of the columns
         of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
         forward models have them; 0 takes ``X`` for exact.
     refine : bool, default=True
-        For "ric" and ``n_mxne_iter > 1``: whether to search on from the positions of the path, see
+        For "ric" and ``n_mxne_iter > 1``: whether to search on from the blocks of the path, see
         below, and fit the model that is reweighted from what is found. Elsewhere it is ignored.
         False gives the model of the path, that of ``MixedNormEstimator(alpha=path_alpha_)``.
     alphas : int or array-like of shape (n_alphas,), default=20
@@ -100,7 +100,7 @@ class MixedNormIC(BaseMixedNorm):
     ----------
     alpha_ : float
         The alpha of the model, in percent. After a search, the largest alpha of the grid, or its
-        smallest halved a number of times, at which reweighting keeps all positions found:
+        smallest halved a number of times, at which reweighting keeps all blocks found:
         `MixedNormEstimator` at this alpha does not start from these, and has another model.
     path_alpha_ : float
         The alpha that the criterion chooses on the path: `alpha_` where no search goes on from it.
@@ -117,7 +117,7 @@ class MixedNormIC(BaseMixedNorm):
         Residual sums of squares of the solutions before debiasing; for "ric", of the least-squares
         fits.
     n_active_path_ : ndarray of int, shape (n_alphas,)
-        Number of active positions of the solutions.
+        Number of active blocks of the solutions.
     noise_variance_ : float
         The variance of the noise, as given or estimated.
     n_independent_targets_ : float
@@ -142,25 +142,25 @@ class MixedNormIC(BaseMixedNorm):
     Degrees of freedom are the divergence of the fit after the reweightings that were made, exactly,
     whether or not these have reached a fixed point; `penalty_`, the scale of the reweighting and
     the basis of a limited `time_pca` count as given. In the mean over the noise "sure" is the
-    risk. The closer to a fixed point, the steeper the fit rises where a position enters, up to a
+    risk. The closer to a fixed point, the steeper the fit rises where a block enters, up to a
     jump: at most data the divergence is then smaller than its mean, which few data make up
     for [6]_, and close to a jump it stands out from its neighbours in `degrees_of_freedom_`, up or
     down.
 
-    The search starts from the positions that the path gives, and from none. Each position in turn
+    The search starts from the blocks that the path gives, and from none. Each block in turn
     moves to where it explains most, given the others, as in alternating projections [7]_; then one
-    is dropped or added. A position ``k`` has to lower ``RSS_0 + s2 d sum_k 1 / w_k^2``, with
+    is dropped or added. A block ``k`` has to lower ``RSS_0 + s2 d sum_k 1 / w_k^2``, with
     ``w_k`` its weight relative to the largest of `weights`, by more than it may explain of errors
     of the columns of stronger ones. Such an error leaves a residual with the time course of its
-    position, mostly along columns that are like its own. So this is what ``k`` explains along the
+    block, mostly along columns that are like its own. So this is what ``k`` explains along the
     time course of ``m``, but at most ``10 model_error P_m |cos(X_k, X_m)|``, summed over the
-    stronger positions ``m``, ``P_m`` being what ``m`` explains alone. A position that explains no
+    stronger blocks ``m``, ``P_m`` being what ``m`` explains alone. A block that explains no
     more than noise, of the level ``s2`` or that of the residual if that is higher, is neither moved
     nor added, but may be dropped: a search would find the strongest noise. The final model is
-    reweighted from the least-squares fit of the positions found.
+    reweighted from the least-squares fit of the blocks found.
 
     Noise of low-passed recordings is correlated in time: of 61 times 8 may be independent, and a
-    position explains more of it by chance. With ``C`` the covariance across targets, there are
+    block explains more of it by chance. With ``C`` the covariance across targets, there are
     ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance ``s2 tr(C) / m``, which take
     their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
     fit. A residual that is weaker than noise of `noise_variance` can be by chance, as of simulated
@@ -252,7 +252,7 @@ class MixedNormIC(BaseMixedNorm):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_positions * n_orient)
+        X : array-like of shape (n_samples, n_blocks * n_orient)
             Samples, as for `MixedNormEstimator`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -273,7 +273,7 @@ class MixedNormIC(BaseMixedNorm):
             If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
             If the alpha chosen is at an edge of the grid, or does not reach the discrepancy; if no
-            position is active or none would be better; or if the residual contradicts
+            block is active or none would be better; or if the residual contradicts
             `noise_variance`: it has less than half or more than twice the power (four times, if it
             is correlated across targets, see `remarks_`), or at its level "ric" would choose fewer;
             or if a constant explains more than half of the power of `y` (of 10 samples or more) and
@@ -342,7 +342,7 @@ class MixedNormIC(BaseMixedNorm):
             warn(
                 f"Degrees of freedom are not exact at {n_inexact} of {len(self.alphas_)} alphas: "
                 "rounding allows for no better solutions there. Leave out the smallest alphas, and "
-                "positions that occur twice.",
+                "columns of X that occur twice.",
                 ConvergenceWarning,
             )
         if self.n_active_ and not messages and is_of_path:
@@ -351,7 +351,7 @@ class MixedNormIC(BaseMixedNorm):
             self,
             "see the other warning."
             if messages
-            else f"no position explains more than noise. If some should, {CHECK_NOISE}",
+            else f"nothing explains more than noise does. If something should, {CHECK_NOISE}",
         )
 
     def _summarize(self):
@@ -368,7 +368,7 @@ def _check_criterion(criterion):
 
 
 def _judge_path(design, y, solutions, noise):
-    """Judge the positions of a path, with one floor for all."""
+    """Judge the blocks of a path, with one floor for all."""
     supports = [solution.positions for solution in solutions]
     largest = compute_largest_power(design, y, np.unique(np.concatenate(supports)))
     floor = noise["model_error"] * largest
@@ -376,7 +376,7 @@ def _judge_path(design, y, solutions, noise):
 
 
 def _refine(problem, y, solutions, alphas, judgement, noise):
-    """Search on from the positions chosen, and fit the model of what is found."""
+    """Search on from the blocks chosen, and fit the model of what is found."""
     criterion = RiskInflation(problem.design, y, **noise)
     solution, alpha = solutions[judgement.best], alphas[judgement.best]
     positions = search_supports(criterion, solution.positions)
@@ -399,7 +399,7 @@ def _report_changes(before, after):
         return []
     n_before, n_after = len(before), len(after)
     if not n_before:
-        return [f"The search found {_count(n_after)} where the path has none."]
+        return [f"The search found {n_after} where the path has none."]
     n_kept = len(np.intersect1d(before, after))
     numbers = {
         "moved": min(n_before, n_after) - n_kept,
@@ -409,11 +409,6 @@ def _report_changes(before, after):
     changes = [f"{name} {number}" for name, number in numbers.items() if number]
     kept = n_kept or "none"
     return [
-        f"The search left {kept} of the {_count(n_before)} of the path in place and "
+        f"The search left {kept} of the {n_before} found on the path in place and "
         f"{' and '.join(changes)}."
     ]
-
-
-def _count(n):
-    """Return a number of positions in words."""
-    return f"{n} position{'s' if n > 1 else ''}"

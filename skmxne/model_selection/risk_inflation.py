@@ -1,4 +1,4 @@
-"""The risk inflation criterion of some positions."""
+"""The risk inflation criterion of some blocks."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from .noise import count_independent_targets, summarize_covariance
 
 # Times `model_error`, which is a mean, that the error along some columns may be.
 _LARGEST_ERROR = 10.0
-# A time course that is shorter, relative to that of its position, is none of its own.
+# A time course that is shorter, relative to that of its block, is none of its own.
 _NEGLIGIBLE = 1e-6
 # Weights below count as this, whose square can be divided by.
 _LEAST_WEIGHT = 1e-100
@@ -19,7 +19,7 @@ _RIDGE = 1e-10
 
 
 class SupportFit(NamedTuple):
-    """The least-squares fit of some positions, and their criterion."""
+    """The least-squares fit of some blocks, and their criterion."""
 
     positions: np.ndarray  # ascending
     rss: float  # residual sum of squares
@@ -35,8 +35,8 @@ class SupportFit(NamedTuple):
 class RiskInflation:
     """The risk inflation criterion for blocks, ``RSS_0 + sum_k (s2 d / w_k^2 + floor)``.
 
-    ``d`` is what the best of all positions explains of noise of variance 1, ``w_k`` the weight of a
-    position.
+    ``d`` is what the best of all blocks explains of noise of variance 1, ``w_k`` the weight of a
+    block.
     """
 
     def __init__(self, design, y, *, noise_variance, target_covariance, model_error, floor=0.0):
@@ -54,7 +54,7 @@ class RiskInflation:
         self._fits = {}
 
     def fit(self, positions):
-        """Fit the data by some positions, and compute their criterion."""
+        """Fit the data by some blocks, and compute their criterion."""
         positions = np.sort(np.asarray(positions, dtype=int))
         if (key := positions.tobytes()) not in self._fits:
             self._fits[key] = self._fit(positions)
@@ -70,7 +70,7 @@ class RiskInflation:
         threshold = compute_threshold(self.n_candidates, design.n_orient, self.power, n_independent)
         costs = 1.0 / self.weights(positions) ** 2
         errors = n_active * self.floor
-        # The positions were chosen for what they explain: of noise, as much as the threshold.
+        # The blocks were chosen for what they explain: of noise, as much as the threshold.
         n_left = self.n_samples * self.power - n_active * threshold
         own_level = rss / n_left if n_left > 0.0 else np.inf
         by_own = rss + (own_level * threshold * costs.sum() + errors if n_active else 0.0)
@@ -93,13 +93,13 @@ class RiskInflation:
         return count_independent_targets(gram, n_left, self.n_targets, self.noise_variance)
 
     def weights(self, positions=slice(None)):
-        """Return the weights that users have given to positions, 1 for the largest."""
+        """Return the weights that users have given to blocks, 1 for the largest."""
         if self.design.scale is None:
             return np.ones(self.design.n_positions)[positions]
         return np.maximum(self.design.scale[positions], _LEAST_WEIGHT)
 
     def find_errors(self, positions):
-        """Compute what each position may explain of errors of the columns of stronger ones.
+        """Compute what each block may explain of errors of the columns of stronger ones.
 
         An error of the columns of ``m`` leaves a residual with the time course of ``m``, mostly
         along columns that are like its own: what ``k`` explains along the time course of ``m``, but
@@ -120,14 +120,14 @@ class RiskInflation:
 
 
 class Fields:
-    """What positions explain, alone and given the others.
+    """What blocks explain, alone and given the others.
 
     Attributes
     ----------
     explained : ndarray of shape (n_active, n_orient, n_targets)
-        Its power is what a position explains given the others.
+        Its power is what a block explains given the others.
     powers : ndarray of shape (n_active,)
-        What a position explains alone.
+        What a block explains alone.
     rank : ndarray of int, shape (n_active,)
         0 for the strongest.
     similarities : ndarray of shape (n_active, n_active)
@@ -158,7 +158,7 @@ class Fields:
         self.rank = np.argsort(np.argsort(-self.powers, kind="stable"))
 
     def find_courses(self, largest_error):
-        """Find the time courses of positions, each fitted to what the stronger ones leave."""
+        """Find the time courses of blocks, each fitted to what the stronger ones leave."""
         rows = compute_columns(np.argsort(self.rank), self._n_orient)
         factor = cholesky(self._gram[np.ix_(rows, rows)], lower=True)
         left = solve_triangular(factor, self._products[rows], lower=True)
@@ -180,7 +180,7 @@ class Fields:
 
 
 class Courses(NamedTuple):
-    """Orthonormal time courses of positions, and how much of each may be errors of columns."""
+    """Orthonormal time courses of blocks, and how much of each may be errors of columns."""
 
     courses: np.ndarray  # (n_courses, n_targets)
     limits: np.ndarray  # (n_courses,)
@@ -191,7 +191,7 @@ class Courses(NamedTuple):
         return Courses(*(part[which] for part in self))
 
     def explain(self, explained, similarities):
-        """Compute how much of what positions explain may be errors of those of the courses.
+        """Compute how much of what blocks explain may be errors of those of the courses.
 
         Shapes (..., n_orient, n_targets) and (..., n_courses).
         """
@@ -210,7 +210,7 @@ def fit_columns(columns, y, eps):
 
 
 def compute_largest_power(design, y, positions):
-    """Compute how much of the data the strongest position explains alone, by least squares."""
+    """Compute how much of the data the strongest block explains alone, by least squares."""
     n_orient = design.n_orient
     columns = design.columns(positions)
     blocks = columns.T.reshape(len(positions), n_orient, len(y))
@@ -220,7 +220,7 @@ def compute_largest_power(design, y, positions):
 
 
 def compute_threshold(n_positions, n_orient, noise_power, n_independent):
-    """Approximate the most power that the best of many positions explains in pure noise.
+    """Approximate the most power that the best of many blocks explains in pure noise.
 
     It is for independent targets of one variance. A strong common component, such as a drift,
     has a longer tail than its `n_independent` tells.

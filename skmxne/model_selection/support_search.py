@@ -1,4 +1,4 @@
-"""A search over sets of positions that lowers the risk inflation criterion."""
+"""A search over sets of blocks that lowers the risk inflation criterion."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ _ROUNDING = 1e-9
 _DEPENDENT = 1e-8
 # Positions whose errors are computed at a time.
 _FEW = 200
-# Most moves of one kind: a search ends long before, but for a start of as many positions.
+# Most moves of one kind: a search ends long before, but for a start of as many blocks.
 _MAX_MOVES = 1000
 
 
 def search_supports(criterion, start, search=None):
-    """Find positions of a low criterion, from those of a start and from none.
+    """Find blocks of a low criterion, from those of a start and from none.
 
-    Each position in turn moves to where it explains most, given the others, as in alternating
-    projections [1]_; then one is added or dropped, as long as that lowers the criterion. A position
+    Each block in turn moves to where it explains most, given the others, as in alternating
+    projections [1]_; then one is added or dropped, as long as that lowers the criterion. A block
     that explains no more than noise, of the level specified or that of the residual if that is
     higher, is neither moved nor added: a search would only find where the noise is strongest. A
     `search` may be one of another kind.
@@ -40,7 +40,7 @@ def search_supports(criterion, start, search=None):
 
 
 class SupportSearch:
-    """What all positions explain, given some."""
+    """What all blocks explain, given some."""
 
     def __init__(self, criterion):
         self.criterion, self.design, self.y = criterion, criterion.design, criterion.y
@@ -54,7 +54,7 @@ class SupportSearch:
         self._powers, self._correlations = {}, {}
 
     def run(self, positions):
-        """Search from some positions: each has to lower the criterion by more than errors may."""
+        """Search from some blocks: each has to lower the criterion by more than errors may."""
         fit, seen = self.criterion.fit(self.exchange(list(positions))), set()
         for _ in range(_MAX_MOVES):
             if (key := fit.positions.tobytes()) in seen:
@@ -67,7 +67,7 @@ class SupportSearch:
         return fit
 
     def drop(self, fit):
-        """Drop the position that lowers the criterion least, if that is too little."""
+        """Drop the block that lowers the criterion least, if that is too little."""
         positions, best = list(fit.positions), None
         least = 0.0
         for k, error in enumerate(self.criterion.find_errors(fit.positions)):
@@ -78,7 +78,7 @@ class SupportSearch:
         return None if best is None else self.criterion.fit(self.exchange(best))
 
     def add(self, fit):
-        """Add the position that explains most beyond errors, if that is enough."""
+        """Add the block that explains most beyond errors, if that is enough."""
         positions = list(fit.positions)
         if 2 * (len(positions) + 1) * self.design.n_orient > len(self.y):
             return None
@@ -94,10 +94,10 @@ class SupportSearch:
         return self.criterion.fit(self.exchange([*positions, added]))
 
     def find_addition(self, positions):
-        """Find the position that explains most beyond errors of the columns of some."""
+        """Find the block that explains most beyond errors of the columns of some."""
         powers = self.measure(positions)
         order, best, most = np.argsort(-powers, kind="stable"), None, -np.inf
-        # Errors only lower what is explained: most positions cannot be the best.
+        # Errors only lower what is explained: most blocks cannot be the best.
         for few in np.split(order, range(_FEW, len(order), _FEW)):
             if powers[few[0]] <= most:
                 break
@@ -124,7 +124,7 @@ class SupportSearch:
         return positions
 
     def measure(self, positions):
-        """Compute what each position explains given some, less what its weight asks for."""
+        """Compute what each block explains given some, less what its weight asks for."""
         key = tuple(sorted(positions))
         if key not in self._powers:
             self._powers[key] = self._measure(key)
@@ -158,7 +158,7 @@ class SupportSearch:
         return products, grams + ridge[:, np.newaxis, np.newaxis] * np.eye(self.shape[1])
 
     def correlate(self, position, few=slice(None)):
-        """Compute the products of all columns, or those of few positions, with one position's."""
+        """Compute the products of all columns, or those of few blocks, with one block's."""
         if position not in self._correlations:
             columns = self.design.columns(np.array([position]))
             self._correlations[position] = self.design.multiply(columns)
@@ -166,7 +166,7 @@ class SupportSearch:
         return products.reshape(*self.shape[:2], -1)[few].reshape(-1, products.shape[1])
 
     def find_errors(self, positions, few):
-        """Compute what few positions may explain of errors of the columns of others."""
+        """Compute what few blocks may explain of errors of the columns of others."""
         if not positions or self.criterion.largest_error == 0.0:
             return np.zeros(len(few))
         products, grams = self.project(positions, few)
@@ -177,7 +177,7 @@ class SupportSearch:
         return courses.explain(explained, np.transpose(cosines))
 
     def find_cosines(self, position, few):
-        """Compute the cosines of few blocks with that of a position."""
+        """Compute the cosines of few blocks with that of a block."""
         _, mixing = _find_basis(self.design.columns(np.array([position])))
         coordinates = self.correlate(position, few) @ mixing
         shares = np.sum(coordinates**2, axis=1).reshape(len(few), -1).sum(axis=1)

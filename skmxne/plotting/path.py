@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PathDisplay:
-    """How strong each position is along the path of alphas.
+    """How strong each block is along the path of alphas.
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
@@ -29,10 +29,10 @@ class PathDisplay:
     alphas : ndarray of shape (n_alphas,)
         Percentages in descending order.
     norms : ndarray of shape (n_alphas, n_ever_active)
-        Norm of the coefficients of each position that is active at one of the alphas, over
+        Norm of the coefficients of each block that is active at one of the alphas, over
         orientations and targets.
     names : sequence of str, length n_ever_active
-        Names of these positions.
+        Names of these blocks.
     alpha : float
         The percentage to mark.
 
@@ -43,7 +43,7 @@ class PathDisplay:
     figure_ : matplotlib.figure.Figure
         The figure.
     lines_ : list of matplotlib.lines.Line2D
-        The strongest positions, in descending order.
+        The strongest blocks, in descending order.
     other_lines_ : list of matplotlib.lines.Line2D
         The others.
     chosen_line_ : matplotlib.lines.Line2D
@@ -63,7 +63,7 @@ class PathDisplay:
     >>> estimator = MixedNormEstimator(alpha=30, n_orient=3)
     >>> display = PathDisplay.from_estimator(estimator, X, y, n_labelled=2)
     >>> [line.get_label() for line in display.lines_]
-    ['position 34', 'position 0']
+    ['block 34', 'block 0']
     >>> plt.close(display.figure_)
     """
 
@@ -81,7 +81,7 @@ class PathDisplay:
         self.alpha = alpha
 
     def __repr__(self) -> str:
-        return f"<PathDisplay: {len(self.names)} positions along {len(self.alphas)} alphas>"
+        return f"<PathDisplay: {len(self.names)} blocks along {len(self.alphas)} alphas>"
 
     @classmethod
     def from_estimator(
@@ -104,7 +104,7 @@ class PathDisplay:
             Whose parameters to use, and whose alpha to mark, that of the path if a search has gone
             on from there; a selector has to be fitted. A fitted pipeline that ends with one
             transforms `X`.
-        X : array-like of shape (n_samples, n_positions * n_orient)
+        X : array-like of shape (n_samples, n_blocks * n_orient)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
@@ -112,8 +112,8 @@ class PathDisplay:
             Percentages, as for `mixed_norm_path`. None: those a selector has chosen from, or 20.
         eps : float, default=0.1
             Ratio of the smallest alpha of a grid to 100 percent, where `alphas` is a number.
-        position_names : sequence of str, length n_positions, default=None
-            Names of the positions. None: their indices.
+        position_names : sequence of str, length n_blocks, default=None
+            Names of the blocks. None: their indices.
         n_labelled, ax : object
             As for `plot`.
 
@@ -127,7 +127,7 @@ class PathDisplay:
         sklearn.exceptions.NotFittedError
             If a selector or a pipeline is not fitted.
         TypeError, ValueError
-            If `estimator` is of another kind, or the names are not one per position.
+            If `estimator` is of another kind, or the names are not one per block.
         """
         if isinstance(estimator, Pipeline):
             check_is_fitted(estimator)
@@ -153,10 +153,10 @@ class PathDisplay:
         if position_names is not None and shape != norms.shape[1:]:
             raise ValueError(
                 f"position_names has {np.size(position_names)} names for {norms.shape[1]} "
-                "positions: give one per position."
+                "blocks: give one per block."
             )
         active = np.flatnonzero(norms.any(axis=0))
-        names = [f"position {g}" if position_names is None else position_names[g] for g in active]
+        names = [f"block {g}" if position_names is None else position_names[g] for g in active]
         display = cls(alphas=alphas, norms=norms[:, active], names=names, alpha=alpha)
         return display.plot(ax, n_labelled=n_labelled)
 
@@ -168,7 +168,7 @@ class PathDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: in a new figure.
         n_labelled : int, default=5
-            How many positions to draw in colour and to name: the strongest at the marked alpha,
+            How many blocks to draw in colour and to name: the strongest at the marked alpha,
             and, where fewer are active there, along the path.
 
         Returns
@@ -179,7 +179,7 @@ class PathDisplay:
         Raises
         ------
         TypeError
-            If `ax` is no axes, or `n_labelled` no number of positions.
+            If `ax` is no axes, or `n_labelled` no number of blocks.
         """
         check_n_labelled(n_labelled)
         if ax is None:
@@ -192,7 +192,7 @@ class PathDisplay:
         at_alpha = self.norms[np.argmin(np.abs(self.alphas - self.alpha))]
         order = np.lexsort((self.norms.max(axis=0), at_alpha))[::-1]
         strongest, others = order[:n_labelled], order[n_labelled:]
-        # Up to where a position enters there is nothing to see.
+        # Up to where a block enters there is nothing to see.
         padded = np.pad(self.norms, ((1, 1), (0, 0)))
         norms = np.where(padded[:-2] + padded[1:-1] + padded[2:] > 0, self.norms, np.nan)
         self.lines_ = [

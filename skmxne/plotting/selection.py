@@ -19,7 +19,7 @@ _BAND = dict(color=BLUE, alpha=0.2, linewidth=0)
 
 
 class SelectionDisplay:
-    """What alpha was chosen by, and how many positions are active, along the path.
+    """What alpha was chosen by, and how many blocks are active, along the path.
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
@@ -37,20 +37,20 @@ class SelectionDisplay:
     value_name : str
         Label of the values.
     n_active : ndarray of shape (n_alphas,) or (n_alphas, n_folds)
-        Number of active positions.
+        Number of active blocks.
     threshold : float, default=None
         What the values are compared with.
     threshold_name : str, default=None
         Label of the threshold.
     refined : tuple of float and int, default=None
-        Percentage and number of active positions of the model that a search has led to.
+        Percentage and number of active blocks of the model that a search has led to.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
         Axes with the values.
     axes_ : ndarray of matplotlib.axes.Axes
-        `ax_`, and the axes with the number of active positions if they are drawn.
+        `ax_`, and the axes with the number of active blocks if they are drawn.
     figure_ : matplotlib.figure.Figure
         The figure.
     line_ : matplotlib.lines.Line2D
@@ -64,7 +64,7 @@ class SelectionDisplay:
     threshold_line_ : matplotlib.lines.Line2D or None
         The threshold.
     n_active_line_ : matplotlib.lines.Line2D or None
-        The number of active positions, or its mean over folds.
+        The number of active blocks, or its mean over folds.
     refined_line_ : matplotlib.lines.Line2D or None
         The mark of the model that a search has led to.
 
@@ -165,7 +165,7 @@ class SelectionDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or pair of them, default=None
-            Where to draw: the values alone in one, or the number of active positions in a second.
+            Where to draw: the values alone in one, or the number of active blocks in a second.
             None: a new figure with both.
         folds : bool, default=False
             Draw the single folds, too.
@@ -275,7 +275,7 @@ class SelectionDisplay:
         ax.set_yticks(ticks, map(str, ticks))
         ax.set_yticks([], minor=True)
         ax.set_ylim(0, 1.2 * largest)
-        ax.set_ylabel("active positions")
+        ax.set_ylabel("number active")
 
 
 def _make_axes(ax):

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 _INNER_SHARE = 0.3
 # ... and to this share of the tolerance in the end, which leaves room for the inactive positions.
 _FINAL_SHARE = 0.3
+# Entries of X that may join at any time with solver="auto", as fewer save it no time.
+_CHEAP = 2**15
 # Relative error of the gap and the dual point.
 _ROUNDING = 1e-13
 # Outer iterations in which the gap hardly shrinks, before rounding is blamed.
@@ -93,6 +95,8 @@ def solve_mixed_norm(
     .. [1] Ndiaye, Fercoq, Gramfort & Salmon (2017). Gap Safe screening rules for sparsity
        enforcing penalties. Journal of Machine Learning Research 18(128), 1-33.
     """
+    if solver == "auto" and active_set_size is not None:
+        active_set_size = max(active_set_size, _CHEAP // (len(y) * design.n_orient))
     active_set = _ActiveSet(design, y, penalty, start)
     certificate = _DualBound(design, y, penalty)
     at_start = certificate.update(active_set, start.correlation or active_set.correlate())
@@ -115,7 +119,7 @@ def solve_mixed_norm(
         n_stalled = n_stalled + 1 if certificate.gap > 0.9 * best_gap else 0
         best_gap = min(best_gap, certificate.gap)
         logger.info(
-            "outer iteration %d: objective %g, relative duality gap %.1e, active positions %d",
+            "outer iteration %d: objective %g, relative duality gap %.1e, active blocks %d",
             *(len(objective), objective[-1], certificate.gap, len(active_set.positions)),
         )
     order = np.argsort(active_set.positions)

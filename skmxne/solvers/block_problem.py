@@ -82,7 +82,7 @@ class BlockProblem:
         return problem
 
     def restrict(self, kept: NDArray[np.bool_]) -> "BlockProblem":
-        """Return the problem with some of the positions only, given as a mask."""
+        """Return the problem with some of the blocks only, given as a mask."""
         if kept.all():
             return self
         rows = np.repeat(kept, self.n_orient)

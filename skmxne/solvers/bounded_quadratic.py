@@ -1,7 +1,9 @@
 """Convex quadratic functions with lower bounds."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
+
+from .cholesky import factorize, solve_factorized
 
 # Exchanges in a row that do not help, before one variable at a time is exchanged.
 _PATIENCE = 3
@@ -33,9 +35,9 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
     for _ in range(max_pivots):
         index = np.flatnonzero(free)
         part = hessian if len(index) == len(hessian) else hessian[np.ix_(index, index)]
-        factor = cho_factor(part, lower=True, check_finite=False)
+        factor = factorize(part)
         solution = np.zeros(len(linear))
-        solution[index] = cho_solve(factor, target[index], check_finite=False)
+        solution[index] = solve_factorized(factor, target[index])
         multipliers = hessian @ solution - target
         wrong = np.flatnonzero(np.where(free, solution < 0.0, multipliers < -rounding))
         if len(wrong) == 0:

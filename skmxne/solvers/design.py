@@ -8,8 +8,10 @@ import numpy as np
 from .objective import compute_block_norms, compute_columns
 from .threads import map_chunks
 
-# Positions that one chunk of a product covers.
+# Positions that one chunk of a product covers, at least, ...
 _CHUNK = 512
+# ... and products of two numbers in it: fewer are done before a thread has started.
+_CHUNK_WORK = 2**19
 # Samples up to which the rounding of products in single precision is small enough.
 _MAX_SAMPLES_SINGLE = 5000
 # Share of the threshold that the targets left out of a product may reach, ...
@@ -55,7 +57,7 @@ class BlockDesign:
                 columns = self.X[:, self._columns_of(chunk)].astype(np.float64, copy=False)
                 norms[chunk] = compute_block_norms(columns.T, self.n_orient)
 
-        map_chunks(fill, self.n_positions, _CHUNK)
+        self._map_chunks(fill, self.n_positions)
         if not np.isfinite(norms).all():
             raise_not_finite(self.X)
         return norms
@@ -81,7 +83,7 @@ class BlockDesign:
             blocks = columns.T.reshape(-1, self.n_orient, len(columns))
             grams[chunk] = blocks @ blocks.swapaxes(1, 2)
 
-        map_chunks(fill, self.n_positions, _CHUNK)
+        self._map_chunks(fill, self.n_positions, self.n_orient)
         return grams
 
     def multiply(self, rows):
@@ -93,7 +95,7 @@ class BlockDesign:
             columns = self._columns_of(chunk)
             products[columns] = (left @ self.X[:, columns].astype(np.float64, copy=False)).T
 
-        map_chunks(fill, self.n_positions, _CHUNK)
+        self._map_chunks(fill, self.n_positions, rows.shape[1])
         return products
 
     def columns(self, positions):
@@ -158,7 +160,7 @@ class BlockDesign:
                 (rows @ self._pick(positions[chunk])).T, self.n_orient
             )
 
-        map_chunks(fill, len(norms), _CHUNK)
+        self._map_chunks(fill, len(norms), residual.shape[1])
         return norms if self.scale is None else norms * self.scale[positions]
 
     def _multiply_all(self, residual):
@@ -182,7 +184,7 @@ class BlockDesign:
                 products.astype(np.float64, copy=False).T, self.n_orient
             )
 
-        map_chunks(fill, self.n_positions, _CHUNK)
+        self._map_chunks(fill, self.n_positions, residual.shape[1])
         # A sum of n products is off by at most n roundings of ||x|| ||r|| [1]_, or by what is lost
         # where they underflow. There is a reserve of a factor of four.
         n_samples, n_targets = residual.shape
@@ -208,13 +210,18 @@ class BlockDesign:
             with np.errstate(under="ignore"):
                 np.divide(self.X[:, columns], unit, out=single[:, columns], casting="same_kind")
 
-        map_chunks(fill, self.n_positions, _CHUNK)
+        self._map_chunks(fill, self.n_positions)
         return single, unit
 
     def _pick(self, positions):
         """Return the unscaled columns of some positions in double precision."""
         index = compute_columns(positions, self.n_orient)
         return np.asarray(self.X.T[index].T, dtype=np.float64)
+
+    def _map_chunks(self, function, n_positions, n_columns=1):
+        """Call a function for chunks of positions, each enough work for a thread."""
+        work = len(self.X) * self.n_orient * n_columns
+        map_chunks(function, n_positions, max(_CHUNK, _CHUNK_WORK // max(work, 1)))
 
     def _columns_of(self, positions):
         """Return the slice of the columns of a slice of positions."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
-from scipy.linalg.lapack import dpotri
+from scipy.linalg import LinAlgError, solve_triangular
 
 from .bounded_quadratic import minimize_quadratic
+from .cholesky import factorize, invert_factorized, solve_factorized
 from .objective import compute_columns, compute_dual, compute_primal
 from .threads import map_chunks
 
@@ -110,11 +110,11 @@ def _evaluate(problem, variances, precision):
     # With z = D^-1 W, where D is the diagonal matrix of deviations.
     if in_samples:
         factor = _factorize(scaled @ scaled.T, a)
-        whitened = cho_solve((factor, True), y, check_finite=False)
+        whitened = solve_factorized(factor, y)
         correlation = problem.X.T @ whitened
         z = deviations * correlation[columns]
         for _ in range(n_refinements):
-            missed = cho_solve((factor, True), y - scaled @ z - a * whitened, check_finite=False)
+            missed = solve_factorized(factor, y - scaled @ z - a * whitened)
             whitened += missed
             correlation += problem.X.T @ missed
             z += scaled.T @ missed
@@ -122,10 +122,10 @@ def _evaluate(problem, variances, precision):
     else:
         factor = _factorize(_take_gram(problem, columns) * deviations * deviations.T, a)
         target = deviations * problem.Xty[columns]
-        z = cho_solve((factor, True), target, check_finite=False)
+        z = solve_factorized(factor, target)
         residual = y - scaled @ z
         for _ in range(n_refinements):
-            z += cho_solve((factor, True), scaled.T @ residual - a * z, check_finite=False)
+            z += solve_factorized(factor, scaled.T @ residual - a * z)
             residual = y - scaled @ z
         correlation = np.empty((problem.X.shape[1], y.shape[1]))
         if len(columns) < len(correlation):
@@ -223,8 +223,7 @@ def _compute_inner(problem, point, entering):
     a = problem.penalty
     deviations = np.sqrt(np.repeat(point.variances[point.support], problem.n_orient))
     n_old = len(deviations)
-    inverse = dpotri(point.factor, lower=1)[0] if n_old else point.factor
-    inverse = np.tril(inverse, -1) + np.tril(inverse).T
+    inverse = invert_factorized(point.factor)
     inner = np.empty((n_old + len(entering),) * 2)
     # Over the support, D^-1 (I - a (a I + D X^T X D)^-1) D^-1.
     inner[:n_old, :n_old] = (np.eye(n_old) - a * inverse) / deviations / deviations[:, None]
@@ -267,7 +266,7 @@ def _factorize(matrix, shift):
     diagonal = matrix.reshape(-1)[:: len(matrix) + 1] if len(matrix) else matrix.ravel()
     # Rounding of the matrix is made up for: a factor exists however small the shift.
     diagonal += max(shift, 1e-15 * diagonal.sum())
-    return cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)[0]
+    return factorize(matrix.T, overwrite=True)
 
 
 def _take_gram(problem, rows, columns=None):

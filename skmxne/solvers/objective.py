@@ -2,7 +2,7 @@
 
 Shapes throughout the numerical core: ``X`` (n_samples, n_positions * n_orient),
 ``y`` (n_samples, n_targets), coefficients ``W`` (n_positions * n_orient, n_targets).
-Block ``g`` is the ``n_orient`` consecutive rows of ``W`` that belong to one position.
+Block ``g`` is the ``n_orient`` consecutive rows of ``W`` that belong to position ``g``.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ def compute_block_norms(coef, n_orient):
 
 
 def compute_columns(positions, n_orient):
-    """Compute which columns of ``X``, or rows of ``W``, belong to some positions."""
+    """Compute which columns of ``X``, or rows of ``W``, belong to some blocks."""
     return (positions[:, None] * n_orient + np.arange(n_orient)).ravel()
 
 

@@ -62,7 +62,7 @@ def reweight(design, y, penalty, start, n_times, scale, *, tol, **options):
         columns = columns[:, kept]
         objective.append(_compute_objective(columns, y, penalty, solution, design, scale))
         logger.info(
-            "reweighting %d: objective %g, active positions %d",
+            "reweighting %d: objective %g, active blocks %d",
             *(len(objective) - 1, objective[-1], len(solution.positions)),
         )
         if np.linalg.norm(change) <= tol * np.linalg.norm(previous.coef):

@@ -113,7 +113,7 @@ def test_coefficients_where_weights_leave_positions_out_are_infinitely_bad(make_
 def test_data_that_are_zero(make_data):
     X, y = make_data()
     estimator = MixedNormEstimator()
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         estimator.fit(X, 0 * y)
     assert verify(estimator, X, 0 * y)[:3] == (0.0, 0.0, 0.0)
     assert verify(MixedNormEstimator().fit(X, y), X, 0 * y).dual_gap == np.inf
@@ -341,7 +341,7 @@ def test_pipelines_of_any_depth_are_verified(make_data):
 
 
 @pytest.mark.parametrize("n_mxne_iter", [1, 5])
-@pytest.mark.filterwarnings("ignore:No position is active")
+@pytest.mark.filterwarnings("ignore:The model is empty")
 def test_data_of_zeros_are_verified(make_data, n_mxne_iter):
     X, y = make_data()
     model = MixedNormEstimator(n_mxne_iter=n_mxne_iter)

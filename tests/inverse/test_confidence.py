@@ -243,7 +243,7 @@ def test_detectability_follows_trials_and_loses_with_depth(case):
 
 
 @pytest.mark.thorough
-@pytest.mark.filterwarnings("ignore:No position is active", "ignore:The alpha chosen")
+@pytest.mark.filterwarnings("ignore:The model is empty", "ignore:The alpha chosen")
 def test_sources_are_found_as_often_as_detectability_tells(case):
     problem = from_evoked(case, loose=0)
     rng = np.random.default_rng(0)

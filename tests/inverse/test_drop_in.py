@@ -406,7 +406,7 @@ def test_averages_of_more_trials_have_less_noise(weak, criterion):
 @pytest.mark.parametrize("criterion", ["ric", "sure", "bic"])
 @pytest.mark.parametrize("n_mxne_iter", [1, 2, 5])
 @pytest.mark.parametrize("debias", [False, True])
-@pytest.mark.filterwarnings("ignore:alpha=99 is", "ignore:No position", "ignore:No model of")
+@pytest.mark.filterwarnings("ignore:alpha=99 is", "ignore:The model is empty", "ignore:No model of")
 def test_model_chosen_is_that_of_the_estimator(weak, criterion, n_mxne_iter, debias):
     """Its scale of reweighting included. MNE's SURE returns the model of one iteration for two."""
     options = dict(n_mxne_iter=n_mxne_iter, debias=debias, tol=1e-12)
@@ -691,7 +691,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
     match = "is the largest of the grid"
     check(match, weak, "sure", sure_alpha_grid=low)
     check("ends too early: try smaller alphas", set_nave(surface, 10_000), "sure")
-    check("no position correlates with the data", zero(surface), 50)
+    check("nothing in X correlates with y", zero(surface), 50)
     check("maxit=2", surface, 10, maxit=2, tol=1e-10, solver="bcd")
     check("solver='cd'", surface, 50, solver="cd", loose=0.2)
     few = change(surface, evoked=surface.evoked.copy().pick("meg").drop_channels(["MEG 0031"]))
@@ -707,7 +707,7 @@ def test_warnings_point_at_the_line_and_its_arguments(surface, weak):
 def test_warnings_may_be_errors_or_ignored(surface, category):
     """By the categories of scikit-learn, and by those of MNE."""
     for case, options, match in [
-        (zero(surface), {}, "No position is active"),
+        (zero(surface), {}, "The model is empty"),
         (surface, dict(maxit=2, tol=1e-10, solver="bcd"), "maxit=2"),
     ]:
         with pytest.raises(category, match=match):
@@ -724,7 +724,7 @@ def test_level_above_warnings_leaves_them_out(surface, verbose):
         run(zero(surface), 50, verbose=verbose)
         run(surface, 10, maxit=2, tol=1e-10, solver="bcd", verbose=verbose)
         for quiet_enough in ("WARNING", False, True):
-            with pytest.warns(RuntimeWarning, match="No position is active"):
+            with pytest.warns(RuntimeWarning, match="The model is empty"):
                 run(zero(surface), 50, verbose=quiet_enough)
 
 
@@ -775,7 +775,7 @@ def test_nothing_is_printed(surface, capsys):
 
 
 def test_no_active_position(surface):
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         stc, residual = run(zero(surface), 50, return_residual=True)
     assert stc.shape == (0, 12)
     assert not residual.data.any()
@@ -819,7 +819,7 @@ def zero(case):
         (dict(weights=-np.ones(48)), ValueError, "weights are all zero"),
         (dict(weights="of other vertices"), ValueError, "weights has vertices that are not"),
         (dict(weights="of other subject"), ValueError, "weights is of subject 'other'.*Morph"),
-        (dict(weights=np.ones(48), weights_min=2), ValueError, "weights_min=2 leaves no position"),
+        (dict(weights=np.ones(48), weights_min=2), ValueError, "weights_min=2 leaves nothing"),
         (dict(loose=2), ValueError, "loose must be 'auto' or a number from 0 to 1"),
         (dict(depth="deep"), ValueError, "depth must be None or an exponent"),
         (dict(depth=dict(limit=-1)), ValueError, "depth must have a limit that is None or posit"),

@@ -737,7 +737,9 @@ def test_model_of_other_blocks_is_refused(problem):
     search = GridSearchCV(MixedNormEstimator(n_orient=other), {"alpha": [50]}, cv=2)
     for estimator in (clone(model).set_params(n_orient=other), search):
         estimator.fit(problem.X, problem.y)
-        with pytest.raises(ValueError, match=r"n_orient=problem\.n_orient"):
+        with pytest.raises(
+            ValueError, match=rf"the problem has blocks of n_orient={problem.n_orient}\."
+        ):
             problem.to_source_estimate(estimator)
 
 

@@ -208,7 +208,7 @@ def test_columns_and_targets_that_are_constant(data):
     constant[:, :10] = 1e8 / 3
     model = MixedNormEstimator(1, n_orient=2, fit_intercept=True).fit(constant, y)
     assert not model.coef_[:, :10].any()
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         model.fit(X, np.full((len(X), 2), 0.1))
     assert_allclose(model.intercept_, 0.1)
     assert_allclose(model.predict(X), 0.1)
@@ -217,7 +217,7 @@ def test_columns_and_targets_that_are_constant(data):
 def test_many_samples_of_a_constant_leave_nothing():
     X = np.random.default_rng(0).standard_normal((1000, 4))
     model = MixedNormEstimator(20, fit_intercept=True)
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         model.fit(X, np.full((1000, 2), 0.1))
     assert verify(model, X, np.full((1000, 2), 0.1)).kkt_residual == 0
 
@@ -229,7 +229,7 @@ def test_samples_without_weight_are_left_out(data):
     outlier = np.full_like(y, 0.1)
     outlier[3] = 5
     model = MixedNormEstimator(20, fit_intercept=True)
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         model.fit(X, outlier, sample_weight=weight)
     assert_allclose(model.intercept_, 0.1)
 
@@ -314,7 +314,9 @@ def test_fit_intercept_is_true_or_false(data, fit_intercept):
     ],
     ids=["estimator", "cv", "ic", "path"],
 )
-@pytest.mark.filterwarnings("ignore:(The alpha chosen|The residual has|No position|The empty)")
+@pytest.mark.filterwarnings(
+    "ignore:(The alpha chosen|The residual has|The model is empty|The empty)"
+)
 def test_constant_without_intercept_is_told(data, fit):
     X, y = data
     match = "A constant explains more than half of the power of y, .* fit_intercept=True"

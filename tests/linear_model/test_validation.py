@@ -113,7 +113,7 @@ def test_gap_need_not_be_looked_at_by_any_solver(data, solver):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (np.ones(N_POSITIONS * N_ORIENT), r"weights has shape \(18,\), but X has 6 positions"),
+        (np.ones(N_POSITIONS * N_ORIENT), r"weights has shape \(18,\), but X has 6 blocks"),
         (np.ones(N_POSITIONS - 1), r"weights has shape \(5,\)"),
         (np.ones((N_POSITIONS, 1)), r"weights has shape \(6, 1\)"),
         (1.0, r"weights has shape \(\)"),
@@ -133,7 +133,7 @@ def test_smallest_weight_that_leaves_no_position(data, weights_min):
     estimator = MixedNormEstimator(
         n_orient=N_ORIENT, weights=np.full(N_POSITIONS, 2.0), weights_min=weights_min
     )
-    with pytest.raises(ValueError, match=rf"weights_min={weights_min:g} leaves no position"):
+    with pytest.raises(ValueError, match=rf"weights_min={weights_min:g} leaves nothing"):
         estimator.fit(*data)
 
 

@@ -24,7 +24,7 @@ def fit(X, y, criterion="ric"):
         warnings.simplefilter("always")
         model = MixedNormIC(criterion=criterion).fit(X, y)
     texts = [str(warning.message) for warning in record]
-    return model, [text for text in texts if not text.startswith("No position is active")]
+    return model, [text for text in texts if not text.startswith("The model is empty")]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -59,7 +59,7 @@ def test_remarks_say_how_many_positions_would_be_left_and_are_in_the_summary(mak
         noise = draw_smooth_noise(60, 40, seed)
         model, _ = fit(X, 3 * signal + 2 * noise)
         remarks = " ".join(model.remarks_)
-        match = re.search(r"chooses only (\d+) instead of (\d+) positions", remarks)
+        match = re.search(r"finds only (\d+) instead of (\d+)\.", remarks)
         if match:
             assert int(match[1]) < int(match[2]) == model.n_active_
             assert f"<td>{remarks}</td>" in model._repr_html_()

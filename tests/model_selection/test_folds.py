@@ -170,7 +170,7 @@ def test_data_are_not_changed(make_measurements):
 def test_x_is_not_copied(dtype):
     """But for what a fit takes: of double precision, a copy in single precision."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((100, 20_000)).astype(dtype)
+    X = rng.standard_normal((100, 100_000)).astype(dtype)
     y_folds = X[:, :2].sum(axis=1).astype(float) + 4 * rng.standard_normal((5, 100))
     data = dict(y=y_folds.mean(axis=0), y_folds=y_folds)
     model = MixedNormCV(alphas=[80, 60, 40]).fit(X, **data)

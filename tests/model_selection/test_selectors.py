@@ -36,7 +36,7 @@ def make_data(make_problem):
 
 def forgive_choice():
     """Ignore what the data of scikit-learn's checks, which are random, make of a choice."""
-    warnings.filterwarnings("ignore", message="No position is active")
+    warnings.filterwarnings("ignore", message="The model is empty")
     warnings.filterwarnings("ignore", message="The alpha chosen")
     warnings.filterwarnings("ignore", message="The residual has")
     warnings.filterwarnings("ignore", message="The empty model beats every model")
@@ -186,7 +186,7 @@ def test_active_positions_are_counted_along_the_path(make_data, n_orient, n_mxne
 
 @pytest.mark.usual(n_mxne_iter=[1], correlation=[0.9])
 @pytest.mark.filterwarnings("ignore:The residual has", "ignore:The model has")
-@pytest.mark.filterwarnings("ignore:No position is active")
+@pytest.mark.filterwarnings("ignore:The model is empty")
 @pytest.mark.parametrize("n_mxne_iter", [1, 3])
 @pytest.mark.parametrize("correlation", [0.0, 0.9])
 def test_sure_estimates_the_risk(make_problem, n_mxne_iter, correlation):
@@ -413,7 +413,7 @@ def test_noise_taken_for_sources_is_never_silent(n_samples, n_orient, n_targets,
         told = [each for each in record if re.search(DOUBTS, str(each.message))]
         assert len(told) == 1 or model.n_active_ == 0
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="No position is active")
+            warnings.filterwarnings("ignore", message="The model is empty")
             assert model.set_params(noise_variance=None).fit(X, y).n_active_ == 0
     assert n_found >= 3
 
@@ -441,7 +441,7 @@ def test_too_few_samples_for_any_position_are_told(make_problem, n_samples):
         MixedNormIC(n_orient=3).fit(X[:n_samples], y[:n_samples])
     limited, empty = (str(each.message) for each in record)
     assert f"more features than half the number of samples ({n_samples}) explain more" in limited
-    assert empty == "No position is active, the model is all zero: see the other warning."
+    assert empty == "The model is empty, all coefficients are zero: see the other warning."
 
 
 @pytest.mark.usual(criterion=["bic"])
@@ -456,7 +456,7 @@ def test_estimate_by_a_model_that_fits_noise_is_told(make_problem, criterion):
 
 
 @pytest.mark.parametrize("time_pca", [2, 5])
-@pytest.mark.filterwarnings("ignore:No position is active")
+@pytest.mark.filterwarnings("ignore:The model is empty")
 @pytest.mark.parametrize("n_draws", [2, pytest.param(10, marks=pytest.mark.thorough)])
 def test_limited_rank_does_not_make_noise_a_source(make_problem, time_pca, n_draws):
     """The part of noise that is kept is the largest."""
@@ -518,7 +518,7 @@ def test_little_noise_may_be_far_from_its_variance_by_chance(make_problem):
 @pytest.mark.usual(smoothness=[0.95], noise_variance=[None])
 @pytest.mark.parametrize("smoothness", [0.0, 0.95])
 @pytest.mark.parametrize("noise_variance", [1.0, None])
-@pytest.mark.filterwarnings("ignore:No position is active", "ignore:The residual has")
+@pytest.mark.filterwarnings("ignore:The model is empty", "ignore:The residual has")
 def test_risk_inflation_finds_nothing_in_noise(make_problem, smoothness, noise_variance):
     """With targets that are correlated, too, of which the criterion is not told."""
     X, _ = make_problem(60, 200)
@@ -593,7 +593,7 @@ FOLDS = KFold(5, shuffle=True, random_state=0)
 @pytest.mark.usual(scoring=[None], n_orient=[3])
 @pytest.mark.usual(n_orient=[1], n_mxne_iter=[1])
 @pytest.mark.filterwarnings("ignore:The alpha chosen")
-@pytest.mark.filterwarnings("ignore:No position is active")  # In a fold, by the search.
+@pytest.mark.filterwarnings("ignore:The model is empty")  # In a fold, by the search.
 @n_orients
 @pytest.mark.parametrize("n_mxne_iter", [1, 4])
 @pytest.mark.parametrize(
@@ -877,7 +877,7 @@ def test_next_to_nothing_that_predicts_best_is_told(make_data):
 def test_nothing_to_find(make_data, model):
     X, y = make_data()
     with pytest.warns(
-        UserWarning, match="No position is active.*correlates with the data"
+        UserWarning, match="The model is empty.*nothing in X correlates with y"
     ) as record:
         fitted = clone(model).fit(X, 0.0 * y)
     assert [warning.filename for warning in record] == [__file__]
@@ -997,7 +997,7 @@ def test_blocks_of_more_features_than_half_the_samples(make_problem):
     X, y = make_problem(6, 30)
     with pytest.warns(UserWarning, match="cannot be judged"):
         assert clone(model).fit(X, y).n_active_ == 1
-    with pytest.raises(ValueError, match=r"samples \(5\)\. A position has 3: take"):
+    with pytest.raises(ValueError, match=r"samples \(5\)\. A block has 3: take"):
         clone(model).fit(X[:5], y[:5])
 
 

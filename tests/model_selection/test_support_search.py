@@ -145,7 +145,7 @@ def test_weights_leave_positions_out_and_raise_their_threshold():
 
 @n_orients
 @pytest.mark.parametrize("noise_variance", [1.0, None])
-@pytest.mark.filterwarnings("ignore:No position is active")
+@pytest.mark.filterwarnings("ignore:The model is empty")
 def test_nothing_is_found_in_noise(n_orient, noise_variance):
     n_found = 0
     for seed in range(10):
@@ -198,7 +198,7 @@ def test_what_the_search_has_changed_is_told():
             continue
         n_changed += 1
         kept = n_kept or "none"
-        assert told[0].startswith(f"The search left {kept} of the {len(before)} position")
+        assert told[0].startswith(f"The search left {kept} of the {len(before)} found on the path")
         n_moved = min(len(before), len(after)) - n_kept
         assert (f"moved {n_moved}" in told[0]) == (n_moved > 0)
         n_more = len(after) - len(before)

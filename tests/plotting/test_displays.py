@@ -269,7 +269,7 @@ def test_legends_stay_in_the_figure(fit, data, selector, figsize):
 def test_path_of_a_chosen_alpha_that_is_empty(data):
     X, _ = data
     noise = np.random.default_rng(0).standard_normal((len(X), 6))
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         model = MixedNormIC(n_orient=3, alphas=[99.5, 99]).fit(X, noise)
     display = SelectionDisplay.from_estimator(model)
     assert_array_equal(display.n_active_line_.get_ydata(), [0, 0])
@@ -319,7 +319,7 @@ def test_lines_are_norms_of_the_coefficients_along_the_path(data, debias):
     norms = np.linalg.norm(blocks, axis=(1, 3))
     assert len(display.lines_) == 3 < np.count_nonzero(norms.any(axis=0))
     strongest = np.argsort(norms[ALPHAS.index(30)])[::-1][:3]
-    assert [line.get_label() for line in display.lines_] == [f"position {g}" for g in strongest]
+    assert [line.get_label() for line in display.lines_] == [f"block {g}" for g in strongest]
     for line, g in zip(display.lines_, strongest, strict=True):
         assert_array_equal(line.get_xdata(), ALPHAS)
         # Not a number away from where the position is active.
@@ -360,10 +360,10 @@ def test_positions_have_the_names_that_are_given(data):
     plain = PathDisplay.from_estimator(estimator, X, y)
     named = PathDisplay.from_estimator(estimator, X, y, position_names=names)
     assert len(plain.alphas) == 20
-    expected = [label.replace("position", "area") for label in get_legend(plain.ax_)]
+    expected = [label.replace("block", "area") for label in get_legend(plain.ax_)]
     assert get_legend(named.ax_) == expected
     assert expected[0].startswith("area ")
-    with pytest.raises(ValueError, match="position_names has 59 names for 60 positions"):
+    with pytest.raises(ValueError, match="position_names has 59 names for 60 blocks"):
         PathDisplay.from_estimator(estimator, X, y, position_names=names[1:])
 
 
@@ -382,7 +382,7 @@ def test_displays_say_what_they_show(data):
     assert repr(display) == "<SelectionDisplay: 6 alphas, 40 % chosen>"
     estimator = MixedNormEstimator(30, n_orient=3)
     display = PathDisplay.from_estimator(estimator, *data, alphas=ALPHAS)
-    assert repr(display) == f"<PathDisplay: {len(display.names)} positions along 6 alphas>"
+    assert repr(display) == f"<PathDisplay: {len(display.names)} blocks along 6 alphas>"
 
 
 def test_pipelines(data):
@@ -440,4 +440,4 @@ def test_only_active_positions_of_a_cortex_are_drawn(sample_problem):
     at_alpha = display.norms[list(model.alphas_).index(model.alpha_)]
     assert np.count_nonzero(at_alpha) == n_active > 0
     active = np.flatnonzero(model.active_set_[::3])
-    assert {line.get_label() for line in display.lines_} == {f"position {g}" for g in active}
+    assert {line.get_label() for line in display.lines_} == {f"block {g}" for g in active}

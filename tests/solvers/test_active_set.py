@@ -423,7 +423,7 @@ def test_iterations_are_logged(caplog, make_case):
     ):
         expected = f"outer iteration {number}: objective {objective:g}, relative duality gap "
         assert message.startswith(expected)
-    assert f"active positions {len(solution.positions)}" in messages[-1]
+    assert f"active blocks {len(solution.positions)}" in messages[-1]
 
 
 @pytest.mark.parametrize("n_orient", [1, 3])

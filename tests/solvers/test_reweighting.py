@@ -145,7 +145,7 @@ def test_amplitude_so_large_that_nothing_is_left(make_case, n_orient):
 def test_estimator_says_that_nothing_is_left(make_case, n_orient):
     X, y, _ = make_case(n_orient)
     estimator = MixedNormEstimator(n_orient=n_orient, n_mxne_iter=5, reweighting_scale=1e6)
-    with pytest.warns(UserWarning, match="No position is active"):
+    with pytest.warns(UserWarning, match="The model is empty"):
         estimator.fit(X, y)
     assert_array_equal(estimator.coef_, np.zeros((y.shape[1], X.shape[1])))
     assert_array_equal(estimator.debias_scale_, np.ones(SIZES["n_positions"]))

@@ -1,0 +1,162 @@
+"""How fast fits are on arrays of many shapes, next to peers at the same certified gap.
+
+``python benchmarks/bench_arrays.py`` writes ``docs/bench_arrays.csv`` in about an hour, and prints
+the means. It needs ``pip install .[bench]`` and, as adelie asks for an older NumPy than it needs,
+``pip install --no-deps adelie``. ``--quick`` shows in a minute that all of it runs.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import sys
+import warnings
+from pathlib import Path
+
+# Taguchi's array L18: each level of a factor meets each level of every other one equally often.
+SHAPES = (
+    # correlation, samples, features, targets, features of a block, true blocks
+    (0.0, 50, 1_000, 1, 1, 5),
+    (0.0, 50, 10_000, 10, 4, 20),
+    (0.0, 50, 100_000, 100, 10, 50),
+    (0.0, 200, 1_000, 1, 4, 20),
+    (0.0, 200, 10_000, 10, 10, 50),
+    (0.0, 200, 100_000, 100, 1, 5),
+    (0.0, 1000, 1_000, 10, 1, 50),
+    (0.0, 1000, 10_000, 100, 4, 5),
+    (0.0, 1000, 100_000, 1, 10, 20),
+    (0.9, 50, 1_000, 100, 10, 20),
+    (0.9, 50, 10_000, 1, 1, 50),
+    (0.9, 50, 100_000, 10, 4, 5),
+    (0.9, 200, 1_000, 10, 10, 5),
+    (0.9, 200, 10_000, 100, 1, 20),
+    (0.9, 200, 100_000, 1, 4, 50),
+    (0.9, 1000, 1_000, 100, 4, 50),
+    (0.9, 1000, 10_000, 1, 10, 5),
+    (0.9, 1000, 100_000, 10, 1, 20),
+)
+# In percent: few active blocks, and many.
+ALPHAS = (50.0, 10.0)
+GAP = 1e-6
+PEERS = ("sklearn", "skglm", "celer", "adelie")
+SHAPE_COLUMNS = ("samples", "features", "targets", "block", "correlation", "alpha", "active")
+
+
+def parse_arguments():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--repeats", type=int, default=5, help="rounds, in which contenders take turns (5)")
+    add("--threads", type=int, default=2, help="threads of BLAS and numba (2)")
+    add("--peers", nargs="*", choices=(*PEERS, "mne"), default=PEERS, help="whom to compare with")
+    add("--cap", type=float, default=20.0, help="seconds that one run of a peer may take (20)")
+    add("--shapes", type=int, nargs="+", help="which shapes, counted from 0 (all)")
+    add("--quick", action="store_true", help="the smallest shapes, one repeat")
+    add("--output", type=Path, default=Path("docs/bench_arrays.csv"), help="the file to write")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.repeats, arguments.shapes = 1, [0, 3, 9]
+    arguments.shapes = arguments.shapes or range(len(SHAPES))
+    return arguments
+
+
+def make_problem(correlation, n_samples, n_features, n_targets, n_orient, n_active):
+    """Draw a regression of this shape, whose ``X`` is in Fortran order."""
+    import numpy as np
+    from peers import Problem
+
+    from skmxne.datasets import make_block_sparse_regression
+
+    X, y = make_block_sparse_regression(
+        n_samples,
+        n_features // n_orient,
+        n_orient=n_orient,
+        n_targets=n_targets,
+        n_active=n_active,
+        correlation=correlation,
+        noise=1.0,
+        random_state=0,
+    )
+    name = f"{n_samples} x {n_features} x {n_targets}, blocks of {n_orient}, {correlation:g}"
+    return Problem(name, np.asfortranarray(X), y.reshape(n_samples, n_targets), n_orient)
+
+
+def measure(arguments):
+    """Yield a row of the table for each shape and alpha."""
+    from measuring import Tuner
+    from peers import CONTENDERS, OURS
+
+    tuner = Tuner(arguments.cap, arguments.threads)
+    names = [OURS, *arguments.peers]
+    for shape in [(0.5, 40, 200, 1, 1, 3), (0.5, 40, 200, 3, 1, 3), (0.5, 40, 200, 1, 2, 3)]:
+        problem = make_problem(*shape)  # compiles, and starts the threads
+        for name in names:
+            if CONTENDERS[name].can_solve(problem):
+                tuner.run(CONTENDERS[name], problem, 60.0, 1e-2)
+    for index in arguments.shapes:
+        problem = make_problem(*SHAPES[index])
+        for alpha in ALPHAS:
+            cell = tuner.measure(names, problem, alpha, GAP, arguments.repeats)
+            row = make_row(cell, SHAPES[index][0], arguments)
+            print(*row.values(), sep="\t", file=sys.stderr, flush=True)
+            yield row
+
+
+def make_row(cell, correlation, arguments):
+    """Make the row of a cell: our milliseconds, and the ratio of each peer with its range."""
+    from peers import OURS
+
+    n_samples, n_features = cell.problem.X.shape
+    values = n_samples, n_features, cell.problem.y.shape[1], cell.problem.n_orient
+    values += correlation, f"{cell.alpha:g}", cell.runs[OURS].n_active
+    row = dict(zip(SHAPE_COLUMNS, values, strict=True))
+    ours = cell.seconds[OURS]
+    row["skmxne, ms"] = f"{1e3 * statistics.median(ours):.3g}"
+    for name in arguments.peers:
+        row[name] = ""
+        if name in cell.runs and cell.runs[name].too_slow:
+            row[name] = f"> {arguments.cap / statistics.median(ours):.3g}"
+        elif name in cell.runs and not cell.seconds[name]:
+            row[name] = f"gap {cell.runs[name].gap:.0e}"
+        elif name in cell.runs:
+            pairs = zip(cell.seconds[name], ours, strict=True)
+            ratios = [their / our for their, our in pairs]
+            low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+            row[name] = f"{middle:.3g} ({low:.3g} to {high:.3g})"
+    return row
+
+
+def read_ratio(entry):
+    """Read the ratio of an entry of the table; None where there is none."""
+    words = entry.removeprefix("> ").split()
+    return float(words[0]) if words and words[0] != "gap" else None
+
+
+def print_means(rows, peers):
+    """Print the geometric mean of the ratios of each peer, and where the best is ahead of ours."""
+    for name in peers:
+        ratios = [ratio for row in rows if (ratio := read_ratio(row[name])) is not None]
+        if ratios:
+            mean, least = statistics.geometric_mean(ratios), min(ratios)
+            n_lost = sum(ratio < 1 for ratio in ratios)
+            print(f"{name}: mean {mean:.3g} over {len(ratios)}, least {least:.3g}, {n_lost} lost")
+
+
+def main():
+    """Fix the number of threads before NumPy is imported, then measure."""
+    arguments = parse_arguments()
+    for library in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{library}_NUM_THREADS"] = str(arguments.threads)
+    warnings.simplefilter("ignore")
+    rows = list(measure(arguments))
+    print_means(rows, arguments.peers)
+    with arguments.output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
