@@ -38,7 +38,7 @@ SHAPES = (
 # In percent: few active blocks, and many.
 ALPHAS = (50.0, 10.0)
 GAP = 1e-6
-PEERS = ("sklearn", "skglm", "celer", "adelie")
+PEERS = ("sklearn", "skglm", "celer", "adelie", "adelie-path")
 SHAPE_COLUMNS = ("samples", "features", "targets", "block", "correlation", "alpha", "active")
 
 
@@ -94,7 +94,7 @@ def measure(arguments):
         problem = make_problem(*shape)  # compiles, and starts the threads
         for name in names:
             if CONTENDERS[name].can_solve(problem):
-                tuner.run(CONTENDERS[name], problem, 60.0, 1e-2)
+                CONTENDERS[name].solve(problem, 60.0, 1e-2)
     for index in arguments.shapes:
         problem = make_problem(*SHAPES[index])
         for alpha in ALPHAS:
@@ -106,7 +106,7 @@ def measure(arguments):
 
 def make_row(cell, correlation, arguments):
     """Make the row of a cell: our milliseconds, and the ratio of each peer with its range."""
-    from peers import OURS
+    from peers import CONTENDERS, OURS
 
     n_samples, n_features = cell.problem.X.shape
     values = n_samples, n_features, cell.problem.y.shape[1], cell.problem.n_orient
@@ -115,16 +115,16 @@ def make_row(cell, correlation, arguments):
     ours = cell.seconds[OURS]
     row["skmxne, ms"] = f"{1e3 * statistics.median(ours):.3g}"
     for name in arguments.peers:
-        row[name] = ""
+        entry = ""
         if name in cell.runs and cell.runs[name].too_slow:
-            row[name] = f"> {arguments.cap / statistics.median(ours):.3g}"
+            entry = f"> {arguments.cap / statistics.median(ours):.3g}"
         elif name in cell.runs and not cell.seconds[name]:
-            row[name] = f"gap {cell.runs[name].gap:.0e}"
+            entry = f"gap {cell.runs[name].gap:.0e}"
         elif name in cell.runs:
             pairs = zip(cell.seconds[name], ours, strict=True)
             ratios = [their / our for their, our in pairs]
-            low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
-            row[name] = f"{middle:.3g} ({low:.3g} to {high:.3g})"
+            entry = f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+        row[CONTENDERS[name].label] = entry
     return row
 
 
@@ -134,14 +134,23 @@ def read_ratio(entry):
     return float(words[0]) if words and words[0] != "gap" else None
 
 
-def print_means(rows, peers):
-    """Print the geometric mean of the ratios of each peer, and where the best is ahead of ours."""
-    for name in peers:
-        ratios = [ratio for row in rows if (ratio := read_ratio(row[name])) is not None]
+def print_means(rows):
+    """Print the geometric means of the ratios, and how often skmxne is the slower one."""
+    labels = [label for label in rows[0] if label not in (*SHAPE_COLUMNS, "skmxne, ms")]
+    found = {label: [read_ratio(row[label]) for row in rows] for label in labels}
+    found["the fastest of them"] = [
+        min((ratio for ratio in ratios if ratio is not None), default=None)
+        for ratios in zip(*found.values(), strict=True)
+    ]
+    for label, ratios in found.items():
+        ratios = [ratio for ratio in ratios if ratio is not None]
         if ratios:
-            mean, least = statistics.geometric_mean(ratios), min(ratios)
-            n_lost = sum(ratio < 1 for ratio in ratios)
-            print(f"{name}: mean {mean:.3g} over {len(ratios)}, least {least:.3g}, {n_lost} lost")
+            n_slower = sum(ratio < 1 for ratio in ratios)
+            print(
+                f"{label}: {statistics.geometric_mean(ratios):.3g} times as long as skmxne over "
+                f"{len(ratios)} of {len(rows)}; skmxne is slower {n_slower} times, at most "
+                f"{1 / min(ratios):.2g} times"
+            )
 
 
 def main():
@@ -151,7 +160,7 @@ def main():
         os.environ[f"{library}_NUM_THREADS"] = str(arguments.threads)
     warnings.simplefilter("ignore")
     rows = list(measure(arguments))
-    print_means(rows, arguments.peers)
+    print_means(rows)
     with arguments.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()

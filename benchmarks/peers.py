@@ -179,8 +179,8 @@ def solve_celer(problem, alpha, tol):
     return keep_active(model.fit(problem.X, squeeze(y)).coef_[:, None], basis)
 
 
-def solve_adelie(problem, alpha, tol):
-    """Call adelie's `grpnet` on the rotated ``y``, along ten penalties: faster than one.
+def solve_adelie(problem, alpha, tol, n_penalties=1):
+    """Call adelie's `grpnet` on the rotated ``y``, from zero or along a path.
 
     Its criterion is the change of the coefficients.
     """
@@ -195,7 +195,7 @@ def solve_adelie(problem, alpha, tol):
         glm,
         groups=starts,
         penalty=np.ones(len(starts)),
-        lmda_path=np.geomspace(100.0 / alpha, 1.0, 11)[1:] * penalty / y.size,
+        lmda_path=np.geomspace(100.0 / alpha, 1.0, n_penalties + 1)[1:] * penalty / y.size,
         intercept=False,
         adev_tol=1,
         early_exit=False,
@@ -204,6 +204,11 @@ def solve_adelie(problem, alpha, tol):
     )
     coef = state.betas[-1].toarray().reshape(-1, y.shape[1])
     return keep_active(coef, basis)
+
+
+def solve_adelie_path(problem, alpha, tol):
+    """Call adelie's `grpnet` along ten penalties, each from the one before."""
+    return solve_adelie(problem, alpha, tol, n_penalties=10)
 
 
 def prepare(problem, alpha):
@@ -252,6 +257,7 @@ _CONTENDERS = (
     Contender("skglm", "skglm", "skglm", solve_skglm, 1.0, "one target"),
     Contender("celer", "celer", "celer", solve_celer, None, "one target"),
     Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any"),
+    Contender("adelie-path", "adelie, path", "adelie", solve_adelie_path, 1e-8, "any"),
 )
 CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
 

@@ -20,6 +20,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "matplotlib.sphinxext.plot_directive",
+    "myst_parser",  # for CONTRIBUTING.md
     "sphinx_gallery.gen_gallery",
     # in extensions/
     "mathml",
@@ -78,7 +79,7 @@ html_sidebars = {
     name: []
     for name in (
         *("index", "install", "command_line", "from_mne", "from_sklearn"),
-        *("study", "benchmarks", "reliability", "changes"),
+        *("study", "benchmarks", "benchmarks_arrays", "reliability", "contributing", "changes"),
     )
 }
 html_copy_source = False

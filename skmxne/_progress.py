@@ -74,10 +74,7 @@ def _make_bar(estimator, n_tasks, name):
         return nullcontext()
     # Without ipywidgets, tqdm.auto warns in a notebook, and shows the bar of tqdm.
     module = "tqdm.auto" if find_spec("ipywidgets") else "tqdm"
-    try:
-        make_bar = import_module(module).tqdm
-    except ImportError:
-        return nullcontext()
+    make_bar = import_module(module).tqdm
     return make_bar(total=n_tasks, desc=type(estimator).__name__, unit=name, leave=False)
 
 

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -228,10 +229,11 @@ def test_blas_of_a_worker_has_one_thread_while_it_solves(run_on, backend, n_thre
             assert (before, inside, after) == ({n_threads}, {1}, {n_threads})
 
 
-def test_readme_on_more_than_one_machine(data, client):
+def test_code_of_the_docs_on_more_than_one_machine(data, client):
     X, y = data
-    section = (ROOT / "README.md").read_text("utf-8").partition("## On more than one machine\n")[2]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+    page = (ROOT / "docs" / "from_sklearn.rst").read_text("utf-8")
+    section = page.partition("On more than one machine\n")[2]
+    code = dedent(re.search(r".. code-block:: python\n(.*?)\nThe address", section, re.DOTALL)[1])
     address = "tcp://scheduler:8786"
     assert address in code
     names = {"MixedNormCV": MixedNormCV, "X": X, "y": y}

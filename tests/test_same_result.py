@@ -28,16 +28,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:The alpha chosen", "ignore:The r
 
 @pytest.fixture(scope="module")
 def data(make_problem):
-    """Return X of more than two chunks of positions, and y."""
+    """Return X and y."""
+    return make_problem(30, 1300, n_orient=3, n_targets=4, n_active=3, noise=1.0)
+
+
+@pytest.fixture(scope="module")
+def large_data(make_problem):
+    """Return X of more than two chunks of blocks, and y."""
     return make_problem(30, 6000, n_orient=3, n_targets=4, n_active=3, noise=1.0)
 
 
 @models
-def test_number_of_threads_does_not_matter(data, model):
+def test_number_of_threads_does_not_matter(large_data, model):
     fits = []
     for n_threads in (1, 2, 3):
         with threadpool_limits(n_threads, user_api="blas"):
-            fits.append(clone(model).fit(*data))
+            fits.append(clone(model).fit(*large_data))
     for fitted in fits[1:]:
         assert_array_equal(fitted.coef_, fits[0].coef_)
         assert fitted.dual_gap_ == fits[0].dual_gap_

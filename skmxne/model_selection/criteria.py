@@ -7,7 +7,7 @@ import numpy as np
 from ..solvers.block_problem import BlockProblem
 from ..solvers.newton import solve_newton
 from ..solvers.objective import compute_block_norms, compute_columns
-from .degrees_of_freedom import compute_criterion, compute_degrees_of_freedom
+from .degrees_of_freedom import compute_degrees_of_freedom
 from .noise import count_independent_targets, summarize_covariance
 from .risk_inflation import fit_columns
 
@@ -15,6 +15,46 @@ from .risk_inflation import fit_columns
 # block whose penalty is smaller cannot be told from zero.
 _EXACT = 1e-12
 _MAX_STEPS = 200
+
+
+class Fits(NamedTuple):
+    """What the criteria of the penalised fits of a path are made of."""
+
+    rss: np.ndarray  # residual sums of squares, (n_alphas,)
+    dof: np.ndarray  # degrees of freedom, (n_alphas,)
+    noise_variance: float
+    n: float  # how many data there are: samples times targets
+    n_independent: float  # of them
+
+
+def compute_sure(fits):
+    """Compute Stein's unbiased estimate of the risk."""
+    return fits.rss + fits.noise_variance * (2.0 * fits.dof - fits.n)
+
+
+def compute_bic(fits):
+    """Compute the Bayesian information criterion."""
+    return fits.rss + np.log(fits.n_independent) * fits.noise_variance * fits.dof
+
+
+def compute_gcv(fits):
+    """Compute generalized cross-validation: infinite where no data are left to judge by."""
+    n_left = np.where(fits.dof < fits.n, fits.n - fits.dof, np.nan)
+    return np.nan_to_num((fits.n / n_left) * (fits.rss / n_left), nan=np.inf)
+
+
+def compute_discrepancy(fits):
+    """Compute by how much the residual exceeds the noise: the first fit not above 0 is chosen."""
+    return fits.rss - (fits.n - fits.dof) * fits.noise_variance
+
+
+# All but "discrepancy" are minimised.
+CRITERIA = {
+    "sure": compute_sure,
+    "bic": compute_bic,
+    "gcv": compute_gcv,
+    "discrepancy": compute_discrepancy,
+}
 
 
 class Judgement(NamedTuple):
@@ -100,7 +140,7 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
                 f"(n_samples={n_samples}). Give the variance, or raise the smallest alpha (eps)."
             )
         noise_variance = rss[-1] / (n - dof[-1])
-    values = compute_criterion(criterion, rss, dof, noise_variance, n, n_samples * n_independent)
+    values = CRITERIA[criterion](Fits(rss, dof, noise_variance, n, n_samples * n_independent))
     if criterion == "discrepancy":
         reached = values <= 0.0
         best = np.argmax(reached) if reached.any() else len(rss) - 1

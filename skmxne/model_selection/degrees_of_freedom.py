@@ -1,9 +1,7 @@
-"""How many parameters a fit has really used: exact degrees of freedom, and criteria of them."""
+"""How many parameters a fit has really used: exact degrees of freedom."""
 
 import numpy as np
 from scipy.linalg import pinvh, solve_triangular
-
-CRITERIA = ("sure", "bic", "gcv", "discrepancy")
 
 # Fields whose Gram matrix has a smaller relative eigenvalue count as linearly dependent.
 _DEPENDENT = 1e-12
@@ -90,16 +88,3 @@ def _sum_blocks(matrix, n_orient):
     """Sum up each ``n_orient`` by ``n_orient`` block."""
     n_rows, n_columns = (size // n_orient for size in matrix.shape)
     return matrix.reshape(n_rows, n_orient, n_columns, n_orient).sum(axis=(1, 3))
-
-
-def compute_criterion(criterion, rss, dof, noise_variance, n, n_independent):
-    """Compute what a criterion makes of the solutions of a path."""
-    if criterion == "sure":
-        return rss + 2.0 * noise_variance * dof - n * noise_variance
-    if criterion == "bic":
-        return rss + np.log(n_independent) * noise_variance * dof
-    if criterion == "discrepancy":
-        return rss - (n - dof) * noise_variance
-    # Nothing is left of the data to judge the model by.
-    n_left = np.where(dof < n, n - dof, np.nan)
-    return np.nan_to_num((n / n_left) * (rss / n_left), nan=np.inf)

@@ -25,8 +25,7 @@ from ..linear_model.validation import (
 )
 from ..solvers.dispatch import Solver
 from ..solvers.threads import single_threaded_blas
-from .criteria import judge_fits, judge_positions
-from .degrees_of_freedom import CRITERIA
+from .criteria import CRITERIA, judge_fits, judge_positions
 from .diagnostics import CHECK_NOISE, diagnose
 from .risk_inflation import RiskInflation, compute_largest_power
 from .support_search import search_supports

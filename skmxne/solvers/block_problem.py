@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .objective import compute_block_norms, compute_dual, compute_primal
+from .threads import map_chunks
+
+# Columns that one thread multiplies at a time, at least.
+_CHUNK = 128
 
 
 class BlockProblem:
@@ -40,6 +44,11 @@ class BlockProblem:
         """``||y||_F^2``, the unit of the duality gap; 1 where ``y`` is zero."""
         return float(np.vdot(self.y, self.y)) or 1.0
 
+    @property
+    def is_gram_small(self) -> bool:
+        """Whether `gram` is not much larger than ``X``."""
+        return self.X.shape[1] <= 4 * len(self.X)
+
     @cached_property
     def gram(self) -> NDArray[np.float64]:
         """``X^T X``, shape (n_positions * n_orient, n_positions * n_orient)."""
@@ -61,6 +70,16 @@ class BlockProblem:
         blocks = self.X.T.reshape(self.n_positions, self.n_orient, len(self.y))
         return np.linalg.eigvalsh(blocks @ blocks.transpose(0, 2, 1))[:, -1]
 
+    def correlate(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Compute ``X^T residual``, shape (n_positions * n_orient, n_targets)."""
+        products = np.empty((self.X.shape[1], residual.shape[1]))
+
+        def fill(chunk):
+            np.matmul(self.X[:, chunk].T, residual, out=products[chunk])
+
+        map_chunks(fill, len(products), _CHUNK, residual.size)
+        return products
+
     def protect(self) -> Self:
         """Let nobody write to the data, which may be those of the user; return the problem."""
         self.X, self.y = self.X.view(), self.y.view()
@@ -73,10 +92,15 @@ class BlockProblem:
         X = np.empty((len(self.y), n_old + n_new), order="F")
         X[:, :n_old], X[:, n_old:] = self.X, columns
         problem = BlockProblem(X, self.y, self.penalty, self.n_orient)
-        if "gram" in self.__dict__ and n_old:
+        if "gram" in self.__dict__ and n_old and problem.is_gram_small:
             gram = np.empty((n_old + n_new, n_old + n_new))
             gram[:n_old, :n_old] = self.gram
-            gram[n_old:] = columns.T @ X
+
+            def fill(chunk):
+                rows = slice(n_old + chunk.start, n_old + chunk.stop)
+                gram[rows] = columns[:, chunk].T @ X
+
+            map_chunks(fill, n_new, _CHUNK, X.size)
             gram[:n_old, n_old:] = gram[n_old:, :n_old].T
             problem.gram = gram
         return problem

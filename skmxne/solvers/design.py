@@ -8,10 +8,10 @@ import numpy as np
 from .objective import compute_block_norms, compute_columns
 from .threads import map_chunks
 
-# Positions that one chunk of a product covers, at least, ...
+# Positions that one chunk of a product covers, at least.
 _CHUNK = 512
-# ... and products of two numbers in it: fewer are done before a thread has started.
-_CHUNK_WORK = 2**19
+# Products with all of X after which a copy in single precision saves more time than it takes.
+_COPY_AFTER = 2.0
 # Samples up to which the rounding of products in single precision is small enough.
 _MAX_SAMPLES_SINGLE = 5000
 # Share of the threshold that the targets left out of a product may reach, ...
@@ -168,9 +168,13 @@ class BlockDesign:
         norms, size = np.zeros(self.n_positions), np.linalg.norm(residual)
         if size == 0.0:
             return norms, norms
-        X, unit = self._single
-        in_single = len(residual) <= _MAX_SAMPLES_SINGLE
-        dtype = np.float32 if in_single else np.float64
+        is_short = len(residual) <= _MAX_SAMPLES_SINGLE
+        # A power of two: no rounding.
+        unit = 2.0 ** np.clip(np.round(np.log2(self._unscaled_norms.max() or 1.0)), -100, 100)
+        X = self.X
+        if is_short and X.dtype != np.float32 and self.n_products >= _COPY_AFTER:
+            X, unit = self._single
+        dtype = np.float32 if is_short and X.dtype == np.float32 else np.float64
         # Products of the order of one at most: nothing overflows.
         rows = residual.T / size * (1.0 if X.dtype != self.X.dtype else 1.0 / unit)
         with np.errstate(under="ignore"):
@@ -197,12 +201,8 @@ class BlockDesign:
 
     @cached_property
     def _single(self):
-        """``X`` as its products with all positions are made, and the unit of these products."""
-        # A power of two: no rounding.
-        exponent = np.round(np.log2(self._unscaled_norms.max() or 1.0))
-        if self.X.dtype == np.float32 or len(self.X) > _MAX_SAMPLES_SINGLE:
-            return self.X, 2.0 ** np.clip(exponent, -100, 100)
-        unit = 2.0**exponent
+        """A copy of ``X`` in single precision, and the unit of its products."""
+        unit = 2.0 ** np.round(np.log2(self._unscaled_norms.max() or 1.0))
         single = np.empty(self.X.shape, dtype=np.float32, order="F")
 
         def fill(chunk):
@@ -220,8 +220,7 @@ class BlockDesign:
 
     def _map_chunks(self, function, n_positions, n_columns=1):
         """Call a function for chunks of positions, each enough work for a thread."""
-        work = len(self.X) * self.n_orient * n_columns
-        map_chunks(function, n_positions, max(_CHUNK, _CHUNK_WORK // max(work, 1)))
+        map_chunks(function, n_positions, _CHUNK, len(self.X) * self.n_orient * n_columns)
 
     def _columns_of(self, positions):
         """Return the slice of the columns of a slice of positions."""

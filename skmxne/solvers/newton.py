@@ -111,12 +111,12 @@ def _evaluate(problem, variances, precision):
     if in_samples:
         factor = _factorize(scaled @ scaled.T, a)
         whitened = solve_factorized(factor, y)
-        correlation = problem.X.T @ whitened
+        correlation = problem.correlate(whitened)
         z = deviations * correlation[columns]
         for _ in range(n_refinements):
             missed = solve_factorized(factor, y - scaled @ z - a * whitened)
             whitened += missed
-            correlation += problem.X.T @ missed
+            correlation += problem.correlate(missed)
             z += scaled.T @ missed
         residual = a * whitened
     else:
@@ -127,10 +127,10 @@ def _evaluate(problem, variances, precision):
         for _ in range(n_refinements):
             z += solve_factorized(factor, scaled.T @ residual - a * z)
             residual = y - scaled @ z
-        correlation = np.empty((problem.X.shape[1], y.shape[1]))
-        if len(columns) < len(correlation):
-            np.matmul(problem.X.T, residual, out=correlation)
-            correlation /= a
+        if len(columns) < problem.X.shape[1]:
+            correlation = problem.correlate(residual) / a
+        else:
+            correlation = np.empty((len(columns), y.shape[1]))
     # More exact than the correlation of the residual where the variance is small.
     correlation[columns] = z / deviations
     norms = problem.block_norms(correlation)
@@ -204,8 +204,15 @@ def _compute_hessian(problem, point, moving):
         inner = _compute_inner(problem, point, columns[len(point.columns) :])
         inner *= correlation @ correlation.T
         return 2.0 * _sum_blocks(inner, n_orient)
-    half = solve_triangular(point.factor, problem.X[:, columns], lower=True, check_finite=False)
+    half = problem.X[:, columns]
     hessian = np.empty((len(moving), len(moving)))
+
+    def solve(chunk):
+        half[:, chunk] = solve_triangular(
+            point.factor, half[:, chunk], lower=True, check_finite=False
+        )
+
+    map_chunks(solve, len(columns), _CHUNK, point.factor.size)
 
     def fill(chunk):
         rows = slice(chunk.start * n_orient, chunk.stop * n_orient)
@@ -271,7 +278,7 @@ def _factorize(matrix, shift):
 
 def _take_gram(problem, rows, columns=None):
     """Return a part of ``X^T X``, from that of all columns if this is not much larger."""
-    if problem.X.shape[1] > 4 * len(problem.X):
+    if not problem.is_gram_small:
         X = problem.X[:, rows]
         return X.T @ (X if columns is None else problem.X[:, columns])
     if columns is None and len(rows) == len(problem.gram):

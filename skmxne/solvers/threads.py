@@ -12,6 +12,9 @@ from threading import Lock, Thread, local
 
 from threadpoolctl import ThreadpoolController
 
+# Multiplications that take longer than to start a thread.
+_CHUNK_WORK = 2**19
+
 
 class _SharedLimit:
     """The limit of BLAS to one thread: the first fit to begin sets it, the last to end lifts it."""
@@ -123,11 +126,14 @@ def single_threaded_blas():
         _shared.end()
 
 
-def map_chunks(function, n_items, chunk_size):
+def map_chunks(function, n_items, chunk_size, work=None):
     """Call ``function(slice)`` for consecutive chunks of ``range(n_items)``, on all threads.
 
+    With `work`, the multiplications that an item takes, chunks are large enough for a thread each.
     To be called inside `single_threaded_blas`; outside of it the chunks come one after the other.
     """
+    if work is not None:
+        chunk_size = max(chunk_size, _CHUNK_WORK // max(work, 1))
     chunks = [slice(i, min(i + chunk_size, n_items)) for i in range(0, n_items, chunk_size)]
     is_helper = getattr(_shared.is_helper, "value", False)
     if is_helper or min(_shared.n_threads, len(chunks)) <= 1:

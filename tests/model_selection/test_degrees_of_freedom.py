@@ -9,13 +9,8 @@ from numpy.testing import assert_allclose
 from skmxne.linear_model.fit_problem import MixedNormProblem
 from skmxne.linear_model.options import FitOptions
 from skmxne.model_selection import degrees_of_freedom
-from skmxne.model_selection.criteria import compute_rss_and_dof
-from skmxne.model_selection.degrees_of_freedom import (
-    CRITERIA,
-    _Linearized,
-    compute_criterion,
-    compute_degrees_of_freedom,
-)
+from skmxne.model_selection.criteria import CRITERIA, Fits, compute_rss_and_dof
+from skmxne.model_selection.degrees_of_freedom import _Linearized, compute_degrees_of_freedom
 
 STEP = 1e-5
 # Central differences are exact to their step squared, and to rounding divided by the step.
@@ -330,12 +325,12 @@ def test_criteria_are_their_definitions(rss, dof, variance, n, n_independent):
         "gcv": n * rss / (n - dof) ** 2,
         "discrepancy": rss - (n - dof) * variance,
     }
-    for criterion in CRITERIA:
-        values = compute_criterion(criterion, rss, dof, variance, n, n_independent)
-        assert_allclose(values, expected[criterion], rtol=1e-14)
+    fits = Fits(rss, dof, variance, n, n_independent)
+    for name, compute in CRITERIA.items():
+        assert_allclose(compute(fits), expected[name], rtol=1e-14)
 
 
 def test_gcv_is_infinite_where_no_data_are_left():
     rss, dof = np.array([5.0, 1.0, 0.0]), np.array([2.0, 10.0, 11.0])
-    values = compute_criterion("gcv", rss, dof, 1.0, 10, 10)
+    values = CRITERIA["gcv"](Fits(rss, dof, 1.0, 10, 10))
     assert_allclose(values, [10 * 5 / 8**2, np.inf, np.inf])

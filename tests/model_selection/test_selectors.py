@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC
 from skmxne.datasets import make_recording
-from skmxne.model_selection.degrees_of_freedom import CRITERIA
+from skmxne.model_selection.criteria import CRITERIA
 
 SIZES = dict(n_samples=40, n_positions=60, n_targets=6, n_active=3, noise=1.0)
 ALPHAS = [80.0, 60.0, 40.0, 30.0, 20.0, 12.0, 8.0]

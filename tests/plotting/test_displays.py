@@ -22,7 +22,7 @@ from skmxne import (
     SelectionDisplay,
     mixed_norm_path,
 )
-from skmxne.model_selection.degrees_of_freedom import CRITERIA
+from skmxne.model_selection.criteria import CRITERIA
 
 ALPHAS = [80.0, 50.0, 40.0, 30.0, 20.0, 12.0]
 
