@@ -233,7 +233,8 @@ class Contender:
     """A solver, and how it is called.
 
     `loosest` is the tolerance at which the search for one starts, None if it is the gap itself;
-    `blocks` says for which blocks of several features it has a solver.
+    `blocks` says for which blocks of several features it has a solver; compiled code may run on
+    when its time is up, so that it is not `is_interruptible`.
     """
 
     name: str
@@ -242,6 +243,7 @@ class Contender:
     solve: Callable
     loosest: float | None
     blocks: Literal["none", "one target", "any"]
+    is_interruptible: bool = True
 
     def can_solve(self, problem):
         """Whether it has a solver for this problem."""
@@ -256,8 +258,8 @@ _CONTENDERS = (
     Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, None, "none"),
     Contender("skglm", "skglm", "skglm", solve_skglm, 1.0, "one target"),
     Contender("celer", "celer", "celer", solve_celer, None, "one target"),
-    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any"),
-    Contender("adelie-path", "adelie, path", "adelie", solve_adelie_path, 1e-8, "any"),
+    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any", False),
+    Contender("adelie-path", "adelie, path", "adelie", solve_adelie_path, 1e-8, "any", False),
 )
 CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
 

@@ -25,6 +25,7 @@ extensions = [
     # in extensions/
     "mathml",
     "external_links",
+    "written_out",
 ]
 templates_path = ["templates"]
 exclude_patterns = ["_build"]
@@ -35,7 +36,7 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [
     # Names without a page: parameters, attributes, and the like.
-    ("py:obj", r"[A-Za-z_]\w*(\.fit)?"),
+    ("py:obj", r"[A-Za-z_]\w*(\.fit)?|\[\"x0\".*"),
     # Other packages, whose sites cannot be looked up without a network.
     ("py:.*", r"(dask|joblib|logging|matplotlib|mne|numpy|scipy|sklearn|warnings)\..*"),
 ]
@@ -70,7 +71,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
-html_title = "skmxne"
+html_title = f"skmxne {version}"
 html_static_path = ["static"]
 html_css_files = ["skmxne.css"]
 html_show_sourcelink = False
@@ -79,12 +80,12 @@ html_sidebars = {
     name: []
     for name in (
         *("index", "install", "command_line", "from_mne", "from_sklearn"),
-        *("study", "benchmarks", "benchmarks_arrays", "reliability", "contributing", "changes"),
+        *("study", "benchmarks", "benchmarks_arrays", "reliability"),
+        *("contributing", "citing", "changes"),
     )
 }
 html_copy_source = False
 html_theme_options = {
-    "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "header_links_before_dropdown": 7,

@@ -213,11 +213,11 @@ def test_bar_is_closed_where_a_fit_fails(make_problem, bars):
 
 
 @pytest.mark.thorough
-def test_fits_without_tqdm_and_callbacks(make_problem):
-    """Both are there or not: the choice is the same."""
+def test_fits_without_callbacks(make_problem):
+    """They are there or not: the choice is the same."""
     code = """
 import sys, sklearn.model_selection, sklearn.pipeline
-sys.modules["tqdm"] = sys.modules["tqdm.auto"] = sys.modules["sklearn.callback"] = None
+sys.modules["sklearn.callback"] = None
 sys.modules["ipykernel"] = sys  # so that a bar is asked for
 from skmxne import MixedNormCV, MixedNormIC
 from skmxne.datasets import make_block_sparse_regression

@@ -7,6 +7,10 @@ SITES = {
     "mne": "https://mne.tools/stable/generated/{}.html",
     "sklearn": "https://scikit-learn.org/stable/modules/generated/{}.html",
 }
+# Sections that docstrings of scikit-learn refer to.
+SECTIONS = {
+    "r2_score": "https://scikit-learn.org/stable/modules/model_evaluation.html#r2-score",
+}
 
 
 def setup(app):
@@ -18,6 +22,8 @@ def setup(app):
 def link_to_site(app, env, node, content):
     """Return a link for a name of another package, or None."""
     target = node.get("reftarget", "")
+    if target in SECTIONS:
+        return nodes.reference("", "", content, internal=False, refuri=SECTIONS[target])
     site = SITES.get(target.partition(".")[0])
     if node.get("refdomain") != "py" or site is None or "." not in target:
         return None

@@ -254,7 +254,7 @@ def verify(
     Notes
     -----
     For a reweighted model, which is a local minimum at best, see `compute_certificate`: the
-    reweighting may have ended at ``n_mxne_iter``, before its fixed point. Then the gap tells how
+    reweighting may have ended at ``n_mxne_iter``, before its fixed point. Then the gap says how
     far the next convex problem would still lead. If ``X`` is in single precision, so are the
     coefficients, whose rounding a `tol` below about 1e-8 sees.
 
@@ -331,8 +331,10 @@ def compute_certificate(
         `MultiTaskLasso` of scikit-learn.
     n_orient : int, default=1
         Features per block.
-    weights, weights_min, sample_weight : object
-        As for `MixedNormEstimator`, if the problem has weights.
+    weights, weights_min : object
+        As for `MixedNormEstimator`.
+    sample_weight : array-like of shape (n_samples,) or float, default=None
+        Weights of the samples in the data term.
     reweighting_scale : float, default=None
         The amplitude ``u`` of the reweighted penalty. None: the penalty is convex.
     fit_intercept : bool, default=False

@@ -60,10 +60,11 @@ def mixed_norm(
     """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
 
     In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
-    results, and the same numbers but for what the Notes name. For several alphas, cross-validation
-    or certificates use :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`,
-    which this function is made of. For a given `alpha` reweighting has MNE's `reweighting_scale`;
-    where a criterion chooses, the model is that of :class:`~skmxne.MixedNormIC`.
+    results, and the same numbers, except for what the Notes name. For several alphas,
+    cross-validation or certificates use :class:`~skmxne.InverseProblem` and
+    :class:`~skmxne.MixedNormEstimator`, which this function is made of. For a given `alpha`
+    reweighting has MNE's `reweighting_scale`; where a criterion chooses, the model is that of
+    :class:`~skmxne.MixedNormIC`.
 
     Parameters
     ----------
@@ -82,7 +83,7 @@ def mixed_norm(
     depth : None, float or dict, default=0.8
         Depth weighting, as for :meth:`skmxne.InverseProblem.from_evoked`.
     maxit : int, default=3000
-        Most iterations of the solver.
+        Maximum number of iterations of the solver.
     tol : float, default=1e-4
         The duality gap, relative to the power of the whitened data, at which the solver stops.
     active_set_size : int, default=10
@@ -151,7 +152,7 @@ def mixed_norm(
 
     Notes
     -----
-    For a given `alpha` numbers are those of MNE but for what `tol` leaves open. Unlike there,
+    For a given `alpha` the numbers are those of MNE, to the accuracy of `tol`. Unlike there,
 
     - positions and orientations of dipoles, and vectors of source estimates, are in head
       coordinates also if the forward solution is in MRI coordinates,

@@ -196,8 +196,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         residual : instance of mne.Evoked, or list of such
-            What is left of the data, in their units. Projectors that have been applied to the
-            data are applied to the field, too.
+            The residual, in the units of the data. Projectors that have been applied to the data
+            are applied to the field, too.
 
         Raises
         ------
@@ -333,7 +333,7 @@ class InverseProblem(WhitenedRecording):
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
             As :meth:`to_source_estimate`; if a parameter is out of its range; or if there are so
-            many sources that nothing is left of the data to judge them by.
+            many sources that they fit any data.
 
         See Also
         --------

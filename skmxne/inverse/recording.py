@@ -128,7 +128,7 @@ class WhitenedRecording:
         objects lacks, unless `evoked` lacks all of that type. Projectors, applied or not, are
         taken into account by the whitener. No object is modified.
 
-        The times before 0 tell whether `noise_cov` and the number of trials are right, and which
+        The times before 0 show whether `noise_cov` and the number of trials are right, and which
         channels are bad. So leave them in `evoked`, and choose the times to explain by `tmin` and
         `tmax`.
 
@@ -257,7 +257,7 @@ class WhitenedRecording:
 
     @property
     def target_covariance(self) -> NDArray[np.float64] | None:
-        """Covariance of the noise across targets, as the trials tell it, for `MixedNormIC`.
+        """Covariance of the noise across targets, estimated from trials, for `MixedNormIC`.
 
         It is that of the differences between the averages of the folds, over all rows, and has a
         mean variance of 1 where the noise covariance fits the trials. It is shrunk towards a

@@ -15,17 +15,20 @@ from .validation import check_bool, check_real, check_sample_weight
 
 
 class MixedNormEstimator(BaseMixedNorm):
-    """Sparse multi-output regression with a mixed norm over blocks of features.
+    r"""Sparse multi-output regression with a mixed norm over blocks of features.
 
-    Minimises over ``W``::
+    The coefficients ``W`` minimise
 
-        1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F
+    .. math::
+
+        \frac{1}{2} \lVert y - X W \rVert_F^2 + \lambda \sum_g \lVert W_g \rVert_F,
+        \qquad \lambda = \frac{\alpha}{100} \max_g \lVert X_g^T y \rVert_F
 
     where ``W_g`` are the ``n_orient`` consecutive rows of block ``g``, over all targets, and
-    ``penalty = alpha / 100 * max_g ||X_g^T y||_F``: the mixed-norm estimate (MxNE) of M/EEG
-    source imaging [1]_, with ``X`` the whitened gain and ``y`` the whitened data. Whole blocks
-    are zero or not; none is active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are
-    replaced by ``sqrt(u ||W_g||_F)``, solved by iterative reweighting (irMxNE) [2]_: sparser,
+    :math:`\lambda` is ``penalty_``: the mixed-norm estimate (MxNE) of M/EEG source imaging [1]_,
+    with ``X`` the whitened gain and ``y`` the whitened data. Whole blocks are zero or not; none is
+    active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are replaced by
+    :math:`\sqrt{u \lVert W_g \rVert_F}`, solved by iterative reweighting (irMxNE) [2]_: sparser,
     and with less shrinkage. There is no intercept unless ``fit_intercept=True``.
 
     Parameters
@@ -58,7 +61,7 @@ class MixedNormEstimator(BaseMixedNorm):
         :class:`~skmxne.solvers.BlockProblem` and coefficients to start from, and returns
         coefficients whose ``problem.dual_gap(coef)`` is at most ``tol``, and its iterations.
     maxit : int, default=3000
-        Most iterations of the solver, in each convex problem of the reweighting.
+        Maximum number of iterations of the solver, in each convex problem of the reweighting.
     tol : float, default=1e-4
         The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
     active_set_size : int, default=10

@@ -37,10 +37,9 @@ _MOST_HALVINGS = 20
 class MixedNormIC(BaseMixedNorm):
     """Mixed-norm estimate with alpha chosen by an information criterion.
 
-    One path on all the data, each of whose models is judged by what it leaves of the data, the
-    residual sum of squares (RSS), and by its size. Nothing is fitted twice. With ``s2`` the
-    variance of the noise and ``n = n_samples * n_targets`` (with an intercept,
-    ``(n_samples - 1) * n_targets``), the criterion is
+    Fits one path to all data, and judges each model by its residual sum of squares (RSS) and its
+    size. With ``s2`` the variance of the noise and ``n = n_samples * n_targets`` (with an
+    intercept, ``(n_samples - 1) * n_targets``), the criterion is
 
     - for "ric", ``RSS_0 + n_active * (s2 d + model_error * P)``, the risk inflation criterion [1]_
       for blocks: a block has to explain more than the best of all blocks explains of noise,
@@ -125,7 +124,7 @@ class MixedNormIC(BaseMixedNorm):
         What is good to know: what the search has changed, or what is often true of recorded data,
         as that the residual is stronger than the noise level predicts.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
-        The model at `alpha_`, as that of `MixedNormEstimator`.
+        As for `MixedNormEstimator`, of the model chosen.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
         As for `MixedNormEstimator`.
     n_features_in_, feature_names_in_ : object
@@ -163,10 +162,10 @@ class MixedNormIC(BaseMixedNorm):
     ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance ``s2 tr(C) / m``, which take
     their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
     fit. A residual that is weaker than noise of `noise_variance` can be by chance, as of simulated
-    data without noise, does not show the noise: what it lacks counts as white. The others need to
-    be told: with `target_covariance`, dof is the covariance of fit and noise in units of ``s2``,
-    ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of ``n_samples * m``. The
-    trials of an average tell ``C``: see `target_covariance` of `InverseProblem.from_epochs`.
+    data without noise, does not show the noise: what it lacks counts as white. For the
+    others pass ``C`` as `target_covariance`: dof is then the covariance of fit and noise in units
+    of ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
+    ``n_samples * m``. An `InverseProblem` of trials has an estimate of it as `target_covariance`.
 
     References
     ----------

@@ -26,7 +26,7 @@ class FieldDisplay:
     Parameters
     ----------
     residual : instance of mne.Evoked
-        What the sources leave of the data.
+        The residual.
     fields : list of mne.Evoked
         The fields of the sources, the sources with the largest peaks first.
     peaks : ndarray of int, shape (n_sources,)

@@ -49,7 +49,7 @@ class SourceDisplay:
     data : ndarray of shape (n_samples, n_times)
         The whitened data, with noise of variance 1.
     residual : ndarray of shape (n_samples, n_times)
-        What the sources leave of them.
+        Their residual.
     surfaces : list of named tuples, default=()
         The cortex, as :attr:`InverseProblem.surfaces`. Without it, projections are drawn.
     name : str, default=None

@@ -78,7 +78,7 @@ def solve_block_problem(
     solver : str or callable, default="auto"
         Key of `SOLVERS`, or a function of their signature.
     maxit : int, default=3000
-        Most iterations.
+        Maximum number of iterations.
     dgap_freq : int or inf, default=10
         Iterations between two evaluations of the duality gap.
 
