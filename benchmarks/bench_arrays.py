@@ -38,7 +38,7 @@ SHAPES = (
 # In percent: few active blocks, and many.
 ALPHAS = (50.0, 10.0)
 GAP = 1e-6
-PEERS = ("sklearn", "skglm", "celer", "adelie", "adelie-path")
+PEERS = ("sklearn", "skglm", "celer", "adelie")
 SHAPE_COLUMNS = ("samples", "features", "targets", "block", "correlation", "alpha", "active")
 
 
@@ -50,7 +50,13 @@ def parse_arguments():
     add = parser.add_argument
     add("--repeats", type=int, default=5, help="rounds, in which contenders take turns (5)")
     add("--threads", type=int, default=2, help="threads of BLAS and numba (2)")
-    add("--peers", nargs="*", choices=(*PEERS, "mne"), default=PEERS, help="whom to compare with")
+    add(
+        "--peers",
+        nargs="*",
+        choices=(*PEERS, "adelie-zero", "mne"),
+        default=PEERS,
+        help="whom to compare with",
+    )
     add("--cap", type=float, default=20.0, help="seconds that one run of a peer may take (20)")
     add("--shapes", type=int, nargs="+", help="which shapes, counted from 0 (all)")
     add("--quick", action="store_true", help="the smallest shapes, one repeat")

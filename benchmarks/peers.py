@@ -179,8 +179,8 @@ def solve_celer(problem, alpha, tol):
     return keep_active(model.fit(problem.X, squeeze(y)).coef_[:, None], basis)
 
 
-def solve_adelie(problem, alpha, tol, n_penalties=1):
-    """Call adelie's `grpnet` on the rotated ``y``, from zero or along a path.
+def solve_adelie(problem, alpha, tol, n_penalties=10):
+    """Call adelie's `grpnet` on the rotated ``y``, along a path that ends at the penalty wanted.
 
     Its criterion is the change of the coefficients.
     """
@@ -206,9 +206,9 @@ def solve_adelie(problem, alpha, tol, n_penalties=1):
     return keep_active(coef, basis)
 
 
-def solve_adelie_path(problem, alpha, tol):
-    """Call adelie's `grpnet` along ten penalties, each from the one before."""
-    return solve_adelie(problem, alpha, tol, n_penalties=10)
+def solve_adelie_from_zero(problem, alpha, tol):
+    """Call adelie's `grpnet` for one penalty alone, which is faster on few problems."""
+    return solve_adelie(problem, alpha, tol, n_penalties=1)
 
 
 def prepare(problem, alpha):
@@ -233,8 +233,8 @@ class Contender:
     """A solver, and how it is called.
 
     `loosest` is the tolerance at which the search for one starts, None if it is the gap itself;
-    `blocks` says for which blocks of several features it has a solver; compiled code may run on
-    when its time is up, so that it is not `is_interruptible`.
+    `blocks` says for which blocks of several features it has a solver. With more coefficients than
+    `most_coefficients` it would take minutes, and more memory than there is.
     """
 
     name: str
@@ -243,10 +243,12 @@ class Contender:
     solve: Callable
     loosest: float | None
     blocks: Literal["none", "one target", "any"]
-    is_interruptible: bool = True
+    most_coefficients: float = np.inf
 
     def can_solve(self, problem):
         """Whether it has a solver for this problem."""
+        if problem.X.shape[1] * min(problem.y.shape) > self.most_coefficients:
+            return False
         if problem.n_orient == 1 or self.blocks == "any":
             return True
         return self.blocks == "one target" and problem.y.shape[1] == 1
@@ -258,8 +260,10 @@ _CONTENDERS = (
     Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, None, "none"),
     Contender("skglm", "skglm", "skglm", solve_skglm, 1.0, "one target"),
     Contender("celer", "celer", "celer", solve_celer, None, "one target"),
-    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any", False),
-    Contender("adelie-path", "adelie, path", "adelie", solve_adelie_path, 1e-8, "any", False),
+    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any", 2e6),
+    Contender(
+        "adelie-zero", "adelie, from zero", "adelie", solve_adelie_from_zero, 1e-8, "any", 2e6
+    ),
 )
 CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
 
