@@ -23,8 +23,9 @@ def parse_arguments():
     add("--threads", type=int, default=2, help="threads of BLAS and numba (2)")
     add("--gaps", type=float, nargs="+", help="relative duality gaps (1e-4 1e-6 1e-8)")
     add("--alphas", type=float, nargs="+", help="in percent (60 40 20 10)")
-    peers = ("mne", "sklearn", "skglm", "adelie", "adelie-zero")
-    add("--peers", nargs="*", choices=peers, default=peers, help="whom to compare with (all)")
+    peers = ["mne", "sklearn", "skglm"]
+    others = "celer", "adelie", "adelie-zero"  # adelie: pip install --no-deps adelie
+    add("--peers", nargs="*", choices=[*peers, *others], default=peers, help="whom to compare with")
     kinds = ("recorded", "simulated")
     add("--problems", nargs="+", choices=kinds, default=kinds, help="which problems (both)")
     add("--sections", nargs="*", choices=SECTIONS, default=SECTIONS, help="what to measure (all)")

@@ -36,6 +36,7 @@ MODULES = {
     "solvers.newton": [
         *("solvers/test_newton.py", "solvers/test_solvers.py", "solvers/test_active_set.py"),
     ],
+    "solvers.cholesky": ["solvers/test_newton.py", "solvers/test_bounded_quadratic.py"],
     "solvers.block_problem": ["solvers/test_solvers.py"],
     "solvers.fista": ["solvers/test_solvers.py"],
     "solvers.active_set": ["solvers/test_active_set.py", "solvers/test_reweighting.py"],

@@ -94,7 +94,7 @@ def describe_machine(bench):
     yield ""
     yield f"Python {platform.python_version()}, skmxne {skmxne.__version__}, " + ", ".join(
         f"{name} {find_version(name)}"
-        for name in ("numpy", "scipy", "scikit-learn", "mne", "skglm", "numba")
+        for name in ("numpy", "scipy", "scikit-learn", "mne", "skglm", "celer", "adelie", "numba")
     )
     libraries = {
         f"{library['prefix']} {library['version']} ({library['num_threads']} threads)"

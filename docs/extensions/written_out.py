@@ -6,7 +6,7 @@ import numpydoc.docscrape
 
 import skmxne
 
-_SAME = re.compile(r"\s*As for `(\w+)`(?:\.|, (.*))$")
+_SAME = re.compile(r"\s*As for `(\w+)`(?:\.|, (.*\.))$")
 
 
 def setup(app):
@@ -28,6 +28,8 @@ def write_out(app, what, name, obj, options, lines):
         entries = _read_entries(owner)
         for entry in lines[i].partition(" : ")[0].split(", "):
             kind, description = entries[entry.strip()]
+            if same[2]:
+                description = [*description[:-1], f"{description[-1]} It is {same[2]}"]
             written += [f"{entry.strip()} : {kind}", *(f"    {line}" for line in description)]
         i += 2
         while i < len(lines) and lines[i].startswith(" "):  # the rest of the sentence

@@ -14,7 +14,7 @@ from pathlib import Path
 from .. import __version__
 from .terminal import check_current_folder, end_by_signals, explain, tell, to_line, to_readable
 
-_CRITERIA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
+CHOICES_OF_ALPHA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
 # Types of channels that a rank can be of.
 _TYPES = "meg", "mag", "grad", "eeg"
 # What is a negative number, or meant as one. No option looks so.
@@ -204,9 +204,9 @@ def _add_model_options(group):
     )
     group.add_argument(
         "--alpha",
-        type=_make_number_type(*_CRITERIA, low=0, high=99.999),
+        type=_make_number_type(*CHOICES_OF_ALPHA, low=0, high=99.999),
         default="ric",
-        metavar="|".join([*_CRITERIA, "NUMBER"]),
+        metavar="|".join([*CHOICES_OF_ALPHA, "NUMBER"]),
         help="how sparse: what chooses it, or a percentage, of which 100 would leave no source "
         "(default: %(default)s)",
     )

@@ -18,7 +18,7 @@ _REFERENCES = {
     "iterative reweighted mixed-norm estimate for spatio-temporal MEG/EEG source reconstruction. "
     "IEEE Transactions on Medical Imaging 35(10), 2218-2228.",
 }
-_CRITERIA = {
+CRITERIA_IN_WORDS = {
     "ric": "the risk inflation criterion (Foster and George, 1994), which also allowed for errors "
     "of the forward model",
     "bic": "the Bayesian information criterion",
@@ -116,7 +116,7 @@ def _describe_alpha(run):
     elif alpha == "cv":
         criterion = f"{len(problem.y_folds)}-fold cross-validation over trials"
     else:
-        criterion = _CRITERIA[alpha]
+        criterion = CRITERIA_IN_WORDS[alpha]
         if alpha != "ric" and problem.y_folds is not None:
             criterion += ", with the covariance of noise over time as trials showed it"
     chosen = getattr(model, "path_alpha_", model.alpha_)

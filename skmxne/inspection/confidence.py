@@ -11,7 +11,13 @@ from scipy.stats import chi2, gumbel_r, norm
 from sklearn.utils import assert_all_finite, check_random_state
 
 from ..linear_model.intercept import remove_constant
-from ..linear_model.validation import check_data, check_integer, check_real, prefix_errors
+from ..linear_model.validation import (
+    check_bool,
+    check_data,
+    check_integer,
+    check_real,
+    prefix_errors,
+)
 from ..model_selection.noise import estimate_covariance, summarize_covariance
 from ..model_selection.risk_inflation import RiskInflation, compute_threshold
 from ..model_selection.support_search import SupportSearch
@@ -220,11 +226,12 @@ def compute_confidence(
     noise = check_noise(noise, y.shape)
     if fit_intercept is None:
         model = list_steps(estimator)[-1]
-        fit_intercept = getattr(model, "fit_intercept", np.any(getattr(model, "intercept_", 0)))
-    if fit_intercept:
-        X, y = remove_constant(X)[0], remove_constant(y)[0]
+        has_intercept = bool(np.any(getattr(model, "intercept_", 0)))
+        fit_intercept = getattr(model, "fit_intercept", has_intercept)
+    if check_bool("fit_intercept", fit_intercept):
+        X, y = remove_constant(X)[0], remove_constant(y, name="y")[0]
         if noise is not None:
-            noise = np.stack([remove_constant(draw)[0] for draw in noise])
+            noise = np.stack([remove_constant(draw, name="noise")[0] for draw in noise])
     options = dict(level=level, random_state=random_state, model_error=model_error)
     if noise is not None:
         n_draws = len(noise) if check_n_draws(n_draws) else 0

@@ -87,8 +87,8 @@ def mixed_norm(
     tol : float, default=1e-4
         The duality gap, relative to the power of the whitened data, at which the solver stops.
     active_set_size : int, default=10
-        Positions added to the active set at a time, at first; of few positions and sensors, more
-        with ``solver="auto"``. None: no active set.
+        Positions added to the active set at a time, at first; with ``solver="auto"`` at least
+        32768, divided by the number of sensors and orientations. None: no active set.
     debias : bool, default=True
         Rescale amplitudes to take away the shrinkage of the penalty.
     time_pca : bool or int, default=True

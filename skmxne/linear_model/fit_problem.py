@@ -37,13 +37,13 @@ class MixedNormProblem:
         self._means = None
         if options.fit_intercept:
             X, X_mean = remove_constant(X, sample_weight)
-            y, y_mean = remove_constant(y, sample_weight)
+            y, y_mean = remove_constant(y, sample_weight, "y")
             self._means, sample_weight = (X_mean, y_mean), None
         if sample_weight is None:
             self._prepare(X, y)
             return
         roots = np.sqrt(sample_weight)[:, None]
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
             X, y = X * roots.astype(X.dtype), y * roots
         try:
             self._prepare(X, y)

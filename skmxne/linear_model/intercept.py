@@ -12,7 +12,7 @@ _FEWEST_SAMPLES = 10
 _CHUNK = 512
 
 
-def remove_constant(values, sample_weight=None):
+def remove_constant(values, sample_weight=None, name="X"):
     """Turn samples into one row fewer, in which an intercept has no part, and return their mean.
 
     Each row is the difference of the mean of all samples before one, and this one, times a factor
@@ -39,7 +39,6 @@ def remove_constant(values, sample_weight=None):
     def fill(chunk):
         with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
             centered = values[:, chunk] - origin[chunk]
-            centered[weight == 0] = 0.0
             shift = np.average(centered, axis=0, weights=weight)
             mean[chunk] = origin[chunk] + shift
             centered -= shift.astype(dtype)
@@ -48,7 +47,7 @@ def remove_constant(values, sample_weight=None):
 
     map_chunks(fill, n_columns, _CHUNK)
     if not np.isfinite(mean).all():
-        raise_not_finite(values)
+        raise_not_finite(values, name)
     return rows, mean
 
 
@@ -56,12 +55,14 @@ def warn_if_constant(X, y, sample_weight=None):
     """Warn if a constant explains most of the targets of a model without intercept."""
     if len(y) < _FEWEST_SAMPLES:
         return
+    if sample_weight is not None:
+        used = sample_weight > 0
+        X, y, sample_weight = X[used], y[used], sample_weight[used]
     power = np.average(y**2, axis=0, weights=sample_weight).sum()
     power_of_mean = np.sum(np.average(y, axis=0, weights=sample_weight) ** 2)
-    if power_of_mean <= 0.5 * power or np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0)):
-        return
-    warn(
-        "A constant explains more than half of the power of y, but the model has no intercept. "
-        "Unless columns of X are to explain it, pass fit_intercept=True, or subtract the means "
-        "from X and y."
-    )
+    has_constant = np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0))
+    if power_of_mean > 0.5 * power and not has_constant:
+        warn(
+            "A constant explains more than half of the power of y, but the model has no intercept. "
+            "If that is an offset, pass fit_intercept=True, or subtract the means from X and y."
+        )

@@ -52,7 +52,7 @@ class MixedNormEstimator(BaseMixedNorm):
         Weights of the blocks, not negative: larger is more likely active. The columns of ``X``
         are multiplied by ``weights / max(weights)``.
     weights_min : float, default=0.0
-        Positions whose weight is not above it are left out; same unit as ``weights``.
+        Blocks whose weight is not above it are left out; same unit as ``weights``.
     solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
         The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
         coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
@@ -65,8 +65,8 @@ class MixedNormEstimator(BaseMixedNorm):
     tol : float, default=1e-4
         The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
     active_set_size : int, default=10
-        Blocks added to the active set at a time, at first; where ``X`` is small, more of them with
-        ``solver="auto"``. None: no active set.
+        Blocks added to the active set at a time, at first; with ``solver="auto"`` at least
+        ``32768 / (n_samples * n_orient)``. None: no active set.
     dgap_freq : int or inf, default=10
         Iterations of the solver between two evaluations of the duality gap. Ignored by "newton"
         and "cd".

@@ -13,7 +13,7 @@ from .validation import check_bool, check_integer, check_real, check_weights
 class FitOptions:
     """The options of a fit, of which `scale` stands for `weights` and `weights_min`.
 
-    `scale` has the factor of the columns of each position, or is None.
+    `scale` has the factor of the columns of each block, or is None.
     """
 
     n_orient: int = 1
@@ -41,7 +41,7 @@ class FitOptions:
 
 
 def check_n_orient(n_orient, n_features):
-    """Check the number of features per position."""
+    """Check the number of features per block."""
     n_orient = check_integer("n_orient", n_orient)
     if n_features % n_orient:
         raise ValueError(

@@ -86,7 +86,7 @@ class MixedNormCV(BaseMixedNorm):
     n_active_path_ : ndarray of int, shape (n_alphas, n_folds)
         Number of active blocks.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
-        As for `MixedNormEstimator`, of all data at `alpha_`.
+        As for `MixedNormEstimator`, that of all data at `alpha_`.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_, n_features_in_ : object
         As for `MixedNormEstimator`.
     feature_names_in_ : object

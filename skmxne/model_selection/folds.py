@@ -153,7 +153,8 @@ def fit_fold(model, alphas, options, scorer, split, *data):
         for alpha, solution in zip(alphas, problem.solve_path(alphas), strict=True):
             store_model(model.set_params(alpha=alpha), problem, alpha, solution, fold.y.ndim)
             errors.append(fold.compute_error(model))
-            model.intercept_ = np.sqrt(fold.share) * model.intercept_  # on the scale of the scorer
+            if scorer is not None and fold.share != 1.0:  # as X and y of the scorer
+                model.intercept_ = model.intercept_ * float(np.sqrt(fold.share))
             scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
             statuses.append(solution.status)
             n_active.append(model.n_active_)

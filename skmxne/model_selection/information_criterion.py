@@ -124,7 +124,7 @@ class MixedNormIC(BaseMixedNorm):
         What is good to know: what the search has changed, or what is often true of recorded data,
         as that the residual is stronger than the noise level predicts.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
-        As for `MixedNormEstimator`, of the model chosen.
+        As for `MixedNormEstimator`, that of the model chosen.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
         As for `MixedNormEstimator`.
     n_features_in_, feature_names_in_ : object

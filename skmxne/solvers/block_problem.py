@@ -13,6 +13,11 @@ from .threads import map_chunks
 _CHUNK = 128
 
 
+def is_gram_small(X):
+    """Whether ``X^T X`` is not much larger than ``X``."""
+    return X.shape[1] <= 4 * len(X)
+
+
 class BlockProblem:
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F`` over ``W``.
 
@@ -43,11 +48,6 @@ class BlockProblem:
     def power(self) -> float:
         """``||y||_F^2``, the unit of the duality gap; 1 where ``y`` is zero."""
         return float(np.vdot(self.y, self.y)) or 1.0
-
-    @property
-    def is_gram_small(self) -> bool:
-        """Whether `gram` is not much larger than ``X``."""
-        return self.X.shape[1] <= 4 * len(self.X)
 
     @cached_property
     def gram(self) -> NDArray[np.float64]:
@@ -92,7 +92,7 @@ class BlockProblem:
         X = np.empty((len(self.y), n_old + n_new), order="F")
         X[:, :n_old], X[:, n_old:] = self.X, columns
         problem = BlockProblem(X, self.y, self.penalty, self.n_orient)
-        if "gram" in self.__dict__ and n_old and problem.is_gram_small:
+        if "gram" in self.__dict__ and n_old and is_gram_small(X):
             gram = np.empty((n_old + n_new, n_old + n_new))
             gram[:n_old, :n_old] = self.gram
 

@@ -24,7 +24,7 @@ class BlockDesign:
     """Blocks of ``n_orient`` columns of ``X``, each scaled by the weight of its position.
 
     ``X`` is not changed, nor converted as a whole if it is of single precision. If it is of double
-    precision, products with all of it are made with a copy in single precision.
+    precision, products with all of it are made with a copy in single precision, but for the first.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class BlockDesign:
 
         Low-passed recordings have few independent time points. With the targets in the order of
         their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
-        only the others are multiplied, in single precision, whose rounding is bounded, too [1]_.
+        only the others are multiplied, if in single precision with a bound of the rounding [1]_.
         Where this leaves open what the maximum is, or whether it is above the threshold, the
         bounds are made exact.
 
@@ -227,13 +227,17 @@ class BlockDesign:
         return slice(positions.start * self.n_orient, positions.stop * self.n_orient)
 
 
-def raise_not_finite(X):
+def raise_not_finite(X, name="X"):
     """Say what is wrong with an ``X`` whose norms are not finite."""
     if np.isnan(X).any():
-        raise ValueError("Input X contains NaN: leave out or impute what is missing.")
+        raise ValueError(f"Input {name} contains NaN: leave out or impute what is missing.")
     if np.isinf(X).any():
-        raise ValueError("Input X contains infinity: leave out the samples or features concerned.")
-    raise ValueError("Input X contains values whose squares are too large: divide X by a constant.")
+        raise ValueError(
+            f"Input {name} contains infinity: leave out the samples or features concerned."
+        )
+    raise ValueError(
+        f"Input {name} contains values whose squares are too large: divide {name} by a constant."
+    )
 
 
 # Share of the positions up to which multiplying them alone is cheaper than a whole product.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, solve_triangular
 
+from .block_problem import is_gram_small
 from .bounded_quadratic import minimize_quadratic
 from .cholesky import factorize, invert_factorized, solve_factorized
 from .objective import compute_columns, compute_dual, compute_primal
@@ -204,15 +205,8 @@ def _compute_hessian(problem, point, moving):
         inner = _compute_inner(problem, point, columns[len(point.columns) :])
         inner *= correlation @ correlation.T
         return 2.0 * _sum_blocks(inner, n_orient)
-    half = problem.X[:, columns]
+    half = solve_triangular(point.factor, problem.X[:, columns], lower=True, check_finite=False)
     hessian = np.empty((len(moving), len(moving)))
-
-    def solve(chunk):
-        half[:, chunk] = solve_triangular(
-            point.factor, half[:, chunk], lower=True, check_finite=False
-        )
-
-    map_chunks(solve, len(columns), _CHUNK, point.factor.size)
 
     def fill(chunk):
         rows = slice(chunk.start * n_orient, chunk.stop * n_orient)
@@ -278,7 +272,7 @@ def _factorize(matrix, shift):
 
 def _take_gram(problem, rows, columns=None):
     """Return a part of ``X^T X``, from that of all columns if this is not much larger."""
-    if not problem.is_gram_small:
+    if not is_gram_small(problem.X):
         X = problem.X[:, rows]
         return X.T @ (X if columns is None else problem.X[:, columns])
     if columns is None and len(rows) == len(problem.gram):

@@ -27,10 +27,11 @@ from sklearn.utils import Bunch
 
 import skmxne
 from skmxne import InverseProblem, MixedNormCV, MixedNormEstimator, MixedNormIC
-from skmxne.cli import description, recording_files, report
-from skmxne.cli.command_line import main
+from skmxne.cli import description, methods, recording_files, report
+from skmxne.cli.command_line import CHOICES_OF_ALPHA, main
 from skmxne.cli.result_files import check_folder, save_sources, save_table
 from skmxne.datasets import make_recording
+from skmxne.model_selection.criteria import CRITERIA
 
 RESULTS = {
     "report.html",
@@ -740,8 +741,8 @@ def test_noise_covariance_that_does_not_fit(
         (["localize", "--output", "x", "--loose", "-1e-2"], "-1e-2 is not between 0 and 1"),
         (["localize", "--output", "x", "--alpha", "-1e-2"], "-1e-2 is not between 0 and 99.999"),
         (
-            ["localize", "--output", "x", "--alpha", "aic"],
-            "argument --alpha: aic is not a number, ric, bic, sure, gcv, discrepancy or cv",
+            ["localize", "--output", "x", "--alpha", "best"],
+            f"argument --alpha: best is not a number, {', '.join(CHOICES_OF_ALPHA[:-1])} or cv",
         ),
         (["localize", "--output", "x", "--n-mxne-iter", "0"], "--n-mxne-iter must be at least 1"),
         (["localize", "--output", "x", "--n-mxne-iter", "-1e2"], "-1e2 is not a whole number"),
@@ -1181,3 +1182,8 @@ def test_command_of_the_shell(command, tmp_path):
     assert (result.returncode, result.stdout) == (0, f"skmxne {skmxne.__version__}\n")
     result = subprocess.run([*command, "localize"], **run)
     assert (result.returncode, result.stdout) == (2, "")
+
+
+def test_command_has_all_criteria():
+    assert set(CHOICES_OF_ALPHA) == {"ric", *CRITERIA, "cv"}
+    assert set(methods.CRITERIA_IN_WORDS) == {"ric", *CRITERIA}

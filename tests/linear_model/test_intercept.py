@@ -19,6 +19,7 @@ from skmxne import (
     verify,
 )
 from skmxne.datasets import make_block_sparse_regression
+from skmxne.model_selection.criteria import CRITERIA
 
 TIGHT = dict(tol=1e-12)
 
@@ -89,7 +90,7 @@ def test_constants_change_the_intercept_only(data, model, target):
     assert_allclose(model.predict(X + 7), prediction - 5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("criterion", ["ric", "bic", "sure", "gcv", "discrepancy"])
+@pytest.mark.parametrize("criterion", ["ric", *CRITERIA])
 @pytest.mark.filterwarnings("ignore:(The alpha chosen|The residual has|A criterion)")
 def test_criteria_are_those_of_the_rows_left(data, criterion):
     X, y = data
@@ -246,14 +247,17 @@ def test_single_precision_keeps_what_it_can_hold(mean, deviation):
 
 def test_wide_ranges(data):
     X, y = data
-    with pytest.raises(ValueError, match=r"Input y .* squares are too large"):
-        MixedNormEstimator(5, fit_intercept=True).fit(X, y * [1e160, *np.ones(9)])
+    for largest in (1e160, 1e308 / np.abs(y[:, 0]).max()):
+        with pytest.raises(ValueError, match=r"Input y .* squares are too large"):
+            MixedNormEstimator(5, fit_intercept=True).fit(X, y * [largest, *np.ones(9)])
     single = X.astype(np.float32)
     single[:, 0] *= np.float32(1e25)
     models = [MixedNormEstimator(5, fit_intercept=yes) for yes in (True, False)]
     for model in models:
         model.fit(single - single.mean(axis=0), y - y.mean(axis=0))
     assert_allclose(models[0].coef_, models[1].coef_, rtol=1e-2, atol=1e-3)
+    weight = np.ones(len(X))
+    weight[3] = 0
     for value, match in ((np.inf, "infinity"), (np.nan, "NaN")):
         X = data[0].copy()
         X[3, 2] = value
@@ -262,6 +266,8 @@ def test_wide_ranges(data):
             for yes in (True, False):
                 with pytest.raises(ValueError, match=f"Input X contains {match}"):
                     MixedNormEstimator(5, fit_intercept=yes).fit(X, y)
+                with pytest.raises(ValueError, match="Input X contains (infinity|NaN)"):
+                    MixedNormEstimator(5, fit_intercept=yes).fit(X, y, sample_weight=weight)
 
 
 @pytest.mark.parametrize("scoring", ["neg_mean_squared_error", "r2"])
@@ -302,6 +308,9 @@ def test_one_sample_is_refused(data):
 def test_fit_intercept_is_true_or_false(data, fit_intercept):
     with pytest.raises(TypeError, match="fit_intercept must be True or False"):
         MixedNormEstimator(fit_intercept=fit_intercept).fit(*data)
+    if fit_intercept is not None:
+        with pytest.raises(TypeError, match="fit_intercept must be True or False"):
+            compute_confidence(np.zeros((10, 60)), *data, fit_intercept=fit_intercept)
 
 
 @pytest.mark.parametrize(
@@ -348,6 +357,7 @@ def test_nothing_is_told_where_there_is_nothing_to_do(data, case):
     elif case == "not weighted":
         X, y = np.vstack([X, X]), np.vstack([center(y), y])
         weight = np.repeat([1.0, 0.0], len(data[0]))
+        y[-1] = 1e200
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
         model.fit(X, y, sample_weight=weight)
