@@ -46,8 +46,8 @@ def check_n_orient(n_orient, n_features):
     if n_features % n_orient:
         raise ValueError(
             f"n_orient={n_orient} does not divide the {n_features} features of X: each block "
-            "has n_orient consecutive features. Set n_orient to the number of orientations in X "
-            "(1 for fixed, 3 for loose or free)."
+            "has n_orient consecutive features. Set n_orient to the number of features in a block "
+            "(of a gain 1 for fixed, 3 for loose or free orientation)."
         )
     return n_orient
 
