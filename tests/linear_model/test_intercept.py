@@ -266,7 +266,7 @@ def test_wide_ranges(data):
             for yes in (True, False):
                 with pytest.raises(ValueError, match=f"Input X contains {match}"):
                     MixedNormEstimator(5, fit_intercept=yes).fit(X, y)
-                with pytest.raises(ValueError, match="Input X contains (infinity|NaN)"):
+                with pytest.raises(ValueError, match=r"Input X contains (infinity|NaN)"):
                     MixedNormEstimator(5, fit_intercept=yes).fit(X, y, sample_weight=weight)
 
 
