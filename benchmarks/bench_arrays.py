@@ -115,6 +115,7 @@ def measure(arguments):
 def make_row(cell, correlation, arguments):
     """Make the row of a cell: our milliseconds, and the ratio of each peer with its range."""
     from peers import CONTENDERS, OURS
+    from presenting import format_ratios
 
     n_samples, n_features = cell.problem.X.shape
     values = n_samples, n_features, cell.problem.y.shape[1], cell.problem.n_orient
@@ -130,8 +131,7 @@ def make_row(cell, correlation, arguments):
             entry = f"gap {cell.runs[name].gap:.1e}"
         elif name in cell.runs:
             pairs = zip(cell.seconds[name], ours, strict=True)
-            ratios = [their / our for their, our in pairs]
-            entry = f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
+            entry = format_ratios([their / our for their, our in pairs])
         row[CONTENDERS[name].label] = entry
     return row
 

@@ -60,8 +60,8 @@ def warn_if_constant(X, y, sample_weight=None):
         X, y, sample_weight = X[used], y[used], sample_weight[used]
     power = np.average(y**2, axis=0, weights=sample_weight).sum()
     power_of_mean = np.sum(np.average(y, axis=0, weights=sample_weight) ** 2)
-    has_constant = np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0))
-    if power_of_mean > 0.5 * power and not has_constant:
+    # The columns last: of a large X that takes a while.
+    if power_of_mean > 0.5 * power and not np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0)):
         warn(
             "A constant explains more than half of the power of y, but the model has no intercept. "
             "If that is an offset, pass fit_intercept=True, or subtract the means from X and y."
