@@ -234,7 +234,7 @@ class Contender:
 
     `loosest` is the tolerance at which the search for one starts, None if it is the gap itself;
     `blocks` says for which blocks of several features it has a solver. With more coefficients than
-    `most_coefficients` it would take minutes, and more memory than there is.
+    `most_coefficients` it takes minutes and more than 14 GB.
     """
 
     name: str
