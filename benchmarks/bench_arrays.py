@@ -114,6 +114,7 @@ def measure(arguments):
 
 def make_row(cell, correlation, arguments):
     """Make the row of a cell: our milliseconds, and the ratio of each peer with its range."""
+    from equal_gap import find_ratios, is_too_slow
     from peers import CONTENDERS, OURS
     from presenting import format_ratios
 
@@ -121,17 +122,13 @@ def make_row(cell, correlation, arguments):
     values = n_samples, n_features, cell.problem.y.shape[1], cell.problem.n_orient
     values += correlation, f"{cell.alpha:g}", cell.runs[OURS].n_active
     row = dict(zip(SHAPE_COLUMNS, values, strict=True))
-    ours = cell.seconds[OURS]
-    row["skmxne, ms"] = f"{1e3 * statistics.median(ours):.3g}"
+    row["skmxne, ms"] = f"{1e3 * statistics.median(cell.seconds[OURS]):.3g}"
     for name in arguments.peers:
         entry = ""
-        if name in cell.runs and cell.runs[name].too_slow:
-            entry = f"> {arguments.cap / statistics.median(ours):.3g}"
-        elif name in cell.runs and not cell.seconds[name]:
-            entry = f"gap {cell.runs[name].gap:.1e}"
-        elif name in cell.runs:
-            pairs = zip(cell.seconds[name], ours, strict=True)
-            entry = format_ratios([their / our for their, our in pairs])
+        if name in cell.runs:
+            ratios = find_ratios(arguments.cap, cell, name)
+            bound = "> " if is_too_slow(cell, name) else ""
+            entry = bound + format_ratios(ratios) if ratios else f"gap {cell.runs[name].gap:.1e}"
         row[CONTENDERS[name].label] = entry
     return row
 

@@ -48,7 +48,7 @@ def tabulate_times(bench, gap, cells):
         row += [format_seconds(bench, cell, OURS), f"{cell.n_products:.2f}"]
         row += [f"{cell.in_products:.3g}"]
         for name in bench.peers:
-            ratios = find_ratios(bench, cell, name)
+            ratios = find_ratios(bench.tuner.cap, cell, name)
             bound = "> " if ratios and is_too_slow(cell, name) else ""
             row += [format_seconds(bench, cell, name), bound + format_ratios(ratios)]
         rows.append(row)
@@ -60,12 +60,12 @@ def is_too_slow(cell, name):
     return name in cell.runs and cell.runs[name].too_slow
 
 
-def find_ratios(bench, cell, name):
+def find_ratios(cap, cell, name):
     """Compute the ratios peer / skmxne of all rounds: lower bounds, if the peer is too slow."""
     ours = cell.seconds[OURS]
     theirs = cell.seconds.get(name, [])
     if is_too_slow(cell, name):
-        theirs = [bench.tuner.cap] * len(ours)
+        theirs = [cap] * len(ours)
     return [their / our for their, our in zip(theirs, ours, strict=False)]
 
 
@@ -91,7 +91,7 @@ def tabulate_means(bench, cells):
             row = [f"{gap:g}", CONTENDERS[name].label]
             for orientations in ((1,), (3,), (1, 3)):
                 here = [c for c in cells if c.gap == gap and c.problem.n_orient in orientations]
-                ratios = [find_ratios(bench, cell, name) for cell in here]
+                ratios = [find_ratios(bench.tuner.cap, cell, name) for cell in here]
                 medians = [statistics.median(rounds) for rounds in ratios if rounds]
                 bound = "> " if any(is_too_slow(cell, name) for cell in here) else ""
                 mean = f"{bound}{statistics.geometric_mean(medians):.3g}" if medians else "-"

@@ -1,6 +1,7 @@
 """Parameters that are "As for" those of another class, written out on the page of each."""
 
 import re
+from functools import cache
 
 import numpydoc.docscrape
 
@@ -37,6 +38,7 @@ def write_out(app, what, name, obj, options, lines):
     lines[:] = written
 
 
+@cache
 def _read_entries(owner):
     """Read the parameters and attributes of a class: their type and description by name."""
     doc = numpydoc.docscrape.ClassDoc(owner, config={"show_class_members": False})

@@ -51,9 +51,9 @@ def remove_constant(values, sample_weight=None, name="X"):
     return rows, mean
 
 
-def warn_if_constant(X, y, sample_weight=None):
+def warn_if_constant(X, y, options, sample_weight=None):
     """Warn if a constant explains most of the targets of a model without intercept."""
-    if len(y) < _FEWEST_SAMPLES:
+    if options.fit_intercept or len(y) < _FEWEST_SAMPLES:
         return
     if sample_weight is not None:
         used = sample_weight > 0

@@ -230,8 +230,7 @@ class MixedNormEstimator(BaseMixedNorm):
             store_model(self, problem, alpha, solution, y.ndim)
         warn_if_not_converged([solution.status], options, "fits", self.dual_gap_)
         warn_if_empty(self, "lower alpha.")
-        if not options.fit_intercept:
-            warn_if_constant(X, y, sample_weight)
+        warn_if_constant(X, y, options, sample_weight)
         return self
 
     def _get_start(self, problem):

@@ -116,8 +116,7 @@ def mixed_norm_path(
         solutions = list(problem.solve_path(alphas))
         coefs = [_to_sparse(problem, *pair) for pair in zip(alphas, solutions, strict=True)]
     warn_if_not_converged([solution.status for solution in solutions], options, "alphas")
-    if not options.fit_intercept:
-        warn_if_constant(X, y)
+    warn_if_constant(X, y, options)
     return alphas, coefs, np.array([solution.dual_gap for solution in solutions])
 
 

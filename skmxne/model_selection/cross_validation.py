@@ -238,8 +238,7 @@ class MixedNormCV(BaseMixedNorm):
             at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
             warn_if_at_edge(self.alpha_, self.alphas_, at_the_top)
         warn_if_empty(self, "no alpha predicts left-out data better than zero. Check the data.")
-        if not options.fit_intercept:
-            warn_if_constant(X, y, sample_weight)
+        warn_if_constant(X, y, options, sample_weight)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -318,8 +318,7 @@ class MixedNormIC(BaseMixedNorm):
         warn_if_not_converged(statuses, options, "alphas")
         messages = found.warnings if self.alpha_max_ > 0.0 else []
         self._warn(messages, judgement.n_inexact, is_of_path=not changes)
-        if not options.fit_intercept:
-            warn_if_constant(X, y)
+        warn_if_constant(X, y, options)
         return self
 
     def _check_noise(self, n_targets):

@@ -193,7 +193,7 @@ class _ActiveSet:
         """Correlate all positions with the residual, by the way from an earlier one if given."""
         problem = self.problem
         residual = problem.y - problem.X @ self.coef
-        known = self.positions, problem.block_norms(problem.X.T @ residual)
+        known = self.positions, problem.block_norms(problem.correlate(residual))
         if correlation is None:
             return Correlation.measure(self.design, residual, problem.penalty, known)
         return correlation.follow(self.design, residual, problem.penalty, known, candidates)

@@ -57,7 +57,7 @@ class BlockProblem:
     @cached_property
     def Xty(self) -> NDArray[np.float64]:
         """``X^T y``, shape (n_positions * n_orient, n_targets)."""
-        return self.X.T @ self.y
+        return self.correlate(self.y)
 
     @cached_property
     def squared_norms(self) -> NDArray[np.float64]:
@@ -145,6 +145,6 @@ class BlockProblem:
         """
         if residual is None:
             residual = self.y - self.predict(coef)
-        dual_norm = self.block_norms(self.X.T @ residual).max(initial=0.0)
+        dual_norm = self.block_norms(self.correlate(residual)).max(initial=0.0)
         primal = compute_primal(residual, self.block_norms(coef), self.penalty)
         return (primal - compute_dual(self.y, residual, dual_norm, self.penalty)) / self.power

@@ -169,9 +169,7 @@ class BlockDesign:
         if size == 0.0:
             return norms, norms
         is_short = len(residual) <= _MAX_SAMPLES_SINGLE
-        # A power of two: no rounding.
-        unit = 2.0 ** np.clip(np.round(np.log2(self._unscaled_norms.max() or 1.0)), -100, 100)
-        X = self.X
+        X, unit = self.X, 2.0 ** np.clip(self._exponent, -100, 100)
         if is_short and X.dtype != np.float32 and self.n_products >= _COPY_AFTER:
             X, unit = self._single
         dtype = np.float32 if is_short and X.dtype == np.float32 else np.float64
@@ -200,9 +198,14 @@ class BlockDesign:
         return norms * (unit * size), rounding * size
 
     @cached_property
+    def _exponent(self):
+        """That of the power of two next to the largest norm: a unit that rounds nothing."""
+        return np.round(np.log2(self._unscaled_norms.max() or 1.0))
+
+    @cached_property
     def _single(self):
         """A copy of ``X`` in single precision, and the unit of its products."""
-        unit = 2.0 ** np.round(np.log2(self._unscaled_norms.max() or 1.0))
+        unit = 2.0**self._exponent
         single = np.empty(self.X.shape, dtype=np.float32, order="F")
 
         def fill(chunk):
