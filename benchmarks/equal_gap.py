@@ -1,150 +1,153 @@
-"""The comparison of solvers at equal certified gap: sections of the report."""
+"""Solvers timed at the same certified duality gap."""
 
 import statistics
 import sys
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from measuring import count_products, time_product
-from peers import CONTENDERS, OURS
-from presenting import draw_gaps, format_ratios, make_table
+from measuring import Ratios, TooSlowError, clock, take_turns, time_limit
+from peers import CONTENDERS, OURS, certify, count_positions
+from threadpoolctl import ThreadpoolController
+
+# A tolerance is divided by this until the gap is certified, and how often at most.
+STEP = 3.0
+MAX_STEPS = 24
+# Rounding of a certificate.
+ROUNDING = 1 + 1e-6
 
 
-def report_solvers(bench):
-    """Time all contenders at the same certified gap."""
-    arguments = bench.arguments
-    yield "## Solvers at the same certified gap"
-    yield ""
-    yield "skmxne is the whole `fit`, with its checks of the data. All times contain SVD, alpha_max"
-    yield "and the way back to all targets; `X` is in Fortran order, and MNE's gain scaled, before."
-    yield "Ratios are peer / skmxne of one round: median [min, max] over rounds. With (1 thread)"
-    yield "BLAS had one thread, where that is faster: skmxne sees to this itself."
-    cells = []
-    for gap in arguments.gaps:
-        here = []
-        for problem in bench.problems:
-            product = time_product(problem)
-            for alpha in arguments.alphas:
-                print(f"  {problem.name}, alpha {alpha:g}, gap {gap:g}", file=sys.stderr)
-                cell = bench.tuner.measure(bench.contenders, problem, alpha, gap, arguments.repeats)
-                cell.n_products = count_products(problem, [alpha], cell.runs[OURS].tol)
-                cell.in_products = cell.n_products * product
-                here.append(cell)
-        yield from tabulate_times(bench, gap, here)
-        cells += here
-    yield from tabulate_means(bench, cells)
-    yield from tabulate_gaps(bench, cells)
+@dataclass
+class Run:
+    """One call of a contender. Its time is infinite where it was stopped at the time limit."""
+
+    tol: float
+    one_thread: bool
+    seconds: float = np.inf
+    gap: float = np.inf
+    n_active: int = 0
 
 
-def tabulate_times(bench, gap, cells):
-    """Tabulate seconds and ratios for one gap."""
-    yield ""
-    yield f"### Gap {gap:g}"
-    header = ["problem", "alpha", "active", "skmxne, s", "products", "in products, s"]
-    for name in bench.peers:
-        header += [f"{CONTENDERS[name].label}, s", "ratio"]
-    rows = []
-    for cell in cells:
-        row = [cell.problem.name, f"{cell.alpha:g}", cell.runs[OURS].n_active]
-        row += [format_seconds(bench, cell, OURS), f"{cell.n_products:.2f}"]
-        row += [f"{cell.in_products:.3g}"]
-        for name in bench.peers:
-            ratios = find_ratios(bench.tuner.cap, cell, name)
-            bound = "> " if ratios and is_too_slow(cell, name) else ""
-            row += [format_seconds(bench, cell, name), bound + format_ratios(ratios)]
-        rows.append(row)
-    yield from make_table(header, rows)
+@dataclass
+class Comparison:
+    """Times a solver of ours and its peers on the same problems.
+
+    Parameters
+    ----------
+    peers : list of str
+        Keys of `CONTENDERS`.
+    n_repeats : int
+        Number of rounds, in which contenders take turns.
+    cap : float
+        Seconds that one run of a peer may take.
+    """
+
+    peers: list
+    n_repeats: int
+    cap: float
+
+    def __post_init__(self):
+        self.blas = ThreadpoolController()
+
+    def compare(self, problems, alphas, gaps):
+        """Yield a row for each problem, alpha and gap: our milliseconds, ratios of the peers.
+
+        ``problems`` are pairs of the first columns of a row, as a dict, and a `Problem`.
+        """
+        warnings.simplefilter("ignore")
+        for labels, problem in problems:
+            for alpha in alphas:
+                searches = {name: {} for name in [OURS, *self.peers]}
+                for gap in gaps:
+                    setting = labels | {"alpha": f"{alpha:g}", "gap": f"{gap:g}"}
+                    print(*setting.values(), file=sys.stderr)
+                    yield setting | self.measure(problem, alpha, gap, searches)
+
+    def measure(self, problem, alpha, gap, searches):
+        """Time all contenders that reach the gap."""
+        found = {
+            name: self.find(CONTENDERS[name], problem, alpha, gap, runs)
+            for name, runs in searches.items()
+            if CONTENDERS[name].can_solve(problem)
+        }
+        good = {name: run for name, run in found.items() if run.gap <= gap * ROUNDING}
+        calls = {name: partial(self.call, name, problem, alpha, run) for name, run in good.items()}
+        seconds = take_turns(calls, self.n_repeats)
+        row = {"active": found[OURS].n_active}
+        row["skmxne, ms"] = f"{1e3 * statistics.median(seconds[OURS]):.3g}"
+        for name in self.peers:
+            entry = ""
+            if name in good:
+                entry = Ratios.of(seconds[name], seconds[OURS])
+            elif name in found and found[name].seconds == np.inf:
+                entry = Ratios.of(self.cap, seconds[OURS])
+            elif name in found:
+                entry = f"gap {found[name].gap:.1e}"
+            row[CONTENDERS[name].label] = entry
+        return row
+
+    def find(self, contender, problem, alpha, gap, runs):
+        """Find the loosest tolerance that certifies the gap, and the better number of threads.
+
+        Ours sets the number of threads of BLAS by itself. Peers get one thread or all, whichever
+        is faster, so that they do not lose by the threads. ``runs`` has those made before.
+        """
+        is_peer = contender.name != OURS
+        start = contender.loosest or gap
+        for tol in start * STEP ** -np.arange(float(MAX_STEPS)):
+            if tol not in runs:
+                runs[tol] = self.run(contender, problem, alpha, tol, one_thread=is_peer)
+            spent = sum(run.seconds for run in runs.values())
+            if runs[tol].gap <= gap * ROUNDING or spent > 3 * self.cap:
+                break
+        best = runs[tol]
+        if is_peer:
+            threaded = self.run(contender, problem, alpha, tol, one_thread=False)
+            if threaded.seconds < best.seconds and threaded.gap <= max(gap, best.gap):
+                best = threaded
+        return best
+
+    def run(self, contender, problem, alpha, tol, one_thread):
+        """Run a contender once, and certify what it finds."""
+        run = Run(tol, one_thread)
+        is_peer = contender.name != OURS
+        try:
+            with time_limit(self.cap) if is_peer else nullcontext():
+                seconds, fit = clock(self.call, contender.name, problem, alpha, run)
+        except TooSlowError:
+            return run
+        if is_peer and seconds > self.cap:  # compiled code stops late, or catches the error
+            return run
+        run.seconds = seconds
+        run.gap = certify(problem, alpha, fit)
+        run.n_active = count_positions(problem, fit)
+        return run
+
+    def call(self, name, problem, alpha, run):
+        """Call a contender with the tolerance and the threads of a run."""
+        with self.blas.limit(limits=1, user_api="blas") if run.one_thread else nullcontext():
+            return CONTENDERS[name].solve(problem, alpha, run.tol)
 
 
-def is_too_slow(cell, name):
-    """Tell whether a run of this peer was stopped."""
-    return name in cell.runs and cell.runs[name].too_slow
-
-
-def find_ratios(cap, cell, name):
-    """Compute the ratios peer / skmxne of all rounds: lower bounds, if the peer is too slow."""
-    ours = cell.seconds[OURS]
-    theirs = cell.seconds.get(name, [])
-    if is_too_slow(cell, name):
-        theirs = [cap] * len(ours)
-    return [their / our for their, our in zip(theirs, ours, strict=False)]
-
-
-def format_seconds(bench, cell, name):
-    """Format the median time of a contender, or why there is none."""
-    run = cell.runs.get(name)
-    if run is None:
-        return "-"
-    if run.too_slow:
-        return f"> {bench.tuner.cap:g}"
-    if not cell.seconds[name]:
-        return f"not reached ({run.gap:.0e})"
-    mark = " (1 thread)" if run.one_thread else ""
-    return f"{statistics.median(cell.seconds[name]):.3g}{mark}"
-
-
-def tabulate_means(bench, cells):
-    """Tabulate the geometric mean of the ratios, over the cells that have one."""
-    yield "### Geometric mean of the ratios"
-    rows = []
-    for gap in bench.arguments.gaps:
-        for name in bench.peers:
-            row = [f"{gap:g}", CONTENDERS[name].label]
-            for orientations in ((1,), (3,), (1, 3)):
-                here = [c for c in cells if c.gap == gap and c.problem.n_orient in orientations]
-                ratios = [find_ratios(bench.tuner.cap, cell, name) for cell in here]
-                medians = [statistics.median(rounds) for rounds in ratios if rounds]
-                bound = "> " if any(is_too_slow(cell, name) for cell in here) else ""
-                mean = f"{bound}{statistics.geometric_mean(medians):.3g}" if medians else "-"
-                n_runs = sum(name in cell.runs for cell in here)
-                row.append(f"{mean} ({len(medians)} of {n_runs})" if n_runs else "-")
-            rows.append(row)
-    yield from make_table(["gap", "peer", "fixed", "loose", "all"], rows)
-    yield "In parentheses, the settings that count: those of which both reach the gap, or one takes"
-    yield f"more than {bench.tuner.cap:g} s, which makes the mean a lower bound (>)."
-    yield ""
-
-
-def tabulate_gaps(bench, cells):
-    """Tabulate what was certified, and with what tolerance."""
-    yield "### Gaps certified, and the tolerances for it"
-    yield ""
-    yield "The largest gap of all rounds. The tolerance is relative to `||y||^2`: the gap, or what"
-    yield "certifies it; for skglm relative to the penalty, the loosest that certifies the gap."
-    header = ["problem", "alpha", "gap", *(CONTENDERS[name].label for name in bench.contenders)]
-    rows = []
-    for cell in cells:
-        row = [cell.problem.name, f"{cell.alpha:g}", f"{cell.gap:g}"]
-        for name in bench.contenders:
-            run = cell.runs.get(name)
-            if run is None or run.too_slow:
-                row.append("-" if run is None else "too slow")
-            else:
-                row.append(f"{run.gap:.1e} (tol {run.tol:.1e})")
-        rows.append(row)
-    yield from make_table(header, rows)
-
-
-def report_figure(bench):
-    """Draw the certified gap against time, for targets of 1e-2 to 1e-10."""
-    yield "## Certified gap against time, alpha 20"
-    problems = [p for p in bench.problems if p.name.startswith("recorded")] or bench.problems
-    curves = {}
-    for problem in problems:
-        for name in bench.contenders:
-            contender = CONTENDERS[name]
-            if not contender.can_solve(problem):
-                continue
-            points = {}
-            for target in 10.0 ** -np.arange(2, 11):
-                print(f"  {problem.name}, {name}, gap {target:.0e}", file=sys.stderr)
-                run = bench.tuner.find(contender, problem, 20.0, target)
-                if run.too_slow:
-                    break
-                seconds = [
-                    bench.tuner.run(contender, problem, 20.0, run.tol, run.one_thread).seconds
-                    for _ in range(bench.arguments.repeats)
-                ]
-                points[run.tol] = statistics.median(seconds), run.gap
-            curves[problem.name, contender.label] = list(points.values())
-    path = draw_gaps(curves, bench.arguments.output)
-    yield f"\nFigure: {path}"
+def print_means(rows, peers):
+    """Print geometric means of the ratios, and on how many rows skmxne is the slower one."""
+    labels = [CONTENDERS[name].label for name in peers]
+    medians = {
+        label: [statistics.median(row[label]) for row in rows if isinstance(row[label], Ratios)]
+        for label in labels
+    }
+    medians["the fastest of them"] = [
+        min(statistics.median(entry) for entry in entries)
+        for row in rows
+        if (entries := [row[label] for label in labels if isinstance(row[label], Ratios)])
+    ]
+    for label, ratios in medians.items():
+        if ratios:
+            n_slower = sum(ratio < 1 for ratio in ratios)
+            most = f" by at most {1 / min(ratios):.2g} times" if n_slower else ""
+            print(
+                f"{label}: {statistics.geometric_mean(ratios):.3g} times as long as skmxne over "
+                f"{len(ratios)} of {len(rows)}; skmxne is slower on {n_slower}{most}"
+            )

@@ -239,7 +239,6 @@ class Contender:
 
     name: str
     label: str
-    module: str
     solve: Callable
     loosest: float | None
     blocks: Literal["none", "one target", "any"]
@@ -255,17 +254,24 @@ class Contender:
 
 
 _CONTENDERS = (
-    Contender(OURS, "skmxne", "skmxne.linear_model", solve_skmxne, None, "any"),
-    Contender("mne", "MNE", "mne.inverse_sparse.mxne_optim", solve_mne, None, "any"),
-    Contender("sklearn", "scikit-learn", "sklearn.linear_model", solve_sklearn, None, "none"),
-    Contender("skglm", "skglm", "skglm", solve_skglm, 1.0, "one target"),
-    Contender("celer", "celer", "celer", solve_celer, None, "one target"),
-    Contender("adelie", "adelie", "adelie", solve_adelie, 1e-8, "any", 2e6),
-    Contender(
-        "adelie-zero", "adelie, from zero", "adelie", solve_adelie_from_zero, 1e-8, "any", 2e6
-    ),
+    Contender(OURS, "skmxne", solve_skmxne, None, "any"),
+    Contender("mne", "MNE", solve_mne, None, "any"),
+    Contender("sklearn", "scikit-learn", solve_sklearn, None, "none"),
+    Contender("skglm", "skglm", solve_skglm, 1.0, "one target"),
+    Contender("celer", "celer", solve_celer, None, "one target"),
+    Contender("adelie", "adelie", solve_adelie, 1e-8, "any", 2e6),
+    Contender("adelie-zero", "adelie, from zero", solve_adelie_from_zero, 1e-8, "any", 2e6),
 )
 CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
+
+
+def warm_up(names):
+    """Import contenders, compile their code and start their threads, on small problems."""
+    for n_orient, n_targets in ((1, 1), (1, 3), (3, 1), (3, 3)):
+        problem = Problem("small", *simulate(40, 60, n_orient, n_targets, n_active=3), n_orient)
+        for name in names:
+            if CONTENDERS[name].can_solve(problem):
+                CONTENDERS[name].solve(problem, 60.0, 1e-2)
 
 
 def read_recording(folder, n_positions):
@@ -303,7 +309,7 @@ def make_simulated(n_positions):
     ]
 
 
-def simulate(n_samples, n_positions, n_orient, n_targets):
+def simulate(n_samples, n_positions, n_orient, n_targets, n_active=20):
     """Draw a regression with correlated columns, whose ``X`` is in Fortran order."""
     from skmxne.datasets import make_block_sparse_regression
 
@@ -312,7 +318,7 @@ def simulate(n_samples, n_positions, n_orient, n_targets):
         n_positions,
         n_orient=n_orient,
         n_targets=n_targets,
-        n_active=20,
+        n_active=n_active,
         correlation=0.9,
         noise=2.0,
         random_state=0,
