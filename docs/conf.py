@@ -57,6 +57,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
+    "subsection_order": [f"../examples/{name}" for name in ("recordings", "choices", "arrays")],
     "within_subsection_order": "gallery_order.find_place",
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("skmxne",),

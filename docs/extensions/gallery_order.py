@@ -1,17 +1,20 @@
-"""The order of the examples in the gallery: from the first steps on."""
+"""The order of the examples within the sections of the gallery."""
 
 STORIES = (
     "plot_quickstart.py",
+    # recordings
     "plot_auditory.py",
+    "plot_trials.py",
+    "plot_orientation.py",
+    "plot_confidence.py",
+    "plot_many_subjects.py",
+    # choices
     "plot_choose_alpha.py",
     "plot_reweighting.py",
-    "plot_orientation.py",
-    "plot_trials.py",
-    "plot_confidence.py",
     "plot_search_depth.py",
+    # arrays
     "plot_block_sparse_regression.py",
     "plot_own_solver.py",
-    "plot_many_subjects.py",
 )
 
 

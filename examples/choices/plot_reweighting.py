@@ -5,7 +5,7 @@ Reweighting and debiasing
 The penalty that makes a model sparse also shrinks it. Two remedies, alone and together, on a
 recording whose sources are known::
 
-    python examples/plot_reweighting.py
+    python examples/choices/plot_reweighting.py
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ The fit of a subject needs nothing of the others: with many subjects, many machi
 same time. `joblib` hands the subjects to the workers of a Dask cluster, which here are two
 processes of this machine. It needs ``pip install distributed``::
 
-    python examples/plot_many_subjects.py
+    python examples/recordings/plot_many_subjects.py
 
 The figure is written to the folder given by ``--output``.
 """

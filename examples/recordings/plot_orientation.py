@@ -5,7 +5,7 @@ Which way does the current flow?
 A position has a current with a direction. How much of it is free is the choice of ``loose``, and
 how much of it comes back that of ``pick_ori``::
 
-    python examples/plot_orientation.py
+    python examples/recordings/plot_orientation.py
 """
 
 import matplotlib.pyplot as plt

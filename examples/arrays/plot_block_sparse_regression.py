@@ -5,7 +5,7 @@ No brain: which variables matter in an additive model?
 A block may be anything that belongs together. Here it is the spline basis of a variable: a sparse
 additive model keeps or drops a variable with the whole of its curve. No MNE is needed::
 
-    python examples/plot_block_sparse_regression.py
+    python examples/arrays/plot_block_sparse_regression.py
 """
 
 import matplotlib.pyplot as plt

@@ -5,7 +5,7 @@ Trials decide: epochs, folds and how stable sources are
 A source should be there in other trials, too. Folds of epochs ask that: a model fitted to the
 average of some trials is judged by the average of the others, at all sensors::
 
-    python examples/plot_trials.py
+    python examples/recordings/plot_trials.py
 """
 
 import matplotlib.pyplot as plt

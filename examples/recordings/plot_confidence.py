@@ -5,7 +5,7 @@ How sure am I?
 A point on the cortex is no result without an error bar. Where else could a source be, could it be
 noise, is it there in other trials, and what would have been missed::
 
-    python examples/plot_confidence.py
+    python examples/recordings/plot_confidence.py
 """
 
 import matplotlib.pyplot as plt

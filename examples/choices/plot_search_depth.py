@@ -5,7 +5,7 @@ Depth, orientation and sparsity, searched together
 How much to favour deep positions, how much to hold currents to the normal, and how many sources to
 take: a Pipeline puts all three into one `GridSearchCV`::
 
-    python examples/plot_search_depth.py
+    python examples/choices/plot_search_depth.py
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ A solver works on a few positions at a time; the active set, the certificate, pa
 the estimators around it are there already. So a new algorithm is a function of twenty lines, and
 can be compared at the same certificate::
 
-    python examples/plot_own_solver.py
+    python examples/arrays/plot_own_solver.py
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ How many sources? Criteria and cross-validation
 recording, whose four sources are known, and whose noise is correlated in time, as that of
 low-passed recordings is::
 
-    python examples/plot_choose_alpha.py
+    python examples/choices/plot_choose_alpha.py
 """
 
 import warnings

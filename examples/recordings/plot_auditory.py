@@ -7,7 +7,7 @@ strongly? This example finds out in the "sample" data of MNE, where they are on 
 are not downloaded). Where they are not, it takes a simulated recording of two sources in their
 place::
 
-    python examples/plot_auditory.py
+    python examples/recordings/plot_auditory.py
 """
 
 import matplotlib.pyplot as plt
