@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0.dev0"
 
 # Public name -> the module that defines it, imported when the name is first used: `import skmxne`
-# takes no time, and who works on arrays never waits for MNE.
+# takes no time, and users of arrays never wait for MNE.
 _MODULES = {
     "FieldDisplay": "plotting",
     "InverseProblem": "inverse.problem",

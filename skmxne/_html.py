@@ -1,8 +1,8 @@
-"""What notebooks show of models and problems, besides what scikit-learn shows of its estimators."""
+"""HTML tables in notebooks: summaries of fitted models and of problems."""
 
 from html import escape
 
-# Colours are those around the table, so that it can be read on dark pages, too.
+# The table inherits its colours, so that it is readable on dark pages, too.
 _STYLE = """<style>
 table.skmxne-table {border-collapse: collapse; color: inherit; margin: 0.5em 0; font-size: 0.9em}
 table.skmxne-table caption {caption-side: top; font-weight: bold; text-align: left;
@@ -27,18 +27,18 @@ def make_table(caption, rows):
 
 
 class RepresentationMixin:
-    """An estimator of scikit-learn that sums up its fit."""
+    """An estimator whose HTML shows a summary of the fit."""
 
     def _summarize(self):
-        """Return what a fit has come to, as names and values. Before it, nothing."""
+        """Summarize the fit as a dictionary of names and values, empty before the fit."""
         return {}
 
     def _append_summary(self, html):
-        """Append the summary to what scikit-learn shows."""
+        """Append the summary to scikit-learn's HTML."""
         rows = self._summarize()
         return html + make_table(f"{type(self).__name__}, fitted", rows) if rows else html
 
-    # IPython asks for this first. Only with `set_config(display="diagram")` there is HTML.
+    # IPython calls this first. It has HTML only with `set_config(display="diagram")`.
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         if "text/html" in bundle:

@@ -1,4 +1,4 @@
-"""Messages and warnings: levels that fits in several threads ask for, and warnings in our name."""
+"""Logging levels that fits in several threads share, and warnings that point at the caller."""
 
 import inspect
 import logging
@@ -12,12 +12,12 @@ from threading import Lock
 import numpy as np
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
-# Warnings that a function of ours collects, to give out each once, or none.
+# Warnings that a function of this package collects, to issue each of them once, or none.
 _collected = ContextVar("collected", default=None)
 
 
 def warn(message, category=UserWarning):
-    """Warn in the name of the first caller that is not in this package."""
+    """Issue a warning that points at the first caller outside of this package."""
     collected = _collected.get()
     if collected is not None:
         collected.append((message, category))
@@ -30,7 +30,7 @@ def warn(message, category=UserWarning):
 
 @contextmanager
 def collect_warnings():
-    """Collect the warnings of this package in this thread, without a filter of Python's own."""
+    """Collect the warnings of this package in this thread, without changing Python's filters."""
     collected = []
     token = _collected.set(collected)
     try:
@@ -40,9 +40,9 @@ def collect_warnings():
 
 
 class _SharedLevel:
-    """The level of a logger, which fits in several threads may set for a while.
+    """The level of a logger, which fits in several threads may set temporarily.
 
-    The last to ask counts, and the level of the user comes back when all have ended.
+    The last request counts. The level of the user is restored when all fits have ended.
     """
 
     def __init__(self, name):
@@ -52,7 +52,7 @@ class _SharedLevel:
             os.register_at_fork(after_in_child=self.begin_anew)
 
     def begin_anew(self):
-        """Begin anew in a child process, which lacks the threads of its parent."""
+        """Reset this object in a child process, which lacks the threads of its parent."""
         self._lock, self._asked, self._level_of_user = Lock(), [], logging.NOTSET
 
     def of_user(self):
@@ -61,7 +61,7 @@ class _SharedLevel:
 
     @contextmanager
     def at(self, level):
-        """Set a level for a while."""
+        """Set a level temporarily."""
         key = object()
         with self._lock:
             if not self._asked:
@@ -81,7 +81,7 @@ _ours, _of_mne = _SharedLevel(__package__), _SharedLevel("mne")
 
 @contextmanager
 def verbosity(verbose):
-    """Set the level of the package's logger for a while."""
+    """Set the level of the package's logger temporarily."""
     if verbose is None:
         yield
         return
@@ -90,12 +90,12 @@ def verbosity(verbose):
 
 
 def quiet_mne(level=logging.WARNING):
-    """Make a context in which MNE reports no progress; who wants to hear even less is heeded."""
+    """Make a context in which MNE reports no progress; a higher level of the user is kept."""
     return _of_mne.at(max(level, _of_mne.logger.level))
 
 
 def find_level(verbose):
-    """Return the level that `verbose` stands for: that of MNE's user where it is None."""
+    """Return the level that `verbose` stands for; None is the level that the user set for MNE."""
     return _of_mne.of_user() if verbose is None else read_level(verbose)
 
 
@@ -108,6 +108,6 @@ def read_level(verbose):
         return logging.Logger(__name__, level).level
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"verbose={verbose!r} is no level: use None, True, False, an int, or one of "
+            f"verbose={verbose!r} is not a level: use None, True, False, an int, or one of "
             "'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'."
         ) from None

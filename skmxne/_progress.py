@@ -1,4 +1,4 @@
-"""Progress of fits: callbacks of scikit-learn are told, and `verbose` asks for a bar."""
+"""Progress of fits: reports to the callbacks of scikit-learn, and a bar with `verbose`."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ try:
 except ImportError:  # before scikit-learn 1.9
 
     class CallbackSupportMixin:
-        """An estimator whose fit nobody follows."""
+        """An estimator without callbacks."""
 
         def _init_callback_context(self, **_):
             return _Silence()
@@ -28,13 +28,13 @@ logger = logging.getLogger(__package__)
 
 
 class ProgressMixin(CallbackSupportMixin):
-    """An estimator that tells how far a fit has come."""
+    """An estimator that reports the progress of its fit."""
 
     @contextmanager
     def _report(self, X, y=None, sample_weight=None, *, n_tasks=0):
-        """Report a fit. What is yielded follows its tasks, ``follow(results, name)``.
+        """Report a fit, and yield a function ``follow(results, name)`` that reports its tasks.
 
-        Results may take their time to come, one for each task. They are passed on.
+        `results` may be lazy and has one item per task. The function yields these items.
         """
         weights = None if sample_weight is None else {"sample_weight": sample_weight}
         data = dict(estimator=self, X=X, y=y, metadata=weights)
@@ -42,7 +42,7 @@ class ProgressMixin(CallbackSupportMixin):
             context = self._init_callback_context(max_subtasks=n_tasks)
             context.call_on_fit_task_begin(**data)
             yield partial(_follow, self, context, n_tasks)
-            # A model that predicts is one with these attributes more: it has them all.
+            # The attributes that the estimator still lacks to predict: none.
             context.call_on_fit_task_end(**data, reconstruction_attributes={})
         finally:
             _end_fit(self)
@@ -50,7 +50,7 @@ class ProgressMixin(CallbackSupportMixin):
 
 @with_callbacks
 def _end_fit(estimator):
-    """Do nothing: what `with_callbacks` does at the end of a method is what ends the report."""
+    """Do nothing: `with_callbacks` ends the report when this function returns."""
 
 
 def _follow(estimator, context, n_tasks, results, name):
@@ -65,11 +65,11 @@ def _follow(estimator, context, n_tasks, results, name):
             if bar is not None:
                 bar.update()
             yield result
-    yield from results  # none, but this is how they end
+    yield from results  # there are none, but this lets the iterator end
 
 
 def _make_bar(estimator, n_tasks, name):
-    """Make a progress bar, or None if nobody asks for it, or watches."""
+    """Make a progress bar, or None if it is not requested or nobody would see it."""
     if not (logger.isEnabledFor(logging.INFO) and _is_watched()):
         return nullcontext()
     # Without ipywidgets, tqdm.auto warns in a notebook, and shows the bar of tqdm.
@@ -79,14 +79,14 @@ def _make_bar(estimator, n_tasks, name):
 
 
 def _is_watched():
-    """Tell whether there is a terminal or a notebook, and this is not one of many workers."""
+    """Return whether there is a terminal or a notebook, and this is not one of many workers."""
     if parent_process() is not None or current_thread() is not main_thread():
         return False
     return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
 
 
 class _Silence:
-    """In place of the context of a fit, where there are no callbacks to tell."""
+    """Stand-in for the context of a fit if there are no callbacks."""
 
     def subcontext(self, **_):
         return self

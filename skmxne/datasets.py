@@ -42,7 +42,8 @@ def make_block_sparse_regression(
     n_active : int, default=5
         The number of blocks whose coefficients are not zero.
     correlation : float, default=0.0
-        In (-1, 1): that of features `j` and `k`, of variance 1, is ``correlation ** abs(j - k)``.
+        In (-1, 1). Features have variance 1, and features `j` and `k` have the correlation
+        ``correlation ** abs(j - k)``.
     noise : float, default=0.1
         The standard deviation of the Gaussian noise added to `y`, in the unit of `y`.
     coef : bool, default=False
@@ -63,7 +64,7 @@ def make_block_sparse_regression(
     Raises
     ------
     TypeError, ValueError
-        If a parameter is not of its type or out of its range.
+        If a parameter is of the wrong type or out of its range.
 
     Examples
     --------
@@ -103,22 +104,23 @@ def make_recording(
 ) -> Bunch:
     """Simulate an EEG recording whose cortical sources are known.
 
-    In every trial a few positions of a folded cortex respond in the same way, on top of background
-    activity of the whole cortex and of sensor noise. 64 electrodes record it, at 250 Hz from
-    -0.2 to 0.4 s around the stimulus. The cortex is made of formulas; the electrodes and the head
-    (spheres) are MNE's. The average reference is a projector, so that the data have rank 63.
+    In every trial, a few positions of a folded cortex respond in the same way. Background activity
+    of the whole cortex and sensor noise are added. 64 electrodes record at 250 Hz from -0.2 to
+    0.4 s around the stimulus. The cortex is computed from formulas; the electrodes and the
+    spherical head model are MNE's. The average reference is a projector, so the data have rank 63.
 
     Parameters
     ----------
     n_sources : int, default=3
         The number of sources, from 1 to 6. They are in the left and the right hemisphere in turn,
-        at least 4 cm from one another and 2 to 3 cm below the scalp; their currents flow along
+        at least 4 cm from one another and 2 to 3 cm below the scalp. Their currents flow along
         the normal of the cortex.
     n_trials : int, default=60
-        The number of trials, at least 10, for a noise covariance needs enough of baseline.
+        The number of trials, at least 10: the noise covariance needs enough baseline.
     amplitude : float, default=50e-9
-        The peak of every source in A m; tens of nAm are realistic [1]_. The noise stays: 5 uV
-        (standard deviation, per trial) from independent positions of the cortex, 1 uV from sensors.
+        The peak of every source in A m; tens of nAm are realistic [1]_. The noise is always 5 uV
+        (standard deviation, per trial) from independent positions of the cortex, and 1 uV from
+        sensors.
     autocorrelation : float, default=0.0
         The correlation of the noise at neighbouring times, in [0, 1). At 0 the noise is white in
         time; above, it is first-order autoregressive, as low-passed recordings roughly are.
@@ -144,7 +146,7 @@ def make_recording(
     Raises
     ------
     TypeError, ValueError
-        If a parameter is not of its type or out of its range.
+        If a parameter is of the wrong type or out of its range.
 
     References
     ----------
@@ -200,7 +202,7 @@ def _check_number(value, name, kind, low, high=np.inf, closed="both"):
     """Raise unless `value` is a finite number of that kind in the interval."""
     check_scalar(value, name, kind, min_val=low, max_val=high, include_boundaries=closed)
     if isinstance(value, bool) or not np.isfinite(value):
-        raise ValueError(f"{name} == {value}, must be finite, and no bool.")
+        raise ValueError(f"{name} == {value}, must be finite and not a bool.")
 
 
 def _autoregressive_noise(rng, shape, correlation):
@@ -248,8 +250,8 @@ def _make_hemisphere(side, center):
 def _fold_surface(sign, n_vertices=3000):
     """Make the vertices (in m from the centre of the head) and triangles of a hemisphere.
 
-    A hull, bulging to the side and flat towards the middle, is drawn inwards along narrow sulci, so
-    that hemispheres and skull stay apart. Sulci are zeros of a sum of plane waves: a maze.
+    A hull, convex to the side and flat towards the middle, is pulled inwards along narrow sulci, so
+    that hemispheres and skull stay apart. The sulci are the zeros of a sum of plane waves.
     """
     unit = _golden_spiral(n_vertices)
     hull = unit * [0.053, 0.072, 0.057]
@@ -277,7 +279,7 @@ def _choose_sources(rng, forward, center, n_sources):
     """Draw positions 2 to 3 cm below the scalp, 4 cm apart, left and right in turn."""
     position = forward["source_rr"]
     radius = np.linalg.norm(position - center, axis=1)
-    # The field of the underside comes out at the face and the neck, where no electrode is.
+    # The field of the underside reaches the face and the neck, where there are no electrodes.
     allowed = (radius > 0.065) & (radius < 0.075) & (position[:, 2] > center[2])
     is_right = np.arange(len(position)) >= forward["src"][0]["nuse"]
     sources = []

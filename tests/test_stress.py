@@ -295,7 +295,7 @@ def test_criteria_choose_a_model(kind, criterion, n_mxne_iter, dtype):
     model.set_params(**params)
     if (criterion, n_mxne_iter) == ("ric", 1) and len(gain) < N_ORIENT:
         # No position leaves data to tell the noise from.
-        with pytest.raises(ValueError, match="nothing to tell the noise from"):
+        with pytest.raises(ValueError, match="cannot tell signal from noise"):
             model.fit(gain, y)
         return
     check_choice(model, gain, y, dtype)

@@ -1,4 +1,4 @@
-"""Looking into fitted models."""
+"""Inspection of fitted models."""
 
 from .certificate import Certificate, compute_certificate, verify
 from .confidence import Confidence, compute_confidence

@@ -1,7 +1,7 @@
-"""Certificates: how far coefficients are from the minimum, whoever computed them.
+"""Certificates: how far coefficients of any origin are from the minimum.
 
-Nothing here is shared with the solvers: the optimality conditions and the duality gap are computed
-again, in double precision, from the data, the coefficients and the hyperparameters.
+This module shares no code with the solvers: it computes the optimality conditions and the duality
+gap again, in double precision, from the data, the coefficients and the hyperparameters.
 """
 
 import math
@@ -27,19 +27,19 @@ from ..linear_model.validation import (
 
 
 class Certificate(NamedTuple):
-    """What `verify` and `compute_certificate` find.
+    """The result of `verify` and `compute_certificate`.
 
     Attributes
     ----------
     dual_gap : float
-        Duality gap relative to ``||y||_F^2``: by how much the objective may at most be above the
+        Duality gap relative to ``||y||_F^2``: an upper bound on how far the objective is above the
         minimum.
     kkt_residual : float
         Largest violation of the optimality conditions, relative to the penalty; without penalty,
-        relative to ``max_g ||X_g^T y||_F``. It does not need to be as small as the gap: next to
-        the minimum it is of the order of the root of the gap.
+        relative to ``max_g ||X_g^T y||_F``. It need not be as small as the gap: near the minimum
+        it is of the order of the square root of the gap.
     objective : float
-        Value of the objective, with the square root where the model is a reweighted one.
+        Value of the objective; for a reweighted model, of that with the square root.
     penalty : float
         The penalty.
     """
@@ -55,13 +55,13 @@ class Certificate(NamedTuple):
 
 
 def _center(values, weight):
-    """Subtract the mean, after a sample: a constant is then zero, without rounding."""
+    """Subtract a sample, then the mean: a constant then becomes exactly zero."""
     values = values - values[0 if weight is None else np.argmax(weight > 0)]
     return values - np.average(values, axis=0, weights=weight)
 
 
 class CertifiedProblem:
-    """Data checked and weighted, and what coefficients are worth on them.
+    """Checked and weighted data, for which coefficients are certified.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ class CertifiedProblem:
         expected = self.y.shape[1], self.X.shape[1]
         if coef.shape != expected and (expected[0] > 1 or coef.shape != expected[1:]):
             raise ValueError(
-                f"coef has shape {coef.shape}, but X and y make (n_targets, n_features) = "
+                f"coef has shape {coef.shape}, but X and y have (n_targets, n_features) = "
                 f"{expected}: pass the data of the fit, or transpose coef."
             )
         if not np.isfinite(coef).all():
@@ -106,19 +106,19 @@ class CertifiedProblem:
         return coef.reshape(len(self.scale), self.n_orient, -1)
 
     def limit_rank(self, rank):
-        """Leave of the targets what a limited rank leaves."""
+        """Limit the rank of the targets."""
         basis = np.linalg.svd(self.y, full_matrices=False)[2][:rank]
         self.y = self.y @ basis.T @ basis
 
     def find_alpha_max(self):
-        """Compute the smallest penalty that makes all zero: zero where it is but rounding."""
+        """Compute the smallest penalty that makes all coefficients zero; 0 if only rounding."""
         norms = self.scale * _compute_norms(self.correlate(self.y))
         sizes = self.scale * _compute_norms(self.X.T.reshape(len(norms), self.n_orient, -1))
         rounding = len(self.y) * np.finfo(float).eps * np.linalg.norm(self.y) * sizes
         return float(norms[norms > rounding].max(initial=0.0))
 
     def find_reweighting_scale(self):
-        """Compute the amplitude that makes the reweighted model follow the scale of the data."""
+        """Compute the default amplitude of the reweighted penalty."""
         blocks = self.X.T.reshape(len(self.scale), self.n_orient, -1)
         largest = np.linalg.eigvalsh(blocks @ blocks.swapaxes(1, 2))[:, -1]
         return self.find_alpha_max() / (self.scale**2 * largest).max()
@@ -128,7 +128,7 @@ class CertifiedProblem:
         return (self.X.T @ residual).reshape(len(self.scale), self.n_orient, -1)
 
     def certify(self, coef, penalty, amplitude=None):
-        """Compute the certificate of blocks of coefficients, on the columns as they are."""
+        """Compute the certificate of blocks of coefficients for the columns without weights."""
         residual = self.y - self.X @ coef.reshape(self.X.shape[1], -1)
         active, scale = coef.any(axis=(1, 2)), self.scale
         if not scale[active].all():
@@ -153,7 +153,7 @@ class CertifiedProblem:
         return Certificate(gap, violation, float(objective), penalty)
 
     def _compute_explained(self, residual, scale):
-        """Compute half the power of what of the residual the columns explain."""
+        """Compute half the power of the residual that the columns still explain."""
         X = self.X * np.repeat(scale, self.n_orient)
         left, singular_values, _ = np.linalg.svd(X, full_matrices=False)
         rounding = max(X.shape) * self.eps * singular_values[0]
@@ -161,9 +161,9 @@ class CertifiedProblem:
         return 0.5 * np.vdot(missed, missed)
 
     def _improve_dual(self, residual, correlation, coef, penalty, scale):
-        """Change the residual as little as makes it optimal for the active blocks.
+        """Find the point nearest to the residual that is optimal for the active blocks.
 
-        With a small penalty, what coefficients miss but little is much for the residual.
+        With a small penalty, a small error of the coefficients is a large error of the residual.
         """
         active = coef.any(axis=(1, 2))
         if not active.any():
@@ -201,7 +201,7 @@ def _compute_norms(blocks):
 
 def _normalize(blocks):
     """Divide blocks that are not zero by their norms."""
-    # Squares of the smallest numbers are zero.
+    # Scaled first, since squares of very small numbers are zero.
     blocks = blocks / np.abs(blocks).max(axis=(1, 2), keepdims=True)
     return blocks / _compute_norms(blocks)[:, np.newaxis, np.newaxis]
 
@@ -217,23 +217,23 @@ def verify(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
 ) -> Certificate:
-    """Verify a fitted model, with nothing that its solver has computed but the coefficients.
+    """Verify a fitted model from data and coefficients, without trusting the solver.
 
-    ``alpha_max``, the penalty, weights, the limited rank of an int as `time_pca` and the residual
-    are computed again from the data and the parameters of the estimator as they are now. `coef_`
-    is divided by `debias_scale_`: what is certified is the minimum of the penalised problem, not
-    the debiasing, the intercept, nor how alpha was chosen.
+    ``alpha_max``, the penalty, the weights, the rank limit (an int as `time_pca`) and the residual
+    are computed again from the data and the current parameters of the estimator. `coef_` is divided
+    by `debias_scale_`: the certificate is for the solution of the penalised problem. It does not
+    cover the debiasing, the intercept or the choice of alpha.
 
     Parameters
     ----------
     estimator : MixedNormEstimator, MixedNormCV or MixedNormIC
         The fitted model, a search with it as `best_estimator_`, or a Pipeline that ends with it.
     X : array-like of shape (n_samples, n_features)
-        The samples that it was fitted to.
+        The samples used in the fit.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Their targets.
     sample_weight : array-like of shape (n_samples,) or float, default=None
-        The weights of the samples, if it was fitted with weights.
+        The weights of the samples used in the fit, if any.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def verify(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     TypeError, ValueError
-        If it is of another kind, or the data do not fit it.
+        If the estimator is of another kind, or the data do not match it.
 
     See Also
     --------
@@ -253,10 +253,10 @@ def verify(
 
     Notes
     -----
-    For a reweighted model, which is a local minimum at best, see `compute_certificate`: the
-    reweighting may have ended at ``n_mxne_iter``, before its fixed point. Then the gap says how
-    far the next convex problem would still lead. If ``X`` is in single precision, so are the
-    coefficients, whose rounding a `tol` below about 1e-8 sees.
+    A reweighted model is at best a local minimum, see `compute_certificate`. If reweighting stopped
+    at ``n_mxne_iter``, before its fixed point, the gap bounds how much the next convex problem
+    would still improve its objective. If ``X`` is in single precision, so are the coefficients;
+    their rounding matters for a `tol` below about 1e-8.
 
     Examples
     --------
@@ -289,8 +289,8 @@ def verify(
     scale = np.repeat(estimator.debias_scale_, options.n_orient)
     if coef.shape[-1] != len(scale):
         raise ValueError(
-            f"estimator has n_orient={options.n_orient}, with which it was not fitted. Verify it "
-            "with the parameters of the fit."
+            f"estimator has n_orient={options.n_orient}, but was fitted with another value. Verify "
+            "it with the parameters of the fit."
         )
     coef = problem.check_coef(coef / scale)
     if not isinstance(options.time_pca, bool):
@@ -327,7 +327,7 @@ def compute_certificate(
     coef : array-like or sparse array of shape (n_targets, n_features) or (n_features,)
         Coefficients of the penalised problem, before debiasing.
     penalty : float
-        The factor of the norms, as `penalty_` of an estimator: ``alpha * n_samples`` for
+        The factor of the norms, such as `penalty_` of an estimator, or ``alpha * n_samples`` for
         `MultiTaskLasso` of scikit-learn.
     n_orient : int, default=1
         Features per block.
@@ -348,7 +348,7 @@ def compute_certificate(
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, or does not fit the others.
+        If an argument is of the wrong kind, or does not match the others.
 
     See Also
     --------
@@ -356,24 +356,24 @@ def compute_certificate(
 
     Notes
     -----
-    With ``R = y - X W`` any ``theta`` with ``max_g ||X_g^T theta||_F <= penalty`` bounds the
-    minimum from below [1]_, [2]_. Its distance to the objective is a sum of terms that are not
-    negative, so that rounding does not hide a gap::
+    With ``R = y - X W``, any ``theta`` with ``max_g ||X_g^T theta||_F <= penalty`` gives a lower
+    bound of the minimum [1]_, [2]_. The distance of the objective to this bound is a sum of
+    non-negative terms, so rounding does not hide a gap::
 
         gap = 1/2 ||R - theta||_F^2 + sum_g (penalty ||W_g||_F - <X_g^T theta, W_g>)
 
-    The best multiples of ``R``, and of the point next to it that satisfies the optimality
-    conditions of the active blocks, are tried. The fits of this package converge by the first,
-    so that their certificate holds. The optimality conditions, whose violation is `kkt_residual`,
-    are ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else ``||X_g^T R||_F <=
-    penalty``. Without penalty the gap is half the power of what of ``R`` the columns explain; that
-    the fit has the least norm is not looked at.
+    Two points are tried: the best multiple of ``R``, and the best multiple of the point nearest to
+    ``R`` that satisfies the optimality conditions of the active blocks. The solvers of this package
+    use the first to stop, so their certificate holds. `kkt_residual` is the violation of the
+    optimality conditions: ``X_g^T R = penalty W_g / ||W_g||_F`` where ``W_g`` is not zero, else
+    ``||X_g^T R||_F <= penalty``. Without penalty, the gap is half the power of ``R`` that the
+    columns still explain. Whether the fit has minimum norm is not checked.
 
-    The reweighted objective has ``sqrt(u ||W_g||_F)`` for the norms [3]_. It is not convex, and has
-    a local minimum wherever the convex problem with the columns of each block multiplied by ``2
-    sqrt(||W_g||_F / u)`` is solved by the same coefficients. The gap and the residual are those of
-    this problem. They say nothing of blocks that are zero, which stay zero in it, and so of
-    other, perhaps lower, minima.
+    The reweighted objective has ``sqrt(u ||W_g||_F)`` instead of the norms [3]_. It is not convex.
+    Coefficients are a local minimum if they also solve the convex problem in which the columns of
+    each block are multiplied by ``2 sqrt(||W_g||_F / u)``. The gap and the residual are those of
+    this convex problem. Blocks that are zero stay zero in it, so the certificate says nothing about
+    them, or about other, possibly lower, minima.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The coefficients of fitted models, whatever they are made of."""
+"""The coefficients of fitted models, Pipelines and searches."""
 
 import numpy as np
 from scipy import sparse
@@ -10,7 +10,7 @@ from ..solvers.objective import compute_columns
 
 
 def read_coefficients(estimator, n_targets, n_features, n_orient, *, may_have_intercept=False):
-    """Return the active positions of a model and their coefficients."""
+    """Return the active positions of a model, their coefficients, and the scale of all columns."""
     if not may_have_intercept:
         _check_intercept(list_steps(estimator)[-1])
     coef, scale = _find_coefficients(estimator, n_features, n_orient)
@@ -19,7 +19,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient, *, may_have_in
             coef = np.asarray(coef)
     if coef.dtype.kind not in "fiub":
         raise TypeError(
-            "estimator must be fitted, with coef_, or an array of real coefficients, got "
+            "estimator must be a fitted model with coef_, or an array of real coefficients, got "
             f"{type(estimator).__name__}."
         )
     shape = coef.shape
@@ -37,7 +37,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient, *, may_have_in
             "problem, or transpose the coefficients."
         )
 
-    # Dense coefficients are large and nearly all zero: only the active columns go on.
+    # Dense coefficients are large and nearly all zero: only the active columns are kept.
     if sparse.issparse(coef):
         coef = coef.tocsc()
         active = np.diff(coef.indptr) > 0
@@ -53,7 +53,7 @@ def read_coefficients(estimator, n_targets, n_features, n_orient, *, may_have_in
 
 
 def list_steps(estimator):
-    """List what a model is made of: the steps of Pipelines and the best of searches, unnested."""
+    """List the parts of a model: the steps of Pipelines, and the best estimators of searches."""
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         return [part for step in steps for part in list_steps(step)] or [estimator]
@@ -66,13 +66,13 @@ def _check_intercept(estimator):
     """Raise if a model has an intercept."""
     if np.any(getattr(estimator, "intercept_", 0)):
         raise ValueError(
-            f"estimator has an intercept, which no source explains. Fit "
+            f"estimator has an intercept, which belongs to no source. Fit "
             f"{type(estimator).__name__} with fit_intercept=False."
         )
 
 
 def _find_coefficients(estimator, n_features, n_orient):
-    """Return the coefficients as they are stored, and what their columns are to be scaled by."""
+    """Return the coefficients as stored, and the factors by which to scale their columns."""
     *transformers, estimator = list_steps(estimator)
     if hasattr(estimator, "fit") and not hasattr(estimator, "coef_"):
         check_is_fitted(estimator)
@@ -90,19 +90,19 @@ def _find_coefficients(estimator, n_features, n_orient):
 
 
 def _name_features(X, transformer):
-    """Give features the names that a transformer was fitted with, without which it warns."""
+    """Name features as in the fit of a transformer, which would warn otherwise."""
     names = getattr(transformer, "feature_names_in_", None)
     if names is None or len(names) != np.shape(X)[1]:
         return X
     try:
         import pandas as pd
-    except ImportError:  # the names are of another kind of data frame
+    except ImportError:  # the names are from another kind of data frame
         return X
     return pd.DataFrame(np.asarray(X), columns=names)
 
 
 def _find_column_scale(transformers, n_features):
-    """Return what fitted transformers, one after another, multiply every column by."""
+    """Return the factors by which fitted transformers, one after another, scale the columns."""
     probe = result = np.vstack([np.ones(n_features), np.linspace(-1, 2, n_features)])
     for transformer in transformers:
         result = transformer.transform(_name_features(result, transformer))
@@ -110,7 +110,7 @@ def _find_column_scale(transformers, n_features):
     if result.shape != probe.shape or not np.allclose(result, result[0] * probe, rtol=1e-6, atol=0):
         raise ValueError(
             "estimator is a Pipeline with a step that does more than scale the columns of X, so "
-            "that its coefficients are not those of features. Leave the step out, or pass the "
-            "coefficients on X as an array."
+            "its coefficients do not belong to features. Leave out the step, or pass the "
+            "coefficients of X as an array."
         )
     return result[0]

@@ -1,4 +1,4 @@
-"""How sure a model is of its sources: a region and a p-value for each, and what would be missed."""
+"""How certain the sources of a model are: regions, p-values and detectability."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,37 +27,37 @@ from .coefficients import list_steps, read_coefficients
 
 # A place has three coordinates.
 _N_DIMENSIONS = 3
-# Times `model_error`: what an error of a field explains along fields like it, and along any.
+# Times `model_error`: the power of an error of a field along similar fields, and along any.
 _ERROR_ALIKE, _ERROR_ANYWHERE = 5.0, 0.25
-# Cosine of two fields of which one may be taken for an error of the other.
+# Cosine above which one field may be an error of the other.
 _ALIKE = 0.7
-# A time course that is shorter, relative to the longest, is but rounding.
+# A time course with a smaller norm, relative to the largest, is only rounding.
 _NEGLIGIBLE = 1e-6
-# Steps of the estimate of the noise, and change of its shares at which they end.
+# Maximum number of iterations of the noise estimate, and the change of shares that ends it.
 _MAX_ITER, _TOLERANCE = 100, 1e-3
-# Share of the noise that the time courses drawn have at least.
+# Smallest share of the noise power that the drawn time courses have.
 _DRAWN = 0.999
-# Least p-value that is reported: below, it would be but an extrapolation of the draws.
+# Smallest p-value that is reported: a smaller one would only extrapolate the draws.
 _LEAST_P = 1e-6
-# Sources that are named in a line.
+# Maximum number of sources named in a line.
 _MOST_SHOWN = 4
-# Fewest draws that a distribution can be fitted to.
+# Minimum number of draws to fit a distribution to.
 _FEWEST_DRAWS = 20
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Confidence:
-    """How sure a model is of its sources, as `compute_confidence` finds.
+    """The result of `compute_confidence`: how certain the sources of a model are.
 
     Attributes
     ----------
     positions : ndarray of int, shape (n_sources,)
         The active positions of the model, ascending.
     p_values : ndarray of shape (n_sources,)
-        The probability that the best of all positions explains as much of noise alone: 1e-6 if it
-        is less, NaN without draws.
+        The probability that the best of all positions explains as much in pure noise: at least
+        1e-6, NaN without draws.
     regions : ndarray of bool, shape (n_sources, n_positions)
-        Where else each source could be. Its own position is always in its region.
+        The positions where each source could be. Its own position is always one of them.
     level : float
         The level of the regions.
     powers : ndarray of shape (n_sources,)
@@ -90,7 +90,7 @@ def format_p(p):
 
 
 def say_p(p):
-    """Say a p-value with its name."""
+    """Write a p-value with its name."""
     if np.isnan(p):
         return "no p-value"
     return f"p {'' if p < 0.001 else '= '}{format_p(p)}"
@@ -109,39 +109,40 @@ def compute_confidence(
     model_error: float = 0.06,
     fit_intercept: bool | None = None,
 ) -> Confidence:
-    """Find where else each source of a model could be, and its p-value.
+    """Compute the region and the p-value of each source of a model.
 
-    A source is a block of features that is active. For M/EEG data use
+    A source is an active block of features. The region of a source holds all positions where it
+    could be. For M/EEG data use
     :meth:`InverseProblem.compute_confidence <skmxne.InverseProblem.compute_confidence>`, where
-    sources may have any orientation, whatever that of the model.
+    sources may have any orientation, even if that of the model is fixed.
 
     Parameters
     ----------
     estimator : estimator or array-like of shape (n_targets, n_features)
-        A fitted model with `coef_`, a search with one as `best_estimator_`, a Pipeline of steps
-        that scale features and one of these; or the coefficients themselves. Only which blocks are
-        active matters.
+        A fitted model with `coef_`, a search with such a model as `best_estimator_`, a Pipeline
+        that scales features and ends with one of these, or the coefficients themselves. Only the
+        set of active blocks matters.
     X : array-like of shape (n_samples, n_features)
-        The samples that it was fitted to, of which only the shape is checked. Their noise is
-        independent and of one variance.
+        The samples used in the fit; only their shape is compared. Their noise is assumed to be
+        independent and of equal variance.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Their targets.
     level : float, default=0.95
         The level of the regions, between 0 and 1.
     n_draws : int, default=200
-        How many recordings of noise to draw for the p-values, at least 20; 0 for no p-values. With
-        `noise`, these are the draws.
+        Number of recordings of noise to draw for the p-values, at least 20; 0 for no p-values. If
+        `noise` is given, its recordings are the draws.
     random_state : int, RandomState instance or None, default=0
         Determines the draws.
     n_orient : int, default=None
         Features per block. None: that of the estimator, or 1 if it has none.
     noise : array-like of shape (n_draws, n_samples, n_targets), default=None
         Recordings of noise like that of `y`, such as averages of trials with random signs. None:
-        normal noise is drawn, with the covariance across targets of the residual.
+        normal noise is drawn, with a covariance across targets estimated from the residual.
     model_error : float, default=0.06
-        The share of the power of a source that errors of ``X`` may explain elsewhere.
+        The share of the power of a source that errors in ``X`` may move to other positions.
     fit_intercept : bool, default=None
-        Whether the model has an intercept. None: as the estimator says; coefficients have none.
+        Whether the model has an intercept. None: as in the estimator; False for coefficients.
 
     Returns
     -------
@@ -153,8 +154,8 @@ def compute_confidence(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     TypeError, ValueError
-        If it does not fit the data, has so many sources that nothing is left to judge them by, or
-        a parameter is out of its range.
+        If the model does not match the data, or has too many sources to be judged; or if a
+        parameter is not valid.
 
     Notes
     -----
@@ -164,30 +165,30 @@ def compute_confidence(
         p(j) >= p(found) - chi2_3(level) s2 - model_error P
 
     This is the profile likelihood of a place in three dimensions [1]_, with an allowance for errors
-    of ``X``. ``s2`` is the variance of the residual along the time course. ``P`` is the power that
+    in ``X``. ``s2`` is the variance of the residual along the time course. ``P`` is the power that
     the source explains given those that explain more, or ``p(found)`` if that is larger. Without
-    the allowance, regions would often miss the truth where sources lie between positions, or the
-    model of the head is not the head. The region of a source is not given two kinds of other
-    sources. First, those that are weaker than noise or errors of stronger sources can be. Second,
-    if the source itself may be an error of a stronger one, those with a field like its own (a
-    cosine of 0.7 or more).
+    the allowance, regions would often miss the true position if it lies between those of ``X``, or
+    if the head model is inaccurate. Two kinds of other sources are not taken as given. First,
+    sources that may be noise, or errors of stronger sources. Second, if the source itself may be an
+    error of a stronger one, stronger sources with a similar field (a cosine of 0.7 or more).
 
-    **p-values.** Sources are put in order: the one that explains most comes first, then the one
-    that explains most given the first, and so on. What each adds is compared with the most that any
-    block explains in recordings of noise, to whose maxima a Gumbel distribution is fitted. No
-    source has a lower p-value than those before it. So if all is noise, the least p-value is at
-    most 0.05 in about 5 % of recordings, however many sources a model has.
+    **p-values.** Sources are ordered: the one that explains most comes first, then the one that
+    explains most given the first, and so on. The power that each adds is compared with the largest
+    power that any block explains in recordings of noise. A Gumbel distribution is fitted to these
+    maxima. No source has a lower p-value than those before it. So if all sources are noise, the
+    smallest p-value is at most 0.05 in about 5 % of recordings, whatever the number of sources.
 
-    An error of a strong field looks like a weak source with the same time course. So a part of what
-    a source explains is not counted: what lies along the time courses of those before it, up to ``5
-    model_error`` of their power times the cosine of both fields, plus ``model_error / 4`` of the
-    power of the first.
+    An error of a strong field looks like a weak source with the same time course. So a part of the
+    power of a source is not counted. This part is the power along the time courses of those before
+    it, up to ``5 model_error`` of their power times the cosine of both fields, plus
+    ``model_error / 4`` of the power of the first.
 
-    Sources are where noise is strongest, if they are noise. So noise is not estimated by the
-    residual alone: up to what a search for as many sources would explain of noise, what they
-    explain is added to it.
+    If sources are noise, they are where noise is strongest, and the residual alone underestimates
+    the noise. So the power of the sources is added to the residual, up to the power that a search
+    for as many sources would explain in noise.
 
-    A p-value is against noise alone, not against a source elsewhere: see `regions` for that.
+    A p-value tests a source against noise only, not against a source at another position: see
+    `regions` for that.
 
     References
     ----------
@@ -257,8 +258,8 @@ def judge_sources(
 ):
     """Compute the confidence of sources at some of the candidates.
 
-    The noise has a `covariance` across targets, which has been estimated by `n_rows` rows, and
-    ``draw(k)`` returns recordings of it. Without them it is that of the residual, and normal.
+    `covariance` is that of the noise across targets, estimated from `n_rows` rows; by default it is
+    estimated from the residual. ``draw(k)`` returns a recording of noise; by default, normal noise.
     """
     level = check_real("level", level, 0, 1, interval="()")
     model_error = check_real("model_error", model_error, 0, 1)
@@ -309,7 +310,7 @@ def check_noise(noise, shape):
 
 
 class Candidates:
-    """All positions where a source can be, and what they explain of noise."""
+    """All positions where a source can be, and the power that they explain in noise."""
 
     def __init__(self, X, n_orient):
         self.design = BlockDesign(X, n_orient)
@@ -322,7 +323,7 @@ class Candidates:
         sizes = np.trace(grams, axis1=1, axis2=2)
         kept = np.flatnonzero(sizes > 0.0)
         values, axes = np.linalg.eigh(grams[kept])
-        # A block of dependent columns has fewer rows than columns: the others are zero.
+        # A block of dependent columns has fewer basis vectors than columns: other rows are zero.
         is_own = values > 1e-6 * values[:, -1:]
         factors = np.where(is_own, 1.0 / np.sqrt(np.where(is_own, values, 1.0)), 0.0)
         mixing = (axes * factors[:, np.newaxis]).swapaxes(1, 2)
@@ -336,7 +337,7 @@ class Candidates:
         return bases.reshape(-1, len(design.X))
 
     def find_maxima(self, draw, n_draws):
-        """Find the most that any position explains of each recording of noise."""
+        """Find the largest power that any position explains in each recording of noise."""
         bases, maxima = self._bases, np.empty(n_draws)
 
         def fill(chunk):
@@ -352,7 +353,7 @@ class Candidates:
 class _NormalNoise:
     """Recordings of normal noise, rotated so that targets are independent.
 
-    The covariance across targets has been estimated by `n_rows` rows, and varies as much.
+    The covariance across targets was estimated from `n_rows` rows; the draws vary it as much.
     """
 
     def __init__(self, covariance, n_rows, n_samples, n_draws, random_state):
@@ -366,16 +367,16 @@ class _NormalNoise:
         rng, variances = np.random.default_rng(self._seeds[k]), self._variances
         noise = rng.standard_normal((self._n_samples, len(variances)))
         if np.isfinite(self._n_rows):
-            scale = max(self._n_rows - 2.0, 1.0)  # the mean stays
+            scale = max(self._n_rows - 2.0, 1.0)  # keeps the mean
             variances = variances * scale / rng.chisquare(self._n_rows, len(variances))
         return noise * np.sqrt(variances)
 
 
 def compute_p_values(powers, variance, candidates, draw, n_draws):
-    """Compare powers, of sources in the order of a search, with maxima over noise."""
+    """Compare the powers of sources, in the order of a search, with maxima over noise."""
     if not variance > 0.0:  # data without noise
         return np.maximum.accumulate(np.where(powers > 0.0, _LEAST_P, 1.0))
-    # Of the order of one, for single precision.
+    # Scaled to the order of one, for single precision.
     unit = np.sqrt(variance)
     maxima = candidates.find_maxima(lambda k: draw(k) / unit, n_draws)
     p_values = gumbel_r.sf(powers / variance, *gumbel_r.fit(maxima))
@@ -390,15 +391,15 @@ class _Sources:
     positions : ndarray of int, shape (n_sources,)
         The one that explains most first, then the one that explains most given it, and so on.
     powers : ndarray of shape (n_sources,)
-        What each explains given those before it.
+        The power that each explains given those before it.
     excesses : ndarray of shape (n_sources,)
-        The same, less what may be errors of the fields of those before.
+        The same, without the power that may be errors of the fields of those before.
     residual_covariance : ndarray of shape (n_targets, n_targets)
         The covariance of the noise across targets, if all sources are real.
     covariance : ndarray of shape (n_targets, n_targets)
         The same, if the sources may be noise.
     threshold : float
-        About as much as the best of all positions explains of noise.
+        Approximate power that the best of all positions explains in noise.
     """
 
     def __init__(self, candidates, y, positions, covariance, model_error):
@@ -407,11 +408,11 @@ class _Sources:
             number = f"{len(positions)} source{'s' * (len(positions) > 1)}"
             raise ValueError(
                 f"The model has {number}. With {design.n_orient} features each they explain any "
-                f"data of {len(y)} samples, and nothing is left to judge them by. Fit a sparser "
-                "model, with a larger alpha."
+                f"data of {len(y)} samples, so they cannot be judged. Fit a sparser model, with a "
+                "larger alpha."
             )
         self.design, self.y, self.model_error = design, y, model_error
-        # The search is quicker with no more targets than samples.
+        # The search is faster if there are no more targets than samples.
         n_targets = y.shape[1]
         is_long = n_targets > len(y)
         self._turn = np.linalg.svd(y, full_matrices=False)[2].T if is_long else np.eye(n_targets)
@@ -436,7 +437,7 @@ class _Sources:
         self.threshold = self._compute_threshold(self.covariance)
 
     def _order(self, positions):
-        """Order the sources: the one next that explains most given those before."""
+        """Order the sources: each is the one that explains most given those before."""
         order, left = [], [int(position) for position in positions]
         while left:
             products, grams = self.search.project(order, left)
@@ -456,7 +457,7 @@ class _Sources:
         return bases
 
     def _find_errors(self):
-        """Compute what each source may explain of errors of the fields of those before it."""
+        """Compute the power of each source that may be errors of the fields of those before it."""
         parts, errors = self._parts, np.zeros(len(self._parts))
         for k in range(1, len(parts)):
             _, sizes, courses = np.linalg.svd(np.concatenate(parts[:k]), full_matrices=False)
@@ -471,9 +472,9 @@ class _Sources:
     def _estimate_noise(self, residual):
         """Estimate the covariance of the noise, if the sources may be noise.
 
-        A search finds them where noise is strongest, then. The first explains as much as the best
-        of all positions does, each other one the same share of what those before leave. What
-        sources explain counts as noise up to that.
+        A search then finds them where noise is strongest. The first one explains as much as the
+        best of all positions explains in noise, and each next one the same share of the residual.
+        Up to these limits, the power of the sources counts as noise.
         """
         n_samples, powers = len(self.y), self.powers
         covariance, shares = estimate_covariance(residual, n_samples), np.zeros(len(powers))
@@ -492,14 +493,14 @@ class _Sources:
         return covariance
 
     def _compute_threshold(self, covariance):
-        """Compute about how much the best of all positions explains of noise."""
+        """Approximate the power that the best of all positions explains in noise."""
         if not np.trace(covariance) > 0.0:
             return 0.0
         sizes = self.search.criterion.n_candidates, self.design.n_orient
         return compute_threshold(*sizes, *summarize_covariance(covariance))
 
     def find_region(self, position, level):
-        """Find where else a source could be."""
+        """Find the positions where a source could be."""
         given = self._find_given(position)
         products, grams = self.search.project(given)
         explained = np.linalg.solve(np.linalg.cholesky(grams), products)
@@ -528,11 +529,11 @@ class _Sources:
 
 
 def compute_detectable_power(n_positions, n_orient, covariance, course, power):
-    """Compute how strong the field of a source has to be, to be found with some power.
+    """Compute how strong the field of a source must be to find it with a probability of `power`.
 
-    Its sum of squares over sensors and time, for a threshold that is what the best of all
-    positions explains of noise. What is explained is noncentral chi-squared, here by its mean and
-    its variance.
+    Returns the sum of squares of the field over sensors and time. The source is found if it
+    explains more than the best of all positions explains in noise. The power that it explains is
+    noncentral chi-squared, here approximated by its mean and its variance.
     """
     trace, n_independent = summarize_covariance(covariance)
     threshold = compute_threshold(n_positions, n_orient, trace, n_independent)

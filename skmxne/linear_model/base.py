@@ -1,4 +1,4 @@
-"""What the regressors have in common: parameters, what a fit leaves, predictions."""
+"""The common base of the regressors: parameters, fitted attributes and predictions."""
 
 from functools import partial
 from inspect import signature
@@ -30,7 +30,7 @@ class BaseMixedNorm(
         As for `MixedNormEstimator`.
     """
 
-    # What a fit leaves, see `store_model`.
+    # Fitted attributes, set by `store_model`.
     coef_: NDArray[Any]
     debias_scale_: NDArray[np.float64]
     intercept_: float | NDArray[Any]
@@ -95,37 +95,40 @@ class BaseMixedNorm(
         sklearn.exceptions.NotFittedError
             If the model is not fitted.
         TypeError, ValueError
-            If `X` is not valid, or has another number of features than the data of the fit.
+            If `X` is not valid, or its number of features differs from that in `fit`.
         """
         check_is_fitted(self)
         validate = partial(validate_data, self, reset=False)
         X = check_features(X, validate, ensure_all_finite=True)
         if X.shape[1] != self.coef_.shape[-1]:
             raise ValueError(
-                f"X has {X.shape[1]} features, but the coefficients are of {self.coef_.shape[-1]}: "
-                "the last fit has failed, and these are of the one before. Fit again."
+                f"X has {X.shape[1]} features, but coef_ has {self.coef_.shape[-1]}: the last fit "
+                "failed, and coef_ is that of an earlier fit. Fit again."
             )
-        # Few features matter, of many.
+        # Only a few features have coefficients that are not zero.
         active = np.flatnonzero(self.coef_.reshape(-1, X.shape[1]).any(axis=0))
         return X[:, active] @ self.coef_[..., active].T + self.intercept_
 
     def _check(self, X, y):
-        """Check the data, and the hyperparameters that all regressors have."""
+        """Check the data, and the hyperparameters that all regressors share."""
         X, y = check_data(X, y, partial(validate_data, self))
         shared = {name: getattr(self, name) for name in SHARED_PARAMETERS}
         return X, y, FitOptions.check(X.shape[1], **shared)
 
     def _summarize(self):
-        """Return what a fit has come to, as names and values."""
+        """Summarize the fit as a dictionary of names and values."""
         if not hasattr(self, "coef_"):
             return {}
         alpha = f"{100.0 * self.penalty_ / (self.alpha_max_ or 1.0):.3g} %"
         if hasattr(self, "alphas_"):
             grid = f"{len(self.alphas_)} from {self.alphas_[0]:.3g} to {self.alphas_[-1]:.3g} %"
-            alpha = f"{alpha}, chosen of {grid}"
+            alpha = f"{alpha}, chosen on a grid of {grid}"
             of_path = getattr(self, "path_alpha_", self.alpha_)
             if of_path != self.alpha_:
-                alpha = f"{of_path:.3g} %, chosen of {grid}; after the search {self.alpha_:.3g} %"
+                alpha = (
+                    f"{of_path:.3g} %, chosen on a grid of {grid}; "
+                    f"after the search {self.alpha_:.3g} %"
+                )
         converged = "converged" if self.converged_ else "not converged"
         return {
             "Alpha": alpha,
@@ -136,12 +139,12 @@ class BaseMixedNorm(
         }
 
 
-# The hyperparameters that make the options of a fit.
+# The hyperparameters that `FitOptions` takes.
 SHARED_PARAMETERS = [name for name in signature(BaseMixedNorm).parameters if name != "verbose"]
 
 
 def store_model(model, problem, alpha, solution, y_ndim):
-    """Store a solution as the fitted attributes of a model, for all features."""
+    """Set the fitted attributes of a model from a solution."""
     X = problem.design.X
     factors = problem.debias(alpha, solution)
     active, coef = problem.to_coef(solution, factors)
@@ -165,11 +168,11 @@ def store_model(model, problem, alpha, solution, y_ndim):
 
 
 class EmptyModelWarning(UserWarning, RuntimeWarning):
-    """The model is empty. MNE's category and that of scikit-learn, for filters of either."""
+    """The model is empty. A UserWarning as in scikit-learn, and a RuntimeWarning as in MNE."""
 
 
 class ConvergenceWarning(exceptions.ConvergenceWarning, RuntimeWarning):
-    """A fit is not as exact as asked for. Scikit-learn's category and that of MNE."""
+    """A fit is less exact than requested. Both scikit-learn's category and that of MNE."""
 
 
 def warn_if_empty(model, remedy):
@@ -180,7 +183,7 @@ def warn_if_empty(model, remedy):
 
 
 def warn_if_not_converged(statuses, options, fits, gap=None):
-    """Warn of solutions whose duality gap is above the tolerance, and say why it is."""
+    """Warn if duality gaps are above the tolerance, and say why."""
     missed = [status for status in statuses if status != "converged"]
     if not missed:
         return
@@ -189,7 +192,9 @@ def warn_if_not_converged(statuses, options, fits, gap=None):
     if gap is not None:
         found = f"The duality gap, {gap:.1e} of the power of y, is above tol={options.tol:g}"
         if gap <= options.tol:
-            found = f"A convex problem before the last has a duality gap above tol={options.tol:g}"
+            found = (
+                f"A convex problem before the last one has a duality gap above tol={options.tol:g}"
+            )
     remedies = {
         "maxit": f"increase maxit={options.maxit}",
         "stalled": "it no longer gets smaller, increase tol",

@@ -1,4 +1,4 @@
-"""Data made ready once, for any number of alphas."""
+"""Data prepared once for all alphas."""
 
 from functools import cached_property
 
@@ -13,22 +13,22 @@ from ..solvers.reweighting import reweight, solve_reweighted
 from .intercept import remove_constant
 from .validation import check_magnitude
 
-# In percent. The solvers raise it to powers, and a smaller one changes the objective by less than
-# any rounding.
+# In percent. The solvers raise alpha to powers, and a smaller alpha changes the objective by less
+# than rounding does.
 _LEAST_ALPHA = 1e-50
 
 
 class MixedNormProblem:
-    """``X`` and ``y``, weighted and reduced, with all that does not depend on alpha.
+    """The weighted and reduced ``X`` and ``y``, and all quantities that do not depend on alpha.
 
     Attributes
     ----------
     alpha_max : float
         Smallest penalty at which no block is active.
     targets : ndarray of shape (n_rows, n_targets)
-        The targets, weighted; with an intercept there is one row fewer than samples.
+        The weighted targets: one row per sample, or one row fewer with an intercept.
     power_left_out : float
-        ``||.||_F^2`` of what a limited rank leaves out of the data.
+        The power (``||.||_F^2``) of the data that a limited rank removes.
     """
 
     def __init__(self, X, y, options, sample_weight=None):
@@ -43,7 +43,7 @@ class MixedNormProblem:
             self._prepare(X, y)
             return
         roots = np.sqrt(sample_weight)[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             X, y = X * roots.astype(X.dtype), y * roots
         try:
             self._prepare(X, y)
@@ -51,7 +51,7 @@ class MixedNormProblem:
             raise ValueError(f"{error} (X and y are weighted by sample_weight.)") from error
 
     def _prepare(self, X, y):
-        """Check the size of numbers, and reduce the targets."""
+        """Check the magnitude of the data, and reduce the targets."""
         scale = self.options.scale
         self.design = BlockDesign(X, self.options.n_orient, scale)
         self.targets, self.n_targets = y, y.shape[1]
@@ -61,7 +61,7 @@ class MixedNormProblem:
             check_magnitude("X", X, column_norms.max() ** 2)
         self.y, self.basis, self.power_left_out = _reduce_targets(y, self.options.time_pca)
         norms = self.design.correlate(self.y)
-        # What rounding alone makes of data that do not correlate with any column.
+        # If the data do not correlate with a column, the product is zero up to this rounding error.
         rounding = len(y) * np.finfo(y.dtype).eps * np.linalg.norm(self.y) * column_norms
         norms[norms <= rounding] = 0.0
         correlation = Correlation(self.y, norms, np.zeros(len(norms)))
@@ -82,7 +82,7 @@ class MixedNormProblem:
         return (max(alpha, _LEAST_ALPHA) if alpha else 0.0) / 100.0 * self.alpha_max
 
     def solve(self, alpha, start=None):
-        """Solve for one alpha, and return the solution and that of the first convex problem."""
+        """Solve for one alpha. Return the solution, and that of the first convex problem."""
         options = self.options
         if self.alpha_max == 0.0:
             solution = Solution.empty(self.y, self.empty.correlation)
@@ -106,7 +106,7 @@ class MixedNormProblem:
         )
 
     def solve_from(self, alpha, positions):
-        """Solve by reweighting alone, from the least-squares fit of some blocks."""
+        """Solve by reweighting only, starting from the least-squares fit of some blocks."""
         options, columns = self.options, self.design.columns(positions)
         coef = np.linalg.lstsq(columns, self.y, rcond=None)[0]
         return reweight(
@@ -123,13 +123,13 @@ class MixedNormProblem:
         )
 
     def solve_path(self, alphas, start=None):
-        """Yield the solutions for one alpha after the other, each started from the one before."""
+        """Yield the solution for each alpha, started from the previous one."""
         for alpha in alphas:
             solution, start = self.solve(alpha, start)
             yield solution
 
     def debias(self, alpha, solution):
-        """Compute the factor of each active block that takes its shrinkage away."""
+        """Compute the factor that removes the shrinkage of each active block."""
         if not self.options.debias or alpha == 0:  # without penalty nothing is shrunk
             return np.ones(len(solution.positions))
         columns = self.design.columns(solution.positions)
@@ -143,7 +143,7 @@ class MixedNormProblem:
         return compute_explained(power, np.vdot(residual, residual) + self.power_left_out)
 
     def to_coef(self, solution, factors=1.0):
-        """Turn a solution into coefficients for ``X`` and ``y`` as they were given."""
+        """Convert a solution to coefficients for the original ``X`` and ``y``."""
         n_orient = self.design.n_orient
         coef = solution.coef if self.basis is None else solution.coef @ self.basis
         factors = np.broadcast_to(factors, solution.positions.shape)
@@ -153,7 +153,7 @@ class MixedNormProblem:
         return active, coef.T * np.repeat(factors, n_orient)
 
     def find_intercept(self, coef):
-        """Return the intercept of a model: zero, or one for each target, as coefficients are."""
+        """Return the intercept: zero if none is fitted, else one number per target."""
         if self._means is None:
             return 0.0
         X_mean, y_mean = self._means
@@ -162,7 +162,7 @@ class MixedNormProblem:
         return (y_mean - coef @ X_mean).astype(coef.dtype)
 
     def from_coef(self, coef):
-        """Turn coefficients of all features into a start, the inverse of `to_coef`."""
+        """Convert coefficients of all features to a start solution: the inverse of `to_coef`."""
         n_orient, scale = self.design.n_orient, self.design.scale
         active = coef.any(axis=0).reshape(-1, n_orient).any(axis=1)
         if scale is not None:
@@ -177,10 +177,10 @@ class MixedNormProblem:
 
 
 def _reduce_targets(y, time_pca):
-    """Rotate the targets so that the fewest matter: the penalty does not see rotations.
+    """Rotate the targets and keep as few as their rank: rotations do not change the penalty.
 
-    Returns the reduced targets, in the order of their energy, the basis to come back with, and the
-    power that a limit leaves out.
+    Returns the reduced targets in descending order of energy, the basis that maps them back, and
+    the power that a limited rank removes.
     """
     unlimited = isinstance(time_pca, bool | np.bool_)
     if y.shape[1] == 1 or (unlimited and not time_pca):

@@ -1,4 +1,4 @@
-"""Intercepts: data without the constant that an intercept would be."""
+"""Intercepts: remove constants from the data, and warn about them."""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ from .._logging import warn
 from ..solvers.design import raise_not_finite
 from ..solvers.threads import map_chunks
 
-# A constant explains so much of few samples by chance.
+# With fewer samples, a constant may explain most of the power by chance.
 _FEWEST_SAMPLES = 10
 # Columns that are transformed at a time.
 _CHUNK = 512
 
 
 def remove_constant(values, sample_weight=None, name="X"):
-    """Turn samples into one row fewer, in which an intercept has no part, and return their mean.
+    """Remove the constant from samples, which leaves one row fewer, and return their mean.
 
-    Each row is the difference of the mean of all samples before one, and this one, times a factor
-    with which the sum of squares is that around the mean of all (West 1979). Without weights these
-    are the rows of ``scipy.linalg.helmert(n) @ values``.
+    Each row is the mean of all samples before a sample, minus this sample, times a factor. The
+    factors make the sum of squares equal to that around the mean of all samples (West 1979).
+    Without weights, the result is ``scipy.linalg.helmert(n) @ values``.
     """
     n_samples, n_columns = values.shape
     if n_samples < 2:
@@ -27,7 +27,7 @@ def remove_constant(values, sample_weight=None, name="X"):
         )
     dtype, tiny = values.dtype, np.finfo(float).tiny
     weight = np.ones(n_samples) if sample_weight is None else sample_weight
-    # Around one of the samples a constant is zero, without rounding.
+    # Relative to one of the samples, a constant is exactly zero.
     origin = values[np.argmax(weight > 0)]
     total = np.cumsum(weight)
     factors = np.sqrt(total[:-1] * weight[1:] / np.maximum(total[1:], tiny))
@@ -37,7 +37,7 @@ def remove_constant(values, sample_weight=None, name="X"):
     mean = np.empty(n_columns)
 
     def fill(chunk):
-        with np.errstate(over="ignore", invalid="ignore"):  # which is noticed below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             centered = values[:, chunk] - origin[chunk]
             shift = np.average(centered, axis=0, weights=weight)
             mean[chunk] = origin[chunk] + shift
@@ -60,9 +60,9 @@ def warn_if_constant(X, y, options, sample_weight=None):
         X, y, sample_weight = X[used], y[used], sample_weight[used]
     power = np.average(y**2, axis=0, weights=sample_weight).sum()
     power_of_mean = np.sum(np.average(y, axis=0, weights=sample_weight) ** 2)
-    # The columns last: of a large X that takes a while.
+    # The columns are checked last: this takes long for a large X.
     if power_of_mean > 0.5 * power and not np.any((np.ptp(X, axis=0) == 0) & (X[0] != 0)):
         warn(
             "A constant explains more than half of the power of y, but the model has no intercept. "
-            "If that is an offset, pass fit_intercept=True, or subtract the means from X and y."
+            "If this is an offset, pass fit_intercept=True, or subtract the means from X and y."
         )

@@ -24,103 +24,104 @@ class MixedNormEstimator(BaseMixedNorm):
         \frac{1}{2} \lVert y - X W \rVert_F^2 + \lambda \sum_g \lVert W_g \rVert_F,
         \qquad \lambda = \frac{\alpha}{100} \max_g \lVert X_g^T y \rVert_F
 
-    where ``W_g`` are the ``n_orient`` consecutive rows of block ``g``, over all targets, and
-    :math:`\lambda` is ``penalty_``: the mixed-norm estimate (MxNE) of M/EEG source imaging [1]_,
-    with ``X`` the whitened gain and ``y`` the whitened data. Whole blocks are zero or not; none is
-    active at ``alpha=100``. With ``n_mxne_iter > 1`` the norms are replaced by
-    :math:`\sqrt{u \lVert W_g \rVert_F}`, solved by iterative reweighting (irMxNE) [2]_: sparser,
-    and with less shrinkage. There is no intercept unless ``fit_intercept=True``.
+    where ``W_g`` are the ``n_orient`` consecutive rows of block ``g``, for all targets, and
+    :math:`\lambda` is ``penalty_``. With ``X`` the whitened gain and ``y`` the whitened data, this
+    is the mixed-norm estimate (MxNE) of M/EEG source imaging [1]_. A block is either zero as a
+    whole or active; at ``alpha=100`` no block is active. With ``n_mxne_iter > 1``, iterative
+    reweighting (irMxNE) replaces the norms by :math:`\sqrt{u \lVert W_g \rVert_F}` [2]_: the
+    solution is sparser and less shrunk. There is no intercept unless ``fit_intercept=True``.
 
     Parameters
     ----------
     alpha : float, default=20.0
         Regularization in percent of `alpha_max_`, in [0, 100). 0 means no regularization (the
-        least-squares fit of least norm), 100 would leave no active block. The absolute penalty
-        is ``penalty_ = alpha / 100 * alpha_max_``; for a penalty pass ``100 * penalty /
+        minimum-norm least-squares fit); at 100 no block would be active. The absolute penalty
+        is ``penalty_ = alpha / 100 * alpha_max_``. To set a penalty, pass ``100 * penalty /
         alpha_max_``.
     n_orient : int, default=1
-        Features per block, in order: 1 for fixed, 3 for loose or free orientation. It divides
-        the number of features.
+        Number of consecutive features per block: 1 for fixed, 3 for loose or free orientation.
+        It must divide the number of features.
     n_mxne_iter : int, default=1
         Number of MxNE iterations. Above 1, iterative reweighting is applied.
     reweighting_scale : float, default=None
-        The amplitude ``u`` of the reweighted penalty. None takes ``alpha_max_ / max_g
-        ||X_g||_2^2``, so that scaling ``X`` or ``y`` scales the solution and nothing else.
-        The scale of MNE is ``100 * nave / alpha_max_`` for an `InverseProblem`, whose ``y`` is
-        the average times the root of its number of trials ``nave``.
+        The amplitude ``u`` of the reweighted penalty. None uses ``alpha_max_ / max_g
+        ||X_g||_2^2``: scaling ``X`` or ``y`` then only scales the solution. MNE's value is
+        ``100 * nave / alpha_max_`` for an `InverseProblem`, whose ``y`` is the average times
+        the square root of its number of trials ``nave``.
     weights : array-like of shape (n_blocks,), default=None
-        Weights of the blocks, not negative: larger is more likely active. The columns of ``X``
-        are multiplied by ``weights / max(weights)``.
+        Non-negative weights of the blocks: a larger weight makes a block more likely to be
+        active. The columns of ``X`` are multiplied by ``weights / max(weights)``.
     weights_min : float, default=0.0
-        Blocks whose weight is not above it are left out; same unit as ``weights``.
+        Blocks with a weight of at most `weights_min` are left out; same unit as ``weights``.
     solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
-        The algorithm: Newton's method on source variances ("newton", which "auto" takes), block
+        The algorithm: Newton's method on source variances ("newton", the choice of "auto"), block
         coordinate descent ("bcd"), coordinate descent ("cd", for ``n_orient=1``), or accelerated
-        proximal gradient ("prox"). All solve the same problem to the same certificate. So does one
-        of your own: a function ``solver(problem, coef, *, tol, maxit, dgap_freq)`` that takes a
-        :class:`~skmxne.solvers.BlockProblem` and coefficients to start from, and returns
-        coefficients whose ``problem.dual_gap(coef)`` is at most ``tol``, and its iterations.
+        proximal gradient ("prox"). All solve the same problem to the same certificate. A function
+        ``solver(problem, coef, *, tol, maxit, dgap_freq)`` gets a
+        :class:`~skmxne.solvers.BlockProblem` and the initial coefficients. It returns coefficients
+        with ``problem.dual_gap(coef) <= tol``, and its number of iterations.
     maxit : int, default=3000
-        Maximum number of iterations of the solver, in each convex problem of the reweighting.
+        Maximum number of iterations of the solver in each convex problem.
     tol : float, default=1e-4
-        The fit stops when the duality gap, relative to ``||y||_F^2``, is below it.
+        The fit stops when the duality gap, relative to ``||y||_F^2``, is at most `tol`.
     active_set_size : int, default=10
-        Blocks added to the active set at a time, at first; with ``solver="auto"`` at least
-        ``32768 / (n_samples * n_orient)``. None: no active set.
+        Maximum number of blocks that join the active set in the first step; later steps may add
+        more. With ``solver="auto"``, at least ``32768 / (n_samples * n_orient)``. None: no active
+        set.
     dgap_freq : int or inf, default=10
-        Iterations of the solver between two evaluations of the duality gap. Ignored by "newton"
+        Number of iterations between two evaluations of the duality gap. Ignored by "newton"
         and "cd".
     debias : bool, default=True
-        Rescale the amplitudes of the active blocks to take away the shrinkage of the penalty:
-        one factor of at least 1 for each, those that minimise the residual.
+        Rescale the active blocks to remove the shrinkage of the penalty: each by a factor of at
+        least 1, such that the residual is smallest.
     time_pca : bool or int, default=True
-        True reduces ``y`` to its rank first, which changes nothing but the cost; an int limits it
-        to that rank; False leaves it.
+        True reduces ``y`` to its rank first, which only saves time. An int limits the rank of
+        ``y``. False does not reduce ``y``.
     fit_intercept : bool, default=False
-        Fit an intercept, which is not penalised. All else is then that of the centred data. A
-        whitened gain of M/EEG has none.
+        Fit an intercept, which is not penalised. All other attributes then refer to the centred
+        data. Whitened M/EEG data have no intercept.
     warm_start : bool, default=False
-        Start from the last solution.
+        Start from the solution of the last fit.
     verbose : bool, str or int, default=None
         Level of the messages logged by the logger "skmxne": True for "INFO", False for "WARNING",
-        None to leave the level alone. Nothing is printed: use `logging.basicConfig` to see them.
-        At "INFO" or below, choosing alpha shows a progress bar in a terminal or a notebook. Other
-        bars come by `set_callbacks`, with scikit-learn 1.9 or later.
+        None to keep the level. Nothing is printed: call `logging.basicConfig` to see the messages.
+        At "INFO" or below, choosing alpha shows a progress bar in a terminal or a notebook. With
+        scikit-learn 1.9 or later, `set_callbacks` can add other bars.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_targets, n_features) or (n_features,)
-        Coefficients, debiased if asked for.
+        Coefficients, debiased if ``debias=True``.
     debias_scale_ : ndarray of shape (n_blocks,)
         Debiasing factor of each block: ``coef_`` divided by it is the penalised solution.
     intercept_ : float or ndarray of shape (n_targets,)
-        The intercept, 0.0 without one.
+        The intercept, 0.0 if ``fit_intercept=False``.
     penalty_ : float
         ``alpha / 100 * alpha_max_``.
     alpha_max_ : float
-        Smallest penalty at which no block is active: ``max_g ||X_g^T y||_F``, with weights,
-        sample weights and a reduced rank applied.
+        Smallest penalty at which no block is active: ``max_g ||X_g^T y||_F``, after applying
+        weights, sample weights and the rank limit.
     active_set_ : ndarray of bool, shape (n_features,)
         Features of the active blocks.
     n_active_ : int
         Number of active blocks.
     explained_variance_ : float
-        Percentage of ``||y||_F^2`` that the model explains, of the data that `fit` saw.
+        Percentage of ``||y||_F^2`` that the model explains in the data passed to `fit`.
     dual_gap_ : float
-        Duality gap of the last convex problem solved, relative to ``||y||_F^2``: how far its
-        objective may at most be from the minimum.
+        Duality gap of the last convex problem solved, relative to ``||y||_F^2``: an upper bound
+        on the distance of its objective from the minimum.
     objective_ : list of float
         The objective after each outer iteration. With reweighting, the non-convex objective after
         each convex problem.
     n_iter_ : int
-        Iterations of the solver in all.
+        Total number of iterations of the solver.
     converged_ : bool
-        Whether the duality gaps of all convex problems have reached ``tol``. Reweighting may
-        still have ended at ``n_mxne_iter``, with ``objective_`` falling.
+        Whether the duality gaps of all convex problems have reached ``tol``. If True, reweighting
+        may still have stopped at ``n_mxne_iter`` while ``objective_`` was decreasing.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features seen in `fit`, where they are all strings.
+        Names of the features seen in `fit`, if they are all strings.
 
     See Also
     --------
@@ -194,7 +195,7 @@ class MixedNormEstimator(BaseMixedNorm):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_blocks * n_orient)
-            Samples: the features of a block lie side by side. Single precision stays single.
+            Samples. The features of a block are adjacent columns. Single precision is kept.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         sample_weight : array-like of shape (n_samples,) or float, default=None
@@ -215,8 +216,8 @@ class MixedNormEstimator(BaseMixedNorm):
         ConvergenceWarning
             If the duality gap does not reach ``tol``.
         UserWarning
-            If no block is active, or if a constant explains more than half of the power of `y`
-            (of 10 samples or more) and there is no intercept.
+            If no block is active; or if the model has no intercept, but a constant explains more
+            than half of the power of `y` (with at least 10 samples).
         """
         X, y, options = self._check(X, y)
         alpha = check_real("alpha", self.alpha, 0, 100)
@@ -234,7 +235,7 @@ class MixedNormEstimator(BaseMixedNorm):
         return self
 
     def _get_start(self, problem):
-        """Return the last solution if it is to be the start and fits."""
+        """Return the last solution if ``warm_start=True`` and its shape matches, else None."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
         coef = self.coef_.reshape(-1, self.coef_.shape[-1])

@@ -11,9 +11,9 @@ from .validation import check_bool, check_integer, check_real, check_weights
 
 @dataclass(frozen=True, eq=False)
 class FitOptions:
-    """The options of a fit, of which `scale` stands for `weights` and `weights_min`.
+    """The options of a fit, with `scale` in place of `weights` and `weights_min`.
 
-    `scale` has the factor of the columns of each block, or is None.
+    `scale` holds one factor per block, for its columns, or is None.
     """
 
     n_orient: int = 1
@@ -31,7 +31,7 @@ class FitOptions:
 
     @classmethod
     def check(cls, n_features, *, n_orient=1, weights=None, weights_min=0.0, **options):
-        """Make options of the parameters of an estimator, or raise an error that names one."""
+        """Make options from the parameters of an estimator; errors name the wrong parameter."""
         n_orient = check_n_orient(n_orient, n_features)
         weights_min = check_real("weights_min", weights_min, 0, math.inf)
         scale = check_weights(weights, weights_min, n_features // n_orient)
@@ -47,7 +47,7 @@ def check_n_orient(n_orient, n_features):
         raise ValueError(
             f"n_orient={n_orient} does not divide the {n_features} features of X: each block "
             "has n_orient consecutive features. Set n_orient to the number of features in a block "
-            "(of a gain 1 for fixed, 3 for loose or free orientation)."
+            "(for a gain: 1 for fixed, 3 for loose or free orientation)."
         )
     return n_orient
 

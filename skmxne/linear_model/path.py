@@ -37,8 +37,7 @@ def mixed_norm_path(
 ) -> tuple[NDArray[np.float64], list[csc_array], NDArray[np.float64]]:
     """Compute the mixed-norm estimate along a path of alphas.
 
-    Each solution starts from the one before, which makes a path much cheaper than its solutions
-    one by one.
+    Each solution starts from the previous one, so a path costs much less than separate fits.
 
     Parameters
     ----------
@@ -47,10 +46,10 @@ def mixed_norm_path(
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Targets.
     alphas : int or array-like of shape (n_alphas,), default=20
-        Percentages of `alpha_max`; an int for so many in a geometric grid from 99 down to
+        Percentages of `alpha_max`. An int is the size of a geometric grid from 99 down to
         ``100 * eps``.
     eps : float, default=0.1
-        Ratio of the smallest alpha of the grid to 100 percent.
+        The smallest alpha of the grid is ``100 * eps`` percent.
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
     maxit, tol, active_set_size, dgap_freq, debias, time_pca, fit_intercept, verbose : object
@@ -69,19 +68,19 @@ def mixed_norm_path(
     Raises
     ------
     TypeError, ValueError
-        If a parameter or the data are not valid, or coefficients are out of the range of numbers.
+        If a parameter or the data are not valid, or coefficients exceed the range of their dtype.
 
     Warns
     -----
     ConvergenceWarning
         If a duality gap does not reach ``tol``.
     UserWarning
-        If a constant explains more than half of the power of `y` (of 10 samples or more) and there
-        is no intercept.
+        If the model has no intercept, but a constant explains more than half of the power of `y`
+        (with at least 10 samples).
 
     See Also
     --------
-    MixedNormEstimator : One alpha.
+    MixedNormEstimator : The estimate for one alpha.
     sklearn.linear_model.lasso_path : The path of the Lasso.
 
     Examples

@@ -11,20 +11,20 @@ from sklearn.utils import check_array
 
 from .._logging import warn
 
-# Whether X is finite shows in the norms of its columns, which are needed anyway: looking at all of
-# X once more takes as long as a product.
+# The norms of the columns of X, which are needed anyway, show whether X is finite: a separate check
+# takes as long as a product.
 _OPTIONS = dict(dtype=[np.float64, np.float32], ensure_all_finite=False)
 _check_array = partial(check_array, input_name="X")
 
 
 @contextmanager
 def prefix_errors(name, value=None):
-    """Make errors name an argument, and raise one for what only looks like numbers."""
+    """Make errors name the argument, and raise one if its kind is not supported."""
     _check_kind(name, value)
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
-        # Without the whole array, which some show.
+        # Without the array itself, which some errors print.
         lines = [line for line in str(error).splitlines() if line[:1] not in " ["]
         text = " ".join(line for line in lines if not line.startswith("array="))
         if re.search(rf"\b{name}\b", text):
@@ -45,11 +45,13 @@ def check_data(X, y, validate=None):
     if y is None:
         raise ValueError("A fit requires y to be passed, but the target y is None.")
     if sparse.issparse(y):
-        raise TypeError("Sparse data was passed for y, but dense data is required: y.toarray().")
+        raise TypeError(
+            "Sparse data was passed for y, but dense data is required: use y.toarray()."
+        )
     with prefix_errors("y", y):
         y = check_array(y, ensure_2d=False, input_name="y").astype(np.float64, copy=False)
     if len(y) != len(X):
-        hint = "pass the rows of X and y that belong together."
+        hint = "pass one row of y for each row of X."
         if len(X) in y.shape:
             hint = "y should be (n_samples, n_targets), pass its transpose."
         elif len(y) in X.shape:
@@ -61,10 +63,10 @@ def check_data(X, y, validate=None):
 
 
 def _check_kind(name, value):
-    """Raise for what would be taken for numbers that it does not mean, or is no array at all."""
+    """Raise for MNE objects, and for masked values and times, which NumPy takes for numbers."""
     if type(value).__module__.partition(".")[0] == "mne" or hasattr(value, "to_source_estimate"):
         raise TypeError(
-            f"{name} must be an array, got {type(value).__name__}: make X and y of objects of MNE "
+            f"{name} must be an array, got {type(value).__name__}: make a problem from MNE objects "
             "with skmxne.InverseProblem.from_evoked(evoked, forward, noise_cov), and pass "
             "problem.X and problem.y."
         )
@@ -72,7 +74,7 @@ def _check_kind(name, value):
         raise ValueError(f"{name} has masked values: leave these samples out, or fill them.")
     while isinstance(value, list | tuple) and value:
         value = value[0]
-    dtypes = getattr(value, "dtypes", ())  # of a DataFrame; of a Series it is its dtype
+    dtypes = getattr(value, "dtypes", ())  # several of a DataFrame, one of a Series
     for dtype in [getattr(value, "dtype", None), *(dtypes if np.iterable(dtypes) else ())]:
         if getattr(dtype, "kind", None) in ("m", "M"):
             raise TypeError(f"{name} must be numbers, got times of dtype {dtype}.")
@@ -107,7 +109,7 @@ def cast_coef(coef, dtype):
 
 
 def check_weights(weights, weights_min, n_positions):
-    """Check the weights of the positions and turn them into factors of their columns."""
+    """Check the weights of the blocks, and return one factor per block for its columns."""
     if weights is None:
         return None
     with prefix_errors("weights", weights):
@@ -147,11 +149,11 @@ def check_sample_weight(sample_weight, n_samples):
             f"weight per sample, shape ({n_samples},)."
         )
     if weight.min() < 0 or weight.max() == 0:
-        raise ValueError("sample_weight must not be negative, nor zero throughout.")
+        raise ValueError("sample_weight must not be negative, and not all zero.")
     if not 1e-30 <= weight.max() <= 1e30:
         raise ValueError(
-            f"sample_weight has the largest value {weight.max():g}: divide it by a constant, on "
-            "which no coefficient depends."
+            f"sample_weight has the maximum {weight.max():g}, out of range: divide it by a "
+            "constant. This does not change the coefficients."
         )
     return weight
 
@@ -176,21 +178,21 @@ def check_target_covariance(target_covariance, n_targets):
     largest = np.abs(covariance).max()
     if largest and not 1e-300 <= largest <= 1e300:
         raise ValueError(
-            f"target_covariance has the largest value {largest:g}: divide it by a constant, and "
-            "multiply noise_variance by it."
+            f"target_covariance has the largest value {largest:g}, out of range: divide it by a "
+            "constant, and multiply noise_variance by the same constant."
         )
     rounding = 1e-6 * n_targets * largest
     is_symmetric = np.allclose(covariance, covariance.T, rtol=0.0, atol=rounding)
     if largest == 0 or not is_symmetric or np.linalg.eigvalsh(covariance)[0] < -rounding:
         raise ValueError(
             "target_covariance must be a covariance: symmetric, without negative eigenvalues, and "
-            "not zero throughout."
+            "not all zero."
         )
     return covariance
 
 
 def check_real(name, value, low, high, *, optional=False, interval="[)"):
-    """Check for a number between two others; the brackets of the interval tell which may be it."""
+    """Check for a number in an interval, whose brackets say whether the ends are included."""
     if value is None and optional:
         return None
     if not isinstance(value, Real) or isinstance(value, bool | np.bool_):
@@ -227,9 +229,9 @@ def check_bool(name, value):
     return bool(value)
 
 
-# Largest alpha of a grid, in percent: at 100 nothing is active.
+# Largest alpha of a grid, in percent: at 100 no block is active.
 _TOP = 99.0
-# Most alphas of a grid: more is a slip.
+# Maximum number of alphas of a grid: more are probably a mistake.
 _MOST = 10_000
 
 
@@ -237,7 +239,9 @@ def check_alphas(alphas, eps):
     """Check a grid of alphas, or make one."""
     if isinstance(alphas, Integral) and not isinstance(alphas, bool):
         if not 1 <= alphas <= _MOST:
-            raise ValueError(f"alphas must be at least one, and at most {_MOST}, got {alphas}.")
+            raise ValueError(
+                f"alphas must be an int from 1 to {_MOST}, or a sequence, got {alphas}."
+            )
         eps = check_real("eps", eps, 0, 0.99, interval="()")
         return np.geomspace(_TOP, 100.0 * eps, alphas)
     with prefix_errors("alphas", alphas):
@@ -266,6 +270,6 @@ def warn_if_at_edge(alpha, alphas, at_the_top=None):
     elif alpha == alphas[0] < _TOP:
         found = "the largest of the grid: a better one may lie above it. Try larger alphas."
     elif alpha == alphas[0] and at_the_top:
-        found = f"the largest of the grid, where next to nothing is active. {at_the_top}"
+        found = f"the largest of the grid, where almost nothing is active. {at_the_top}"
     if found:
         warn(f"The alpha chosen, {alpha:g} %, is {found}")

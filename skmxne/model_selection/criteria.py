@@ -1,4 +1,4 @@
-"""Criteria: what the solutions of a path are worth, by their residuals and their size."""
+"""Criteria that judge the solutions of a path by their residuals and their size."""
 
 from typing import NamedTuple
 
@@ -11,20 +11,22 @@ from .degrees_of_freedom import compute_degrees_of_freedom
 from .noise import count_independent_targets, summarize_covariance
 from .risk_inflation import fit_columns
 
-# Duality gap, relative to the power of the data, to which degrees of freedom need the solution; a
-# block whose penalty is smaller cannot be told from zero.
+# Duality gap, relative to the power of the data, of the solutions that degrees of freedom are
+# computed from. A block whose penalty is below this share of the power counts as zero.
 _EXACT = 1e-12
 _MAX_STEPS = 200
 
 
 class Fits(NamedTuple):
-    """What the criteria of the penalised fits of a path are made of."""
+    """The penalised fits of a path, as if all data were independent: what criteria judge.
+
+    Targets with correlated noise count as fewer independent targets, each with more noise.
+    """
 
     rss: np.ndarray  # residual sums of squares, (n_alphas,)
     dof: np.ndarray  # degrees of freedom, (n_alphas,)
-    noise_variance: float
-    n: float  # how many data there are: samples times targets
-    n_independent: float  # of them
+    noise_variance: float  # of each of the independent data
+    n: float  # number of independent data
 
 
 def compute_sure(fits):
@@ -34,31 +36,33 @@ def compute_sure(fits):
 
 def compute_bic(fits):
     """Compute the Bayesian information criterion."""
-    return fits.rss + np.log(fits.n_independent) * fits.noise_variance * fits.dof
+    return fits.rss + np.log(fits.n) * fits.noise_variance * fits.dof
 
 
 def compute_gcv(fits):
-    """Compute generalized cross-validation: infinite where no data are left to judge by."""
+    """Compute generalized cross-validation: infinite if dof is not smaller than n."""
     n_left = np.where(fits.dof < fits.n, fits.n - fits.dof, np.nan)
     return np.nan_to_num((fits.n / n_left) * (fits.rss / n_left), nan=np.inf)
 
 
 def compute_discrepancy(fits):
-    """Compute by how much the residual exceeds the noise: the first fit not above 0 is chosen."""
+    """Compute the excess of the residual over the noise; the first fit at or below 0 is chosen."""
     return fits.rss - (fits.n - fits.dof) * fits.noise_variance
 
 
-# All but "discrepancy" are minimised.
+# All but "discrepancy" are minimised. Their unit is that of the residual sums of squares, so that
+# it does not matter whether the data are scaled.
 CRITERIA = {
     "sure": compute_sure,
     "bic": compute_bic,
     "gcv": compute_gcv,
     "discrepancy": compute_discrepancy,
 }
+WITHOUT_NOISE_VARIANCE = {"gcv"}
 
 
 class Judgement(NamedTuple):
-    """What a criterion says of the solutions of a path."""
+    """How a criterion judges the solutions of a path."""
 
     best: int  # index of the solution chosen
     criterion: np.ndarray  # (n_alphas,)
@@ -66,20 +70,20 @@ class Judgement(NamedTuple):
     dof: np.ndarray  # (n_alphas,)
     n_active: np.ndarray  # (n_alphas,) of int
     noise_variance: float
-    noise_power: float  # of a sample over all targets, in units of the variance
+    noise_power: float  # of a sample, over all targets, in units of noise_variance
     n_targets: int
-    n_independent: np.ndarray  # (n_alphas,) of the targets, by the noise of each solution
-    n_independent_of_residual: float  # of the targets, in the residual of the solution chosen
+    n_independent: np.ndarray  # (n_alphas,) number of independent targets of each solution
+    n_independent_of_residual: float  # the same for the residual of the solution chosen
     n_candidates: int = 0  # positions to choose from
     n_inexact: int = 0  # solutions whose degrees of freedom are not exact
-    empty_is_better: bool = False  # than all solutions
+    empty_is_better: bool = False  # whether it beats all solutions
     is_last: bool = False  # whether the solution chosen is that of the smallest alpha
-    is_limited: bool = False  # whether a model too large to be judged explains more
-    alternative: int | None = None  # index of the choice by the noise that models leave
+    is_limited: bool = False  # whether a model too large to be judged is better
+    alternative: int | None = None  # index of the choice if the residuals are all noise
 
 
 def judge_positions(criterion, supports, best=None):
-    """Judge sets of blocks by the risk inflation criterion; the best may be known already."""
+    """Judge sets of blocks by the risk inflation criterion; `best` is the choice, if known."""
     fits = [criterion.fit(positions) for positions in supports]
     values, by_own, unlimited = (
         np.array([getattr(fit, name) for fit in fits])
@@ -89,11 +93,11 @@ def judge_positions(criterion, supports, best=None):
     n_samples, n_orient = criterion.n_samples, criterion.design.n_orient
     if not np.isfinite(values[best]):
         can_judge_one = 2 * n_orient <= n_samples
-        remedy = "Add larger alphas or" if can_judge_one else f"A block has {n_orient}:"
+        remedy = "Add larger alphas or" if can_judge_one else f"Each block has {n_orient}:"
         raise ValueError(
-            "The criterion 'ric' has nothing to tell the noise from: all models of the grid have "
-            f"too many active features for the number of samples ({n_samples}). {remedy} take "
-            "another criterion."
+            "The criterion 'ric' cannot tell signal from noise: all models of the grid have too "
+            f"many active features for the number of samples ({n_samples}). {remedy} use another "
+            "criterion."
         )
     rss, rank = (np.array([getattr(fit, name) for fit in fits]) for name in ("rss", "rank"))
     n_active = np.array([len(fit.positions) for fit in fits])
@@ -135,12 +139,13 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
     if noise_variance is None:
         if dof[-1] >= n:
             raise ValueError(
-                f"noise_variance=None has nothing to estimate the noise from: at alpha="
+                f"noise_variance=None cannot estimate the noise, as no residual is left: at alpha="
                 f"{alphas[-1]:g} the model has {dof[-1]:.0f} degrees of freedom for {n:g} data "
-                f"(n_samples={n_samples}). Give the variance, or raise the smallest alpha (eps)."
+                f"(n_samples={n_samples}). Set the variance, or raise the smallest alpha (eps)."
             )
         noise_variance = rss[-1] / (n - dof[-1])
-    values = CRITERIA[criterion](Fits(rss, dof, noise_variance, n, n_samples * n_independent))
+    share = n_independent / power
+    values = CRITERIA[criterion](Fits(rss, share * dof, noise_variance / share, share * n))
     if criterion == "discrepancy":
         reached = values <= 0.0
         best = np.argmax(reached) if reached.any() else len(rss) - 1
@@ -148,8 +153,9 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
         best = np.argmin(values)
     else:
         raise ValueError(
-            f"The criterion {criterion!r} has nothing to judge by: all models of the grid have as "
-            "many degrees of freedom as there are data. Raise the smallest alpha."
+            f"The criterion {criterion!r} cannot judge any model: all models of the grid have too "
+            "many degrees of freedom for the data. Raise the smallest alpha, or use another "
+            "criterion."
         )
     return Judgement(
         best=int(best),
@@ -172,7 +178,7 @@ def judge_fits(problem, y, solutions, alphas, *, criterion, noise_variance, targ
 
 
 def _count_in_residual(design, y, positions):
-    """Count the independent targets in what the least-squares fit of some blocks leaves."""
+    """Count the independent targets in the residual of the least-squares fit of some blocks."""
     residual, rank = fit_columns(design.columns(positions), y, np.finfo(design.X.dtype).eps)
     return count_independent_targets(residual.T @ residual, len(y) - rank, y.shape[1])
 
@@ -180,8 +186,8 @@ def _count_in_residual(design, y, positions):
 def compute_rss_and_dof(problem, alpha, solution, *, target_covariance=None):
     """Compute the residual sum of squares and the degrees of freedom of a solution.
 
-    Derivatives need more exact solutions than sources do: both are those of the model that
-    `problem.solve` approximates to its tolerance, on the active set that it has found.
+    Degrees of freedom are derivatives, and need a more exact solution than that of `problem.solve`.
+    So both are computed from a refined solution on the same active set.
     """
     chain = [solution]
     while chain[0].previous is not None:
@@ -199,7 +205,7 @@ def compute_rss_and_dof(problem, alpha, solution, *, target_covariance=None):
     elif problem.basis is not None:
         coefs = [coef @ problem.basis for coef in coefs]
     if penalty == 0.0:
-        columns = columns.astype(problem.design.X.dtype)  # whose rounding decides about the rank
+        columns = columns.astype(problem.design.X.dtype)  # whose rounding decides the rank
     dof = compute_degrees_of_freedom(
         *(columns, coefs, penalties),
         n_orient=problem.design.n_orient,
@@ -209,10 +215,10 @@ def compute_rss_and_dof(problem, alpha, solution, *, target_covariance=None):
 
 
 def _retrace(problem, columns, chain, penalty):
-    """Go through a reweighting again, from the solutions that there are, to rounding.
+    """Repeat a reweighting up to rounding, starting from its solutions.
 
-    Returns the coefficients and the penalties of each convex problem, and whether the gaps of
-    all are small enough.
+    Returns the coefficients and the penalties of each convex problem, and whether all duality gaps
+    are small enough.
     """
     n_orient = problem.design.n_orient
     weights, coefs, penalties = np.ones(len(chain[0].positions)), [], []

@@ -36,37 +36,37 @@ from ..solvers.threads import single_threaded_blas
 from .folds import check_folds, check_y_folds, fit_fold, split_measurements, split_samples
 
 _AT_THE_TOP = (
-    "Unless there is one source, it predicts best because the penalty shrinks larger models more. "
-    "Compare with reweighting, or with an information criterion."
+    "With more than one source, it predicts best only because the penalty shrinks larger models "
+    "more. Compare with reweighting, or with an information criterion."
 )
 
 
 class MixedNormCV(BaseMixedNorm):
     """Mixed-norm estimate with alpha chosen by cross-validation.
 
-    In every fold the whole path of alphas is fitted, each solution starting from the one before.
-    `GridSearchCV` over the same alphas, folds and scoring makes the same choice, in more time: an
-    alpha is a percentage of the `alpha_max_` that the fold has itself. Folds are some of the
-    samples, or trials of all samples: see `y_folds` of `fit`.
+    In every fold the whole path of alphas is fitted, each solution starting from the previous one.
+    `GridSearchCV` with the same alphas, folds and scoring makes the same choice, but takes longer.
+    Alpha is a percentage of the `alpha_max_` of each fold. A fold is a part of the samples, or a
+    part of the trials with all samples: see `y_folds` of `fit`.
 
     Parameters
     ----------
     alphas : int or array-like of shape (n_alphas,), default=20
-        Percentages to choose from; an int for so many in a geometric grid from 99 down to
+        Percentages to choose from. An int is the size of a geometric grid from 99 down to
         ``100 * eps``.
     eps : float, default=0.1
-        Ratio of the smallest alpha of the grid to 100 percent.
+        The smallest alpha of the grid is ``100 * eps`` percent.
     cv : int, cross-validation generator or iterable, default=None
-        The folds, as for `GridSearchCV`. None: ``KFold(5, shuffle=True, random_state=0)``, since
-        neighbouring rows are often alike, or the `y_folds` given to `fit`.
+        The folds, as for `GridSearchCV`. None: the `y_folds` passed to `fit`, or else
+        ``KFold(5, shuffle=True, random_state=0)``, since neighbouring rows are often alike.
     scoring : str or callable, default=None
-        What to choose by: a name that scikit-learn knows, or ``scorer(estimator, X, y)``, greater
-        being better. None: the mean squared error.
+        The score that chooses alpha: a name of scikit-learn, or ``scorer(estimator, X, y)``, where
+        greater is better. None: the mean squared error.
     one_standard_error : bool, default=False
         Take the largest alpha whose mean score is within one standard error of the best.
     n_jobs : int, default=None
-        Folds to fit at the same time, in threads. None: 1, unless in a `joblib.parallel_config`
-        context, whose backend may be processes or a Dask cluster; -1: as many as there are
+        Number of folds to fit in parallel, in threads. None: 1, unless in a
+        `joblib.parallel_config` context, whose backend may be processes or a Dask cluster. -1: all
         processors.
     n_orient, n_mxne_iter, reweighting_scale, weights, weights_min, solver : object
         As for `MixedNormEstimator`.
@@ -76,17 +76,17 @@ class MixedNormCV(BaseMixedNorm):
     Attributes
     ----------
     alpha_ : float
-        The alpha chosen, in percent: ``MixedNormEstimator(alpha=alpha_)`` is the same model.
+        The chosen alpha, in percent: ``MixedNormEstimator(alpha=alpha_)`` is the same model.
     alphas_ : ndarray of shape (n_alphas,)
         The alphas to choose from, in percent, in descending order.
     mse_path_ : ndarray of shape (n_alphas, n_folds)
         Mean squared error on the left-out samples.
     score_path_ : ndarray of shape (n_alphas, n_folds)
-        The scores, where `scoring` is not None.
+        The scores, if `scoring` is not None.
     n_active_path_ : ndarray of int, shape (n_alphas, n_folds)
         Number of active blocks.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
-        As for `MixedNormEstimator`, that of all data at `alpha_`.
+        As for `MixedNormEstimator`, of the fit to all data at `alpha_`.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_, n_features_in_ : object
         As for `MixedNormEstimator`.
     feature_names_in_ : object
@@ -109,7 +109,7 @@ class MixedNormCV(BaseMixedNorm):
     (20, 5)
     """
 
-    # Groups are the splitter's: nothing is asked of who hands them to `fit`.
+    # Groups go to the splitter: callers of `fit` need not request them.
     __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
 
     def __init__(
@@ -169,7 +169,7 @@ class MixedNormCV(BaseMixedNorm):
         y_folds: ArrayLike | None = None,
         fold_weights: ArrayLike | None = None,
     ) -> Self:
-        """Fit a path in every fold, choose alpha, and fit its model to all data.
+        """Fit a path in every fold, choose alpha, and refit to all data.
 
         Parameters
         ----------
@@ -178,16 +178,16 @@ class MixedNormCV(BaseMixedNorm):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         groups : array-like of shape (n_samples,), default=None
-            What the splitter takes as groups, `GroupKFold` for example.
+            Groups for the splitter, for example `GroupKFold`.
         sample_weight : array-like of shape (n_samples,) or float, default=None
             Weights of the samples, in the data term and in the scores.
         y_folds : array-like of shape (n_folds,) + y.shape, default=None
-            Measurements of `y` at the same `X`, of which it is the mean: averages of some of the
-            trials each, as an `InverseProblem` has. A fold is fitted to the mean of the others and
-            judged by its own, on the scale at which its noise is as strong as that of `y`. `cv` and
-            `groups` have to be None.
+            Measurements of `y` at the same `X`, whose mean is `y`: for example averages of
+            different trials, as in an `InverseProblem`. Each fold is fitted to the mean of the
+            others, and predicts its own measurement. Errors and scores are scaled to the noise of
+            `y`. `cv` and `groups` must be None.
         fold_weights : array-like of shape (n_folds,), default=None
-            Weights of `y_folds` in the mean: their shares of the trials. None: all the same.
+            Weights of `y_folds` in the mean: their shares of the trials. None: equal weights.
 
         Returns
         -------
@@ -204,9 +204,9 @@ class MixedNormCV(BaseMixedNorm):
         ConvergenceWarning
             If a duality gap does not reach ``tol``.
         UserWarning
-            If the alpha chosen is at an edge of the grid, if no block is active, or if a
-            constant explains more than half of the power of `y` (of 10 samples or more) and there
-            is no intercept.
+            If the chosen alpha is at an edge of the grid; if no block is active; or if the model
+            has no intercept, but a constant explains more than half of the power of `y` (with at
+            least 10 samples).
         """
         X, y, options = self._check(X, y)
         check_bool("one_standard_error", self.one_standard_error)
@@ -237,7 +237,9 @@ class MixedNormCV(BaseMixedNorm):
         if self.n_active_:
             at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
             warn_if_at_edge(self.alpha_, self.alphas_, at_the_top)
-        warn_if_empty(self, "no alpha predicts left-out data better than zero. Check the data.")
+        warn_if_empty(
+            self, "no alpha predicts left-out data better than the empty model. Check the data."
+        )
         warn_if_constant(X, y, options, sample_weight)
         return self
 
@@ -257,7 +259,7 @@ class MixedNormCV(BaseMixedNorm):
         return KFold(5, shuffle=True, random_state=0) if self.cv is None else check_cv(self.cv)
 
     def _make_parallel(self):
-        """Make what fits the folds, with results as they come where joblib's backend can."""
+        """Make a Parallel that yields results as they arrive, if joblib's backend supports this."""
         options = dict(n_jobs=self.n_jobs, prefer="threads")
         try:
             return Parallel(**options, return_as="generator")
@@ -265,14 +267,14 @@ class MixedNormCV(BaseMixedNorm):
             return Parallel(**options)
 
     def _make_splits(self, X, y, groups, sample_weight, y_folds, fold_weights):
-        """Return for each fold what makes it, and of what: samples are copied late."""
+        """Return a function and its arguments for each fold; calling it copies the samples."""
         if y_folds is None:
             if fold_weights is not None:
                 raise ValueError("fold_weights are the weights of y_folds: pass both, or neither.")
             folds = self._split(X, y, groups)
             return [(split_samples, X, y, sample_weight, *fold) for fold in folds]
         if self.cv is not None or groups is not None:
-            raise ValueError("cv and groups must be None with y_folds, which are the folds.")
+            raise ValueError("cv and groups must be None with y_folds, which define the folds.")
         y_folds, shares = check_y_folds(y_folds, fold_weights, y)
         return [
             (split_measurements, X, y_folds, shares, sample_weight, k) for k in range(len(y_folds))
@@ -305,8 +307,8 @@ class MixedNormCV(BaseMixedNorm):
         """Return the index of the best alpha."""
         if not np.isfinite(scores).all():
             raise ValueError(
-                f"scoring={self.scoring!r} is not finite in every fold: take another one, or cv "
-                "with more samples left out at a time."
+                f"scoring={self.scoring!r} is not finite in at least one fold: use another score, "
+                "or set cv to leave out more samples at a time."
             )
         means = scores.mean(axis=1)
         best = np.argmax(means)
@@ -324,4 +326,4 @@ def _check_n_jobs(n_jobs):
     if not isinstance(n_jobs, Integral) or isinstance(n_jobs, bool | np.bool_):
         raise TypeError(f"n_jobs must be an integer or None, got {n_jobs!r}.")
     if n_jobs == 0:
-        raise ValueError("n_jobs must not be 0: 1 is one fold at a time, -1 all processors.")
+        raise ValueError("n_jobs must not be 0: use 1 for one fold at a time, -1 for all CPUs.")

@@ -1,4 +1,4 @@
-"""How many parameters a fit has really used: exact degrees of freedom."""
+"""Exact degrees of freedom: the effective number of parameters of a fit."""
 
 import numpy as np
 from scipy.linalg import pinvh, solve_triangular
@@ -10,29 +10,30 @@ _DEPENDENT = 1e-12
 def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covariance=None):
     """Compute the degrees of freedom of a mixed-norm fit, reweighted or not.
 
-    They are the divergence of the fit ``y -> X W(y)``: what Stein's unbiased risk estimate (SURE)
-    and information criteria need. By the implicit function theorem ``W`` changes with ``y``
-    through the Hessian of the objective on the active positions, whose Kronecker structure leaves
-    systems in the features and in the positions of the active set alone; for the group lasso see
-    [1]_. Reweighting is a chain of such problems, each with the penalties that the norms of the
-    one before make, and the chain rule goes through all of it: the result is exact after any
-    number of reweightings, before the fixed point as well as there.
+    They are the divergence of the fit ``y -> X W(y)``, which Stein's unbiased risk estimate (SURE)
+    and information criteria need. The implicit function theorem gives the derivative of ``W`` from
+    the Hessian of the objective on the active positions. Its Kronecker structure reduces the
+    computation to linear systems of the size of the active features and positions; for the group
+    lasso see [1]_. Reweighting is a chain of such problems: the norms of one solution set the
+    penalties of the next. By the chain rule, the result is exact after any number of
+    reweightings, at the fixed point or before it.
 
     Notes
     -----
     Within one problem let ``r_g = ||W_g||_F``, ``c_g = penalty_g / r_g``, ``P = X^T X + diag(c)``,
     ``Z_g = X P^-1`` times block ``g`` of ``W``, and ``M = diag(r^2 / c) - s(P^-1)`` with ``s`` the
     sums of ``P^-1 * (W W^T)`` over the blocks. If ``rho_g`` is the derivative of ``log r_g`` with
-    respect to ``y``, and ``rho'`` that of the problem before (0 for the first), ::
+    respect to ``y``, ``rho'`` that of the previous problem (0 for the first), and ``C`` the target
+    covariance, ::
 
         rho = diag(1 / c) M^+ (Z + diag(r^2) rho' / 2) - rho' / 2
         dof = tr(C) tr(X P^-1 X^T) + sum_gh M^+_gh <Z_h + r_h^2 rho'_h / 2, Z_g C>
 
     Only inner products of ``rho`` with the last ``Z C`` are needed. ``M`` is the Gram matrix of
     the fields ``S^-1/2 X_g W_g / c_g``, ``S = I + X diag(1 / c) X^T``, and is computed as such. It
-    is singular where fields are linearly dependent, with columns that occur twice for example:
-    ``W`` may then move without a change of the fit, which the pseudo-inverse leaves out. Weights
-    that are made of such a ``W`` are as arbitrary; a fixed point does not depend on them.
+    is singular if fields are linearly dependent, for example with duplicate columns: ``W`` may then
+    change without changing the fit, and the pseudo-inverse excludes such changes. Weights computed
+    from such a ``W`` are as arbitrary; a fixed point does not depend on them.
 
     References
     ----------
@@ -61,7 +62,7 @@ def compute_degrees_of_freedom(X, coefs, penalties, *, n_orient=1, target_covari
 
 
 class _Linearized:
-    """One convex problem at its solution: how the active positions answer to the data."""
+    """One convex problem, linearized at its solution: how active positions change with the data."""
 
     def __init__(self, X, coef, penalties, n_orient):
         norms = np.sqrt((coef**2).reshape(len(penalties), -1).sum(axis=1))
@@ -78,7 +79,7 @@ class _Linearized:
         self.fit = solve_triangular(factor, half, trans=1, lower=True, check_finite=False) / roots
         fields = half.T @ half / roots / roots[:, None]
         gram = _sum_blocks(fields * (self.coef @ self.coef.T), n_orient)
-        # Positions with weak and with strong fields alike.
+        # Scaled: positions with weak and with strong fields count alike.
         scale = 1.0 / np.sqrt(gram.diagonal())
         gram *= scale * scale[:, None]
         self.inverse = pinvh(gram, atol=0.0, rtol=_DEPENDENT) * scale * scale[:, None]

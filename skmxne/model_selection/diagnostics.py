@@ -1,4 +1,4 @@
-"""What a choice of alpha says of the noise: warnings that ask for action, and remarks."""
+"""Check a choice of alpha against the noise level: warnings that ask for action, and remarks."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import betaln
 from scipy.stats import beta
 
+from .criteria import WITHOUT_NOISE_VARIANCE
 from .noise import BY_CHANCE, chi2_bounds
 
 CHECK_NOISE = (
@@ -13,38 +14,39 @@ CHECK_NOISE = (
     "and the number of trials."
 )
 _CHECK_NOISE = CHECK_NOISE[0].upper() + CHECK_NOISE[1:]
-# Times the noise level, below which data have none.
+# If the residual is below this share of the noise level, the data have no noise.
 _NO_NOISE = 1e-3
 # Outside of these ratios of the residual to the noise level, the level is wrong.
 _RATIOS = 0.5, 2.0
-# Noise that is correlated across targets, as that of recordings is in time, drifts: away from the
-# baseline it is two to three times as strong as in it, in good data.
+# Noise that is correlated across targets drifts, as recordings do in time: even in good data, it is
+# two to three times as strong outside the baseline as in it.
 _LARGEST_RATIO_OF_DRIFTS = 4.0
 
 
 class Diagnosis(NamedTuple):
-    """What to tell of a choice."""
+    """What to report about a choice."""
 
     warnings: list[str]
     remarks: list[str]
 
 
 def diagnose(judgement, criterion, noise_variance, n_samples):
-    """Find what speaks against a choice, and what is good to know of it."""
+    """Find what speaks against a choice, and what else to report about it."""
     warnings, remarks = [], []
     if judgement.empty_is_better:
         warnings.append(
-            "The empty model beats every model on the grid: nothing explains more than noise "
-            "does. Try larger alphas, or reweighting."
+            "The empty model beats every model on the grid: no model explains more than it would "
+            "in pure noise. Try larger alphas, or reweighting."
         )
     if criterion == "discrepancy" and judgement.criterion[judgement.best] > 0.0:
         warnings.append(
-            "The discrepancy is not reached: at the smallest alpha, which is chosen, the residual "
-            f"is stronger than the noise level predicts. Try smaller alphas, or {CHECK_NOISE}"
+            "The discrepancy is not reached: even at the smallest alpha, which is chosen, the "
+            "residual is stronger than the noise level predicts. Try smaller alphas, or "
+            f"{CHECK_NOISE}"
         )
     elif noise_variance is None:
         warnings += _doubt_estimate(judgement, criterion, n_samples)
-    elif criterion != "gcv":
+    elif criterion not in WITHOUT_NOISE_VARIANCE:
         residual = _Residual(judgement, n_samples, noise_variance)
         contradiction = residual.contradict_level()
         findings = [] if contradiction else residual.find_excess()
@@ -58,13 +60,13 @@ def diagnose(judgement, criterion, noise_variance, n_samples):
 
 
 def _doubt_estimate(judgement, criterion, n_samples):
-    """Doubt a noise level that the model of the smallest alpha has estimated."""
+    """Warn if the noise level estimated at the smallest alpha is too low."""
     n, dof = n_samples * judgement.noise_power, judgement.dof[-1]
-    if criterion in ("ric", "gcv") or dof <= 0.5 * n:
+    if criterion in {"ric", *WITHOUT_NOISE_VARIANCE} or dof <= 0.5 * n:
         return []
     return [
         f"noise_variance=None estimates the noise from the model of the smallest alpha. With "
-        f"{dof:.0f} degrees of freedom for {n:.0f} data it fits noise, and the estimate is too "
+        f"{dof:.0f} degrees of freedom for {n:.0f} data it fits noise, so the estimate is too "
         "small. Raise the smallest alpha (eps), or use criterion='ric'."
     ]
 
@@ -84,12 +86,12 @@ class _Residual:
         self.drifts = 2 * judgement.n_independent_of_residual < judgement.n_targets
 
     def contradict_level(self):
-        """Say that the noise level must be wrong, None if it need not be."""
+        """Return a message if the noise level must be wrong, else None."""
         judgement, best = self.judgement, self.judgement.best
         if self.n - judgement.dof[best] < 0.1 * self.n:
             return (
                 f"The model has {judgement.dof[best]:.0f} degrees of freedom for {self.n:.0f} "
-                f"data: it fits noise that is stronger than the noise level. {_CHECK_NOISE}"
+                f"data: it fits noise, so the noise level is probably too low. {_CHECK_NOISE}"
             )
         ratio, low, high = self.compare(best)
         largest = _LARGEST_RATIO_OF_DRIFTS if self.drifts else _RATIOS[1]
@@ -97,33 +99,34 @@ class _Residual:
             return None
         found = [f"The residual has {ratio:.2g} times the power that the noise level predicts."]
         if ratio < _NO_NOISE:
-            found.append("There is next to no noise, as in simulations.")
+            found.append("There is almost no noise, as in simulations.")
         found += [*self.find_limit(), _CHECK_NOISE]
         if ratio > 1 and judgement.is_last:
             found.append("Or the grid ends too early: try smaller alphas.")
         return " ".join(found)
 
     def find_excess(self):
-        """Say by how much the residual is stronger than the noise level, and what that changes."""
+        """Report how much stronger the residual is than the noise level, and the consequences."""
         judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
         n_active, sentences = judgement.n_active[best], []
         ratio, _, high = self.compare(best)
         if self.drifts and ratio > high:
             sentences.append(
-                f"The residual has {ratio:.2g} times the power that the noise level predicts: "
-                "drifts, activity that a sparse model does not explain, or a level that is too low."
+                f"The residual has {ratio:.2g} times the power that the noise level predicts. "
+                "Possible causes are drifts, activity that a sparse model does not explain, or a "
+                "noise level that is too low."
             )
         if self.has_fewer_by_own_level():
             ratio, _, _ = self.compare(other)
             n_kept = judgement.n_active[other]
             sentences.append(
-                f"If noise has {ratio:.2g} times the power that the level predicts, the criterion "
-                f"finds {f'only {n_kept}' if n_kept else 'none'} instead of {n_active}."
+                f"If noise has {ratio:.2g} times the power that the noise level predicts, the "
+                f"criterion finds {f'only {n_kept}' if n_kept else 'none'} instead of {n_active}."
             )
         return sentences + self.find_limit()
 
     def has_fewer_by_own_level(self):
-        """Tell whether the criterion would choose fewer blocks if residuals were all noise."""
+        """Return whether the criterion would choose fewer blocks if residuals were all noise."""
         judgement, best, other = self.judgement, self.judgement.best, self.judgement.alternative
         if other is None or judgement.n_active[other] >= judgement.n_active[best]:
             return False
@@ -131,7 +134,7 @@ class _Residual:
         return ratio > high and not self.is_beyond_noise(best, other)
 
     def find_limit(self):
-        """Say in a list if larger models were left out."""
+        """Return a list with a message if larger models were left out."""
         if not self.judgement.is_limited:
             return []
         return [
@@ -140,10 +143,10 @@ class _Residual:
         ]
 
     def is_beyond_noise(self, index, other):
-        """Tell whether a model explains more of what another leaves than noise of any level lets.
+        """Return whether a model explains too much of another's residual for noise of any level.
 
-        The share that given blocks explain of noise has a beta distribution. Those that a model
-        has more were chosen among all.
+        The share of noise that given blocks explain has a beta distribution. Its tail is multiplied
+        by the number of ways to choose the additional blocks among all.
         """
         judgement = self.judgement
         rank, other_rank = judgement.dof[[index, other]] / judgement.noise_power
@@ -156,7 +159,7 @@ class _Residual:
         return log_chance + log_choices < np.log(BY_CHANCE)
 
     def compare(self, index):
-        """Return the power of a residual relative to the noise level, and the limits of chance."""
+        """Return the ratio of a residual to the noise level, and the range to expect by chance."""
         judgement = self.judgement
         n_independent = judgement.n_independent[index]
         if index == judgement.best:

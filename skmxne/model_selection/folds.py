@@ -1,4 +1,4 @@
-"""Folds of samples, or of measurements of the same samples: what to fit, and what to judge by."""
+"""Folds of samples, or of measurements of the same samples."""
 
 import itertools
 from copy import copy
@@ -14,12 +14,12 @@ from ..linear_model.fit_problem import MixedNormProblem
 from ..linear_model.validation import prefix_errors
 from ..solvers.threads import single_threaded_blas
 
-# How far from `y` the mean of the folds may be, for its largest value: files hold single precision.
+# Largest relative difference between `y` and the mean of the folds: files hold single precision.
 _ROUNDING = 1e-5
 
 
 class Fold(NamedTuple):
-    """The data of a fold, and how to judge a model that was fitted to its part for training."""
+    """The training and test data of a fold, and the error and score of a model on the test data."""
 
     X: np.ndarray
     y: np.ndarray
@@ -27,7 +27,7 @@ class Fold(NamedTuple):
     X_test: np.ndarray
     y_test: np.ndarray
     test_weight: np.ndarray | None
-    share: float = 1.0  # The noise of `y_test` has the variance of that of all data divided by it.
+    share: float = 1.0  # `y_test` has the noise variance of all data divided by `share`.
 
     def compute_error(self, model):
         """Compute the mean squared error of a model, on the scale of the noise of all data."""
@@ -43,7 +43,7 @@ class Fold(NamedTuple):
         return self.X_test * root.astype(self.X_test.dtype), self.y_test * root
 
     def score(self, scorer, model, X, y):
-        """Score a model, and say so where a scorer takes no weights."""
+        """Score a model; errors say if the scorer takes no weights."""
         weigh = {} if self.test_weight is None else {"sample_weight": self.test_weight}
         try:
             score = scorer(model, X, y, **weigh)
@@ -51,7 +51,7 @@ class Fold(NamedTuple):
             if not weigh or "sample_weight" not in str(error):
                 raise TypeError(f"scoring failed as scorer(estimator, X, y): {error}") from error
             raise TypeError(
-                f"scoring takes no sample_weight ({scorer}): take another, or fit without weights."
+                f"scoring takes no sample_weight ({scorer}): use another score, or no weights."
             ) from error
         except (ValueError, AttributeError) as error:
             raise ValueError(f"scoring={scorer} cannot be used: {error}") from error
@@ -75,11 +75,11 @@ def check_folds(folds, n_samples):
             ) from error
         if picked.ndim != 1:
             raise ValueError(
-                f"cv must give pairs of 1-D indices or masks of the {n_samples} samples, got "
-                f"{part!r} in one."
+                f"cv must give pairs of 1-D indices or masks of the {n_samples} samples, but one "
+                f"contains {part!r}."
             )
         if picked.size == 0:
-            raise ValueError("cv gives a fold without samples to fit or to judge by.")
+            raise ValueError("cv gives a fold without training or test samples.")
 
 
 def split_samples(X, y, sample_weight, train, test):
@@ -97,9 +97,9 @@ def split_samples(X, y, sample_weight, train, test):
 def split_measurements(X, y_folds, shares, sample_weight, k):
     """Make a fold of one of several measurements of the same samples.
 
-    Rows of all other measurements under one another, each times the root of its share, would make
-    the same model: but for a factor and a constant, their data term is that of the mean. So `X`
-    serves all folds as it is.
+    The training data are the mean of the other measurements. Stacking these instead, each times
+    the square root of its share, would give the same model: the data term differs only by a factor
+    and a constant. So all folds use the same `X`.
     """
     others = np.where(np.arange(len(shares)) == k, 0.0, shares)
     y = np.tensordot(others / others.sum(), y_folds, axes=1)
@@ -135,14 +135,14 @@ def check_y_folds(y_folds, fold_weights, y):
     if difference > _ROUNDING * np.abs(y_folds).max():
         raise ValueError(
             f"y must be the mean of y_folds with fold_weights, but differs by {difference:.1e}: "
-            "give all trials of y to one of the folds each, the number of trials as its weight, "
-            "and y_folds the scale of y. InverseProblem.from_epochs does so."
+            "put each trial of y into one fold, use the numbers of trials as fold_weights, and "
+            "scale y_folds as y. InverseProblem.from_epochs does so."
         )
     return y_folds, shares
 
 
 def fit_fold(model, alphas, options, scorer, split, *data):
-    """Fit the path of a fold with an estimator, and judge its models."""
+    """Fit the path on the training data of a fold, and judge its models on the test data."""
     fold = split(*data)
     scaled = None if scorer is None else fold.scale_test()
     errors, scores, statuses, n_active = [], [], [], []
@@ -153,7 +153,7 @@ def fit_fold(model, alphas, options, scorer, split, *data):
         for alpha, solution in zip(alphas, problem.solve_path(alphas), strict=True):
             store_model(model.set_params(alpha=alpha), problem, alpha, solution, fold.y.ndim)
             errors.append(fold.compute_error(model))
-            if scorer is not None and fold.share != 1.0:  # as X and y of the scorer
+            if scorer is not None and fold.share != 1.0:  # scaled like X and y of the scorer
                 model.intercept_ = model.intercept_ * float(np.sqrt(fold.share))
             scores.append(None if scorer is None else fold.score(scorer, model, *scaled))
             statuses.append(solution.status)

@@ -30,7 +30,7 @@ from .diagnostics import CHECK_NOISE, diagnose
 from .risk_inflation import RiskInflation, compute_largest_power
 from .support_search import search_supports
 
-# How often the smallest alpha of the grid is halved, for one that keeps all blocks.
+# Maximum number of halvings of the smallest alpha, to find one that keeps all blocks.
 _MOST_HALVINGS = 20
 
 
@@ -42,11 +42,12 @@ class MixedNormIC(BaseMixedNorm):
     intercept, ``(n_samples - 1) * n_targets``), the criterion is
 
     - for "ric", ``RSS_0 + n_active * (s2 d + model_error * P)``, the risk inflation criterion [1]_
-      for blocks: a block has to explain more than the best of all blocks explains of noise,
-      ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_blocks))^2`` [2]_, and more than the
-      errors of the columns of the strongest may leave. ``RSS_0`` is that of the least-squares fit
-      of the active blocks, ``P`` what the strongest explains alone; a model of more than half
-      as many features as samples is not judged, its criterion is infinite,
+      for blocks. ``RSS_0`` is the RSS of the least-squares fit of the active blocks. Each block has
+      to explain more than ``s2 d``, the power that the best of all blocks explains in noise, with
+      ``d = (sqrt(n_orient * n_targets) + sqrt(2 log n_blocks))^2`` [2]_. It also has to explain
+      more than errors in the columns of the strongest block can; ``P`` is the power that this block
+      explains alone. Unless `noise_variance` is None, the criterion is infinite for models with
+      more active features than half the number of samples,
     - for "bic", ``RSS + log(n) s2 dof``, with the exact degrees of freedom (dof) of the penalised
       fit [3]_,
     - for "sure", ``RSS + 2 s2 dof - n s2``, an unbiased estimate of the risk
@@ -54,37 +55,38 @@ class MixedNormIC(BaseMixedNorm):
     - for "gcv", ``n RSS / (n - dof)^2``, which needs no ``s2`` [5]_,
     - for "discrepancy", the largest alpha with ``RSS <= (n - dof) s2``.
 
-    "ric" is for finding blocks, the others are for predicting ``y``: they take a block too
-    many for a small loss. From the choice of "ric" a search goes on, and finds blocks that are
-    on no path, see below.
+    "ric" is for finding the active blocks. The others are for predicting ``y``, where an extra
+    block costs little. A search that starts from the choice of "ric" can find blocks that are on no
+    path, see Notes.
 
     Parameters
     ----------
     criterion : {"ric", "bic", "sure", "gcv", "discrepancy"}, default="ric"
-        What chooses alpha. "sure", "bic" and "discrepancy" take `noise_variance` at its word.
+        Criterion to choose alpha. "sure", "bic" and "discrepancy" need the exact `noise_variance`.
     noise_variance : float or None, default=1.0
-        Variance of the noise of ``y``. 1 is right for whitened data, those of an `InverseProblem`,
-        only: for others pass what you know, or None. None estimates it as ``RSS / (n - dof)`` at
-        the smallest alpha: too small where the model there takes noise for signal; "ric" then
-        judges every model by ``s2 = RSS_0 / (n - n_active d)``, which is too large rather than too
-        small.
+        Variance of the noise of ``y``. 1 is only right for whitened data, such as those of an
+        `InverseProblem`. For other data, pass the variance, or None if you do not know it. None
+        estimates it as ``RSS / (n - dof)`` at the smallest alpha, which is too small if that model
+        fits noise. "ric" with None judges each model by ``s2 = RSS_0 / (n - n_active d)``, which
+        tends to be too large.
     target_covariance : array-like of shape (n_targets, n_targets), default=None
-        Covariance of the noise across targets, in units of `noise_variance`: of the times of a
-        low-passed recording for example, see below. None: "ric" takes that of what a model leaves,
-        scaled to the trace ``n_targets``; the others take all targets for independent.
+        Covariance of the noise across targets, in units of `noise_variance`, for example across
+        the times of a low-passed recording, see Notes. None: "ric" uses the covariance of the
+        residual of each model, scaled to the trace ``n_targets``; the others assume that all
+        targets are independent.
     model_error : float, default=0.03
-        For "ric": the share of the power of the strongest block that errors of the columns
-        of ``X`` may leave unexplained, in [0, 1). 0.03 is for errors of 17 % of the amplitude, as
-        forward models have them; 0 takes ``X`` for exact.
+        For "ric": the share of the power of the strongest block that may remain unexplained due to
+        errors in the columns of ``X``, in [0, 1). 0.03 is for errors of 17 % of the amplitude,
+        which are typical of forward models; 0 is for an exact ``X``.
     refine : bool, default=True
-        For "ric" and ``n_mxne_iter > 1``: whether to search on from the blocks of the path, see
-        below, and fit the model that is reweighted from what is found. Elsewhere it is ignored.
-        False gives the model of the path, that of ``MixedNormEstimator(alpha=path_alpha_)``.
+        For "ric" and ``n_mxne_iter > 1``, otherwise ignored: whether to search from the blocks of
+        the path (see Notes), and to fit the final model by reweighting from the blocks found. False
+        keeps the model of the path, that of ``MixedNormEstimator(alpha=path_alpha_)``.
     alphas : int or array-like of shape (n_alphas,), default=20
-        Percentages to choose from; an int for so many in a geometric grid from 99 down to
+        Percentages to choose from. An int is the size of a geometric grid from 99 down to
         ``100 * eps``.
     eps : float, default=0.05
-        Ratio of the smallest alpha of the grid to 100 percent.
+        The smallest alpha of the grid is ``100 * eps`` percent.
     n_orient : int, default=1
         As for `MixedNormEstimator`.
     n_mxne_iter : int, default=10
@@ -97,18 +99,19 @@ class MixedNormIC(BaseMixedNorm):
     Attributes
     ----------
     alpha_ : float
-        The alpha of the model, in percent. After a search, the largest alpha of the grid, or its
-        smallest halved a number of times, at which reweighting keeps all blocks found:
-        `MixedNormEstimator` at this alpha does not start from these, and has another model.
+        The alpha of the model, in percent. After a search, it is the largest alpha at which
+        reweighting keeps all blocks found: one of the grid, or the smallest halved repeatedly.
+        `MixedNormEstimator` with this alpha does not start from these blocks, so its model differs.
     path_alpha_ : float
-        The alpha that the criterion chooses on the path: `alpha_` where no search goes on from it.
+        The alpha that the criterion chooses on the path; it equals `alpha_` unless a search changes
+        the blocks.
     alphas_ : ndarray of shape (n_alphas,)
         The alphas to choose from, in percent, in descending order.
     criterion_ : ndarray of shape (n_alphas,)
-        The criterion of the path. For "discrepancy", ``RSS - (n - dof) s2``.
+        The criterion of each model of the path. For "discrepancy", ``RSS - (n - dof) s2``.
     refined_criterion_ : float
-        The criterion of the model. With `refine` it is without the share of `model_error`, so that
-        it cannot be compared with `criterion_`.
+        The criterion of the final model. With `refine` it lacks the term of `model_error`, so do
+        not compare it with `criterion_`.
     degrees_of_freedom_ : ndarray of shape (n_alphas,)
         Degrees of freedom of the solutions before debiasing; for "ric", of the least-squares fits.
     residual_sum_of_squares_ : ndarray of shape (n_alphas,)
@@ -119,12 +122,12 @@ class MixedNormIC(BaseMixedNorm):
     noise_variance_ : float
         The variance of the noise, as given or estimated.
     n_independent_targets_ : float
-        How many targets are independent in the noise, as given or estimated.
+        The number of targets with independent noise, as given or estimated.
     remarks_ : list of str
-        What is good to know: what the search has changed, or what is often true of recorded data,
-        as that the residual is stronger than the noise level predicts.
+        Remarks that ask for no action: what the search changed, or properties that recorded data
+        often have, such as a residual that is stronger than the noise level predicts.
     coef_, debias_scale_, intercept_, penalty_, alpha_max_, active_set_, n_active_ : object
-        As for `MixedNormEstimator`, that of the model chosen.
+        As for `MixedNormEstimator`, of the chosen model.
     explained_variance_, dual_gap_, objective_, n_iter_, converged_ : object
         As for `MixedNormEstimator`.
     n_features_in_, feature_names_in_ : object
@@ -137,35 +140,37 @@ class MixedNormIC(BaseMixedNorm):
 
     Notes
     -----
-    Degrees of freedom are the divergence of the fit after the reweightings that were made, exactly,
-    whether or not these have reached a fixed point; `penalty_`, the scale of the reweighting and
-    the basis of a limited `time_pca` count as given. In the mean over the noise "sure" is the
-    risk. The closer to a fixed point, the steeper the fit rises where a block enters, up to a
-    jump: at most data the divergence is then smaller than its mean, which few data make up
-    for [6]_, and close to a jump it stands out from its neighbours in `degrees_of_freedom_`, up or
-    down.
+    Degrees of freedom are the exact divergence of the fit after reweighting, whether or not this
+    has reached a fixed point; `penalty_`, the scale of the reweighting and the basis of a limited
+    `time_pca` count as constants. The expected value of "sure" is the risk. The closer reweighting
+    is to a fixed point, the more steeply the fit rises where a block enters, up to a jump. For most
+    data sets the divergence is then smaller than its expected value, and for a few data sets it is
+    much larger [6]_. Close to a jump, a value in `degrees_of_freedom_` may differ strongly from its
+    neighbours.
 
-    The search starts from the blocks that the path gives, and from none. Each block in turn
-    moves to where it explains most, given the others, as in alternating projections [7]_; then one
-    is dropped or added. A block ``k`` has to lower ``RSS_0 + s2 d sum_k 1 / w_k^2``, with
-    ``w_k`` its weight relative to the largest of `weights`, by more than it may explain of errors
-    of the columns of stronger ones. Such an error leaves a residual with the time course of its
-    block, mostly along columns that are like its own. So this is what ``k`` explains along the
-    time course of ``m``, but at most ``10 model_error P_m |cos(X_k, X_m)|``, summed over the
-    stronger blocks ``m``, ``P_m`` being what ``m`` explains alone. A block that explains no
-    more than noise, of the level ``s2`` or that of the residual if that is higher, is neither moved
-    nor added, but may be dropped: a search would find the strongest noise. The final model is
-    reweighted from the least-squares fit of the blocks found.
+    The search runs from the blocks of the path, and from none. Each block in turn moves to where it
+    explains most, given the others, as in alternating projections [7]_; then one is dropped or
+    added. A block ``k`` has to lower ``RSS_0 + s2 d sum_k 1 / w_k^2``, with ``w_k`` its weight
+    relative to the largest of `weights`, by more than it can explain of errors in the columns of
+    stronger blocks. An error in the columns of ``m`` leaves a residual with the time course of
+    ``m``, mostly along columns similar to those of ``m``. So the required decrease is the power
+    that ``k`` explains along the time course of ``m``, but at most
+    ``10 model_error P_m |cos(X_k, X_m)|``, summed over the stronger blocks ``m``. ``P_m`` is the
+    power that ``m`` explains alone. A block that explains no more than noise is not moved or added,
+    but may be dropped: otherwise the search would find the strongest noise. The level of this noise
+    is ``s2``, or that of the residual if that is higher. The final model is reweighted from the
+    least-squares fit of the blocks found.
 
-    Noise of low-passed recordings is correlated in time: of 61 times 8 may be independent, and a
-    block explains more of it by chance. With ``C`` the covariance across targets, there are
-    ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance ``s2 tr(C) / m``, which take
-    their place in the ``s2 d`` of "ric"; it takes ``C`` from the residual of each least-squares
-    fit. A residual that is weaker than noise of `noise_variance` can be by chance, as of simulated
-    data without noise, does not show the noise: what it lacks counts as white. For the
-    others pass ``C`` as `target_covariance`: dof is then the covariance of fit and noise in units
-    of ``s2``, ``n`` becomes ``n_samples * tr(C)``, and BIC takes the logarithm of
-    ``n_samples * m``. An `InverseProblem` of trials has an estimate of it as `target_covariance`.
+    Noise of low-passed recordings is correlated in time: for example, only 8 of 61 times are
+    independent, and a block explains more noise by chance. With ``C`` the covariance across
+    targets, there are ``m = tr(C)^2 / tr(C^2)`` independent targets, each of variance
+    ``s2 tr(C) / m``. "ric" uses these in ``s2 d``, with ``C`` from the residual of each
+    least-squares fit. If a residual is weaker than chance allows for noise of `noise_variance`, as
+    in simulations without noise, it does not show the noise: the missing power counts as white
+    noise. For the other criteria, pass ``C`` as `target_covariance`. They are then computed with
+    ``n = n_samples * m`` data of variance ``s2 tr(C) / m``, and with dof times ``m / tr(C)``, where
+    dof is the covariance of fit and noise in units of ``s2``. An `InverseProblem` made from trials estimates ``C`` as its
+    `target_covariance`.
 
     References
     ----------
@@ -263,19 +268,19 @@ class MixedNormIC(BaseMixedNorm):
         Raises
         ------
         TypeError, ValueError
-            If a hyperparameter or the data are not valid, or leave no noise to estimate.
+            If a hyperparameter or the data are not valid, or the noise cannot be estimated.
 
         Warns
         -----
         ConvergenceWarning
             If a duality gap does not reach ``tol``, or degrees of freedom are not exact.
         UserWarning
-            If the alpha chosen is at an edge of the grid, or does not reach the discrepancy; if no
-            block is active or none would be better; or if the residual contradicts
-            `noise_variance`: it has less than half or more than twice the power (four times, if it
-            is correlated across targets, see `remarks_`), or at its level "ric" would choose fewer;
-            or if a constant explains more than half of the power of `y` (of 10 samples or more) and
-            there is no intercept.
+            If the chosen alpha is at an edge of the grid, or does not reach the discrepancy; if no
+            block is active, or the empty model would be better; if the estimated noise is too
+            small; if the residual contradicts `noise_variance`: it has less than half or more than
+            twice the power (four times, if it is correlated across targets, see `remarks_`), or at
+            its level "ric" would choose fewer blocks; or if the model has no intercept, but a
+            constant explains more than half of the power of `y` (with at least 10 samples).
         """
         X, y, options = self._check(X, y)
         _check_criterion(self.criterion)
@@ -322,7 +327,7 @@ class MixedNormIC(BaseMixedNorm):
         return self
 
     def _check_noise(self, n_targets):
-        """Check what is known of the noise."""
+        """Check the parameters of the noise."""
         variance = self.noise_variance
         return {
             "noise_variance": check_real(
@@ -332,14 +337,14 @@ class MixedNormIC(BaseMixedNorm):
         }
 
     def _warn(self, messages, n_inexact, *, is_of_path):
-        """Warn of what asks for action."""
+        """Issue the warnings that ask for action."""
         for message in messages:
             warn(message)
         if n_inexact:
             warn(
                 f"Degrees of freedom are not exact at {n_inexact} of {len(self.alphas_)} alphas: "
-                "rounding allows for no better solutions there. Leave out the smallest alphas, and "
-                "columns of X that occur twice.",
+                "rounding prevents better solutions there. Leave out the smallest alphas, and "
+                "duplicate columns of X.",
                 ConvergenceWarning,
             )
         if self.n_active_ and not messages and is_of_path:
@@ -348,11 +353,11 @@ class MixedNormIC(BaseMixedNorm):
             self,
             "see the other warning."
             if messages
-            else f"nothing explains more than noise does. If something should, {CHECK_NOISE}",
+            else f"nothing stands out from the noise. If something should, {CHECK_NOISE}",
         )
 
     def _summarize(self):
-        """Return what a fit has come to, as names and values."""
+        """Summarize the fit as a dictionary of names and values."""
         remarks = getattr(self, "remarks_", [])
         return super()._summarize() | ({"Remarks": " ".join(remarks)} if remarks else {})
 
@@ -365,7 +370,7 @@ def _check_criterion(criterion):
 
 
 def _judge_path(design, y, solutions, noise):
-    """Judge the blocks of a path, with one floor for all."""
+    """Judge the blocks of a path, with the same floor for all."""
     supports = [solution.positions for solution in solutions]
     largest = compute_largest_power(design, y, np.unique(np.concatenate(supports)))
     floor = noise["model_error"] * largest
@@ -373,7 +378,7 @@ def _judge_path(design, y, solutions, noise):
 
 
 def _refine(problem, y, solutions, alphas, judgement, noise):
-    """Search on from the blocks chosen, and fit the model of what is found."""
+    """Search from the chosen blocks, and fit the model of the blocks found."""
     criterion = RiskInflation(problem.design, y, **noise)
     solution, alpha = solutions[judgement.best], alphas[judgement.best]
     positions = search_supports(criterion, solution.positions)
@@ -391,12 +396,12 @@ def _refine(problem, y, solutions, alphas, judgement, noise):
 
 
 def _report_changes(before, after):
-    """Say what a search has changed, if it has."""
+    """Return a list with a remark on what the search changed, empty if nothing."""
     if np.array_equal(before, after):
         return []
     n_before, n_after = len(before), len(after)
     if not n_before:
-        return [f"The search found {n_after} where the path has none."]
+        return [f"The search found {n_after}, but the path has none."]
     n_kept = len(np.intersect1d(before, after))
     numbers = {
         "moved": min(n_before, n_after) - n_kept,
@@ -406,6 +411,5 @@ def _report_changes(before, after):
     changes = [f"{name} {number}" for name, number in numbers.items() if number]
     kept = n_kept or "none"
     return [
-        f"The search left {kept} of the {n_before} found on the path in place and "
-        f"{' and '.join(changes)}."
+        f"The search kept {kept} of the {n_before} found on the path, and {' and '.join(changes)}."
     ]

@@ -1,19 +1,19 @@
-"""How many targets are independent in their noise: of a low-passed recording, few of many times."""
+"""How many targets have independent noise: few of the times of a low-passed recording."""
 
 import numpy as np
 from scipy.stats import chi2
 
-# How often noise of the right level is doubted all the same.
+# Probability of a warning although the noise level is right.
 BY_CHANCE = 1e-3
 
 
 def count_independent_targets(gram, n_rows, n_targets, noise_variance=None):
-    """Estimate how many targets are independent, by rows of noise with covariance ``C``.
+    """Estimate the number of independent targets from rows of noise with covariance ``C``.
 
-    It is ``tr(C)^2 / tr(C^2)``, by which a sum of squares has the mean and the variance of a
-    chi-squared variable [1]_. Rows of less power than noise of ``n_independent`` targets has by
-    chance, as the residual of data without noise, do not show ``C``: what they lack counts as
-    white noise.
+    It is ``tr(C)^2 / tr(C^2)``: with this number, a sum of squares has the mean and the variance of
+    a scaled chi-squared variable [1]_. If the rows are weaker than chance allows for noise of
+    `noise_variance`, as the residual of data without noise is, they do not show ``C``: the missing
+    power counts as white noise.
 
     References
     ----------
@@ -27,17 +27,17 @@ def count_independent_targets(gram, n_rows, n_targets, noise_variance=None):
     if noise_variance is not None:
         least, _ = chi2_bounds(n_rows / square)
         share = min(trace / (least * noise_variance * n_rows * n_targets), 1.0)
-        # That of share * C + (1 - share) * I, where C has the trace of I.
+        # `square` of share * C + (1 - share) * I, where C has the trace of I.
         square = share**2 * square + (1.0 - share**2) / n_targets
     return float(1.0 / square)
 
 
 def estimate_covariance(rows, n_rows):
-    """Estimate the covariance across targets, such that it counts those that are independent.
+    """Estimate the covariance across targets, without bias in the number of independent targets.
 
-    The square of an estimate is larger than that of the covariance in the mean, as if fewer
-    targets were independent. So what differs from a multiple of the identity is shrunk, until the
-    trace of the square is estimated without bias.
+    On average, the square of an estimate is larger than that of the covariance, as if fewer targets
+    were independent. So the estimate is shrunk towards a multiple of the identity, until the trace
+    of its square is unbiased.
     """
     gram = rows.T @ rows
     trace, n_targets = np.trace(gram), len(gram)
@@ -52,21 +52,24 @@ def estimate_covariance(rows, n_rows):
 
 
 def summarize_covariance(covariance):
-    """Return the trace of a covariance, and how many targets are independent."""
+    """Return the trace of a covariance, and the number of independent targets."""
     trace = float(np.trace(covariance))
     shares = covariance / trace
     return trace, 1.0 / float(np.vdot(shares, shares))
 
 
 def chi2_bounds(dof, n=1):
-    """Limit the mean square of noise of variance 1 to what is no rare chance."""
+    """Return the 0.1 % and 99.9 % quantiles of the mean square of noise of variance 1.
+
+    For the extremes of `n` mean squares, the probabilities are divided by `n`.
+    """
     return chi2.ppf(BY_CHANCE / n, dof) / dof, chi2.isf(BY_CHANCE / n, dof) / dof
 
 
 def _estimate_square(gram, n_rows):
-    """Estimate ``tr(C^2) / tr(C)^2`` of normal noise by a `gram` of trace 1.
+    """Estimate ``tr(C^2) / tr(C)^2`` of normal noise from a `gram` of trace 1.
 
-    ``tr(C^2)`` without bias.
+    The estimate of ``tr(C^2)`` is unbiased.
     """
     square = np.vdot(gram, gram) - 1.0 / n_rows
     return square * n_rows**2 / ((n_rows - 1) * (n_rows + 2))

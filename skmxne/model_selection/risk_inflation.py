@@ -1,4 +1,4 @@
-"""The risk inflation criterion of some blocks."""
+"""The risk inflation criterion of a set of blocks."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ from scipy.linalg import cholesky, qr, solve_triangular
 from ..solvers.objective import compute_columns
 from .noise import count_independent_targets, summarize_covariance
 
-# Times `model_error`, which is a mean, that the error along some columns may be.
+# The error along some columns may be this many times `model_error`, which is a mean.
 _LARGEST_ERROR = 10.0
-# A time course that is shorter, relative to that of its block, is none of its own.
+# A time course with a smaller norm, relative to its block, is left out.
 _NEGLIGIBLE = 1e-6
-# Weights below count as this, whose square can be divided by.
+# Smaller weights count as this: its square does not underflow.
 _LEAST_WEIGHT = 1e-100
 # Added to the diagonal of the Gram matrix of columns of unit norm, which may be dependent.
 _RIDGE = 1e-10
@@ -24,19 +24,19 @@ class SupportFit(NamedTuple):
     positions: np.ndarray  # ascending
     rss: float  # residual sum of squares
     rank: int  # of the columns
-    n_independent: float  # of the targets
+    n_independent: float  # number of independent targets
     criterion: float  # infinite for a model that is too large to be judged
-    unlimited: float  # the same without that limit
+    unlimited: float  # the criterion without that limit
     by_own: float  # the criterion if the residual is all noise
-    cost: float  # of a position of weight 1
-    safe_cost: float  # the same by the noise of the residual, if that is stronger
+    cost: float  # of adding a block of weight 1
+    safe_cost: float  # the same for the noise of the residual, if that is stronger
 
 
 class RiskInflation:
     """The risk inflation criterion for blocks, ``RSS_0 + sum_k (s2 d / w_k^2 + floor)``.
 
-    ``d`` is what the best of all blocks explains of noise of variance 1, ``w_k`` the weight of a
-    block.
+    ``d`` is the power that the best of all blocks explains in noise of variance 1, ``w_k`` the
+    weight of block ``k``.
     """
 
     def __init__(self, design, y, *, noise_variance, target_covariance, model_error, floor=0.0):
@@ -54,7 +54,7 @@ class RiskInflation:
         self._fits = {}
 
     def fit(self, positions):
-        """Fit the data by some blocks, and compute their criterion."""
+        """Fit the data with some blocks, and compute their criterion."""
         positions = np.sort(np.asarray(positions, dtype=int))
         if (key := positions.tobytes()) not in self._fits:
             self._fits[key] = self._fit(positions)
@@ -70,13 +70,13 @@ class RiskInflation:
         threshold = compute_threshold(self.n_candidates, design.n_orient, self.power, n_independent)
         costs = 1.0 / self.weights(positions) ** 2
         errors = n_active * self.floor
-        # The blocks were chosen for what they explain: of noise, as much as the threshold.
+        # The blocks were chosen as the best: of noise, each explains as much as the threshold.
         n_left = self.n_samples * self.power - n_active * threshold
         own_level = rss / n_left if n_left > 0.0 else np.inf
         by_own = rss + (own_level * threshold * costs.sum() + errors if n_active else 0.0)
         level = own_level if self.noise_variance is None else self.noise_variance
         unlimited = rss + (level * threshold * costs.sum() + errors if n_active else 0.0)
-        # A model of so many features tells next to nothing from noise, and leaves none to see it.
+        # So many features cannot tell signal from noise, and leave no residual to estimate it.
         is_limited = self.noise_variance is not None and 2 * rank > len(y)
         criterion = np.inf if is_limited else unlimited
         shown = rss / (self.power * max(self.n_samples - rank, 1))
@@ -86,24 +86,25 @@ class RiskInflation:
         )
 
     def count_independent(self, gram, rank):
-        """Count the independent targets, by the noise that a model leaves, or as given."""
+        """Return the number of independent targets, as given or estimated from the residual."""
         if self._n_given is not None:
             return self._n_given
         n_left = self.n_samples - rank
         return count_independent_targets(gram, n_left, self.n_targets, self.noise_variance)
 
     def weights(self, positions=slice(None)):
-        """Return the weights that users have given to blocks, 1 for the largest."""
+        """Return the weights of blocks that the user has set, relative to the largest."""
         if self.design.scale is None:
             return np.ones(self.design.n_positions)[positions]
         return np.maximum(self.design.scale[positions], _LEAST_WEIGHT)
 
     def find_errors(self, positions):
-        """Compute what each block may explain of errors of the columns of stronger ones.
+        """Compute the power that each block may explain of errors in the columns of stronger ones.
 
-        An error of the columns of ``m`` leaves a residual with the time course of ``m``, mostly
-        along columns that are like its own: what ``k`` explains along the time course of ``m``, but
-        at most ``10 model_error P_m |cos(X_k, X_m)|``, ``P_m`` being what ``m`` explains alone.
+        An error in the columns of ``m`` leaves a residual with the time course of ``m``, mostly
+        along columns similar to those of ``m``. So the result is the power that ``k`` explains
+        along the time course of ``m``, but at most ``10 model_error P_m |cos(X_k, X_m)|``, summed
+        over the stronger blocks ``m``. ``P_m`` is the power that ``m`` explains alone.
         """
         errors = np.zeros(len(positions))
         if len(positions) < 2 or self.largest_error == 0.0:
@@ -120,18 +121,18 @@ class RiskInflation:
 
 
 class Fields:
-    """What blocks explain, alone and given the others.
+    """The power that blocks explain, alone and given the others.
 
     Attributes
     ----------
     explained : ndarray of shape (n_active, n_orient, n_targets)
-        Its power is what a block explains given the others.
+        Their squares sum up to the power that each block explains given the others.
     powers : ndarray of shape (n_active,)
-        What a block explains alone.
+        The power that each block explains alone.
     rank : ndarray of int, shape (n_active,)
-        0 for the strongest.
+        The rank of each block by `powers`, 0 for the strongest.
     similarities : ndarray of shape (n_active, n_active)
-        Cosine of the block of a column with that of a row.
+        Cosine of block ``j`` with the span of block ``k``, as entry ``[k, j]``.
     """
 
     def __init__(self, columns, y, n_orient):
@@ -158,7 +159,7 @@ class Fields:
         self.rank = np.argsort(np.argsort(-self.powers, kind="stable"))
 
     def find_courses(self, largest_error):
-        """Find the time courses of blocks, each fitted to what the stronger ones leave."""
+        """Find the time courses of blocks, each fitted to the residual of the stronger ones."""
         rows = compute_columns(np.argsort(self.rank), self._n_orient)
         factor = cholesky(self._gram[np.ix_(rows, rows)], lower=True)
         left = solve_triangular(factor, self._products[rows], lower=True)
@@ -167,7 +168,7 @@ class Fields:
         for k, block in zip(
             np.argsort(self.rank), left.reshape(-1, self._n_orient, n_targets), strict=True
         ):
-            if len(courses) == n_targets:  # these are all there can be
+            if len(courses) == n_targets:  # they span all targets
                 break
             rest = block - (block @ courses.T) @ courses
             _, sizes, added = np.linalg.svd(rest, full_matrices=False)
@@ -180,7 +181,7 @@ class Fields:
 
 
 class Courses(NamedTuple):
-    """Orthonormal time courses of blocks, and how much of each may be errors of columns."""
+    """Orthonormal time courses of blocks, and the power of column errors along each."""
 
     courses: np.ndarray  # (n_courses, n_targets)
     limits: np.ndarray  # (n_courses,)
@@ -191,16 +192,16 @@ class Courses(NamedTuple):
         return Courses(*(part[which] for part in self))
 
     def explain(self, explained, similarities):
-        """Compute how much of what blocks explain may be errors of those of the courses.
+        """Compute how much of the power that blocks explain may be errors of the owners' columns.
 
-        Shapes (..., n_orient, n_targets) and (..., n_courses).
+        `explained` has the shape (..., n_orient, n_targets), `similarities` (..., n_courses).
         """
         along = np.sum((explained @ self.courses.T) ** 2, axis=-2)
         return np.minimum(along, self.limits * similarities).sum(axis=-1)
 
 
 def fit_columns(columns, y, eps):
-    """Return what columns leave of targets by least squares, and their rank."""
+    """Return the residual of the least-squares fit of columns, and their rank."""
     if not columns.shape[1]:
         return y, 0
     basis, triangle, _ = qr(columns, mode="economic", pivoting=True, check_finite=False)
@@ -210,7 +211,7 @@ def fit_columns(columns, y, eps):
 
 
 def compute_largest_power(design, y, positions):
-    """Compute how much of the data the strongest block explains alone, by least squares."""
+    """Compute the power that the strongest block explains alone, by least squares."""
     n_orient = design.n_orient
     columns = design.columns(positions)
     blocks = columns.T.reshape(len(positions), n_orient, len(y))
@@ -220,10 +221,10 @@ def compute_largest_power(design, y, positions):
 
 
 def compute_threshold(n_positions, n_orient, noise_power, n_independent):
-    """Approximate the most power that the best of many blocks explains in pure noise.
+    """Approximate an upper bound on the power that the best of many blocks explains in pure noise.
 
-    It is for independent targets of one variance. A strong common component, such as a drift,
-    has a longer tail than its `n_independent` tells.
+    It assumes independent targets of equal variance. A strong common component, such as a drift,
+    has a longer tail than `n_independent` suggests.
     """
     amplitude = np.sqrt(n_orient * n_independent) + np.sqrt(2.0 * np.log(n_positions))
     return float(noise_power / n_independent * amplitude**2)

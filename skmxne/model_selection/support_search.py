@@ -4,24 +4,24 @@ import numpy as np
 
 from .risk_inflation import Fields
 
-# A move has to lower the criterion, or what is left of the data, by more than rounding.
+# A move has to lower the criterion or the residual by more than rounding.
 _ROUNDING = 1e-9
-# Columns of which so little is left, given others, explain nothing of their own.
+# Columns with so little power left, given others, count as dependent on them.
 _DEPENDENT = 1e-8
 # Positions whose errors are computed at a time.
 _FEW = 200
-# Most moves of one kind: a search ends long before, but for a start of as many blocks.
+# Maximum number of moves of one kind: a search ends long before, unless it starts from many.
 _MAX_MOVES = 1000
 
 
 def search_supports(criterion, start, search=None):
-    """Find blocks of a low criterion, from those of a start and from none.
+    """Search for blocks with a low criterion, from those of `start` and from none.
 
     Each block in turn moves to where it explains most, given the others, as in alternating
     projections [1]_; then one is added or dropped, as long as that lowers the criterion. A block
-    that explains no more than noise, of the level specified or that of the residual if that is
-    higher, is neither moved nor added: a search would only find where the noise is strongest. A
-    `search` may be one of another kind.
+    that explains no more than noise is not moved or added: otherwise the search would find where
+    the noise is strongest. The level of this noise is the one specified, or that of the residual if
+    that is higher. `search` replaces the default `SupportSearch`.
 
     References
     ----------
@@ -40,7 +40,7 @@ def search_supports(criterion, start, search=None):
 
 
 class SupportSearch:
-    """What all blocks explain, given some."""
+    """A search over sets of blocks, by the power that each block explains given the others."""
 
     def __init__(self, criterion):
         self.criterion, self.design, self.y = criterion, criterion.design, criterion.y
@@ -54,7 +54,7 @@ class SupportSearch:
         self._powers, self._correlations = {}, {}
 
     def run(self, positions):
-        """Search from some blocks: each has to lower the criterion by more than errors may."""
+        """Search from some blocks: each has to lower the criterion by more than errors can."""
         fit, seen = self.criterion.fit(self.exchange(list(positions))), set()
         for _ in range(_MAX_MOVES):
             if (key := fit.positions.tobytes()) in seen:
@@ -67,7 +67,7 @@ class SupportSearch:
         return fit
 
     def drop(self, fit):
-        """Drop the block that lowers the criterion least, if that is too little."""
+        """Drop the block that lowers the criterion least, if this is too little."""
         positions, best = list(fit.positions), None
         least = 0.0
         for k, error in enumerate(self.criterion.find_errors(fit.positions)):
@@ -78,7 +78,7 @@ class SupportSearch:
         return None if best is None else self.criterion.fit(self.exchange(best))
 
     def add(self, fit):
-        """Add the block that explains most beyond errors, if that is enough."""
+        """Add the block that explains most beyond errors, if this is enough."""
         positions = list(fit.positions)
         if 2 * (len(positions) + 1) * self.design.n_orient > len(self.y):
             return None
@@ -94,10 +94,10 @@ class SupportSearch:
         return self.criterion.fit(self.exchange([*positions, added]))
 
     def find_addition(self, positions):
-        """Find the block that explains most beyond errors of the columns of some."""
+        """Find the block that explains most beyond errors in the columns of the others."""
         powers = self.measure(positions)
         order, best, most = np.argsort(-powers, kind="stable"), None, -np.inf
-        # Errors only lower what is explained: most blocks cannot be the best.
+        # Errors only lower the power explained, so most blocks cannot be the best.
         for few in np.split(order, range(_FEW, len(order), _FEW)):
             if powers[few[0]] <= most:
                 break
@@ -107,7 +107,7 @@ class SupportSearch:
         return best
 
     def exchange(self, positions):
-        """Move each that explains more than noise to where it explains most, given the others."""
+        """Move each block stronger than noise to where it explains most, given the others."""
         for _ in range(_MAX_MOVES):
             has_moved = False
             for k, position in enumerate(positions):
@@ -124,7 +124,7 @@ class SupportSearch:
         return positions
 
     def measure(self, positions):
-        """Compute what each block explains given some, less what its weight asks for."""
+        """Compute the power that each block explains given others, minus the cost of its weight."""
         key = tuple(sorted(positions))
         if key not in self._powers:
             self._powers[key] = self._measure(key)
@@ -145,7 +145,7 @@ class SupportSearch:
         return powers
 
     def project(self, positions, few=slice(None)):
-        """Return products with the data, and Gram matrices, of blocks without what some explain."""
+        """Return products with the data and Gram matrices of blocks, with others projected out."""
         products, grams = self.products.reshape(self.shape)[few], self.grams[few]
         if len(positions):
             columns = self.design.columns(np.array(positions))
@@ -158,7 +158,7 @@ class SupportSearch:
         return products, grams + ridge[:, np.newaxis, np.newaxis] * np.eye(self.shape[1])
 
     def correlate(self, position, few=slice(None)):
-        """Compute the products of all columns, or those of few blocks, with one block's."""
+        """Compute the products of all columns, or those of few blocks, with those of one block."""
         if position not in self._correlations:
             columns = self.design.columns(np.array([position]))
             self._correlations[position] = self.design.multiply(columns)
@@ -166,7 +166,7 @@ class SupportSearch:
         return products.reshape(*self.shape[:2], -1)[few].reshape(-1, products.shape[1])
 
     def find_errors(self, positions, few):
-        """Compute what few blocks may explain of errors of the columns of others."""
+        """Compute the power that few blocks may explain of errors in the columns of others."""
         if not positions or self.criterion.largest_error == 0.0:
             return np.zeros(len(few))
         products, grams = self.project(positions, few)
@@ -177,7 +177,7 @@ class SupportSearch:
         return courses.explain(explained, np.transpose(cosines))
 
     def find_cosines(self, position, few):
-        """Compute the cosines of few blocks with that of a block."""
+        """Compute the cosines of few blocks with the span of one block."""
         _, mixing = _find_basis(self.design.columns(np.array([position])))
         coordinates = self.correlate(position, few) @ mixing
         shares = np.sum(coordinates**2, axis=1).reshape(len(few), -1).sum(axis=1)
@@ -186,7 +186,7 @@ class SupportSearch:
 
 
 def _find_basis(columns):
-    """Return an orthonormal basis of columns, and the matrix that makes it of these."""
+    """Return an orthonormal basis of columns, and the matrix that maps the columns to it."""
     basis, sizes, right = np.linalg.svd(columns, full_matrices=False)
     kept = sizes > _DEPENDENT * sizes[0]
     return basis[:, kept], right[kept].T / sizes[kept]

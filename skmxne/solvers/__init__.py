@@ -1,8 +1,8 @@
 """The convex problem, in arrays only: from the objective to solutions with a certificate.
 
-A solver is a function ``solve(problem, coef, *, tol, maxit, dgap_freq) -> coef, n_iter`` of a
-`BlockProblem`, the positions at work, and the coefficients to start from. Everywhere, `tol` and
-duality gaps are relative to ``||y||_F^2``.
+A solver is a function ``solve(problem, coef, *, tol, maxit, dgap_freq) -> coef, n_iter``, where
+`problem` is a `BlockProblem` on the active set, and `coef` are the initial coefficients.
+Everywhere, `tol` and duality gaps are relative to ``||y||_F^2``.
 """
 
 from .block_problem import BlockProblem

@@ -1,4 +1,4 @@
-"""The active set: a solver for few positions becomes one for all, with a certificate."""
+"""The active set: solve the problem on few positions, and certify the solution on all."""
 
 import logging
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from .objective import compute_dual, compute_dual_step, compute_primal
 
 logger = logging.getLogger(__name__)
 
-# The active set is solved to this share of the gap that was left over all positions, ...
+# The active set is solved to this share of the last gap over all positions, ...
 _INNER_SHARE = 0.3
-# ... and to this share of the tolerance in the end, which leaves room for the inactive positions.
+# ... but not below this share of the tolerance: the rest is for the inactive positions.
 _FINAL_SHARE = 0.3
-# Entries of X that may join at any time with solver="auto", as fewer save it no time.
+# With solver="auto", at least so many entries of X may join at a time: fewer save no time.
 _CHEAP = 2**15
 # Relative error of the gap and the dual point.
 _ROUNDING = 1e-13
-# Outer iterations in which the gap hardly shrinks, before rounding is blamed.
+# Maximum number of outer iterations with hardly any decrease of the gap, due to rounding.
 _MAX_STALLED = 10
 
 
@@ -39,14 +39,14 @@ class Solution:
     objective : list of float
         Objective after each outer iteration.
     n_iter : int
-        Inner iterations in all.
+        Total number of inner iterations.
     status : {"converged", "maxit", "stalled"}
-        Why the solver ended: the gap reached the tolerance, the iterations were used up, or the gap
-        no longer got smaller.
+        Why the solver stopped: the gap reached the tolerance, the number of iterations reached the
+        maximum, or the gap no longer got smaller.
     correlation : Correlation or None
-        That of all positions with the residual.
+        The correlation of all positions with the residual.
     previous : Solution or None
-        Of a reweighted problem, the solution that the weights were made of.
+        For a reweighted problem, the solution that the weights were computed from.
     """
 
     positions: np.ndarray
@@ -83,12 +83,12 @@ def solve_mixed_norm(
 ):
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g ||W_g||_F`` over all positions.
 
-    Any solver finds the solution on an active set of positions. The correlation of all positions
-    with the residual then gives the duality gap of the full problem, and the positions that
-    violate optimality, ``||X_g^T (y - X W)||_F > penalty``. The worst of them join the active set,
-    those that became zero leave it, until the gap is small enough. Positions that the gap proves
-    to be zero in every solution (Gap Safe screening [1]_), or that the residual has not moved
-    enough for (`Correlation`), need no product.
+    `solver` finds the solution on an active set of positions. The correlation of all positions with
+    the residual then gives the duality gap of the full problem, and the positions that violate
+    optimality, ``||X_g^T (y - X W)||_F > penalty``. The worst of these join the active set, and
+    positions that became zero leave it, until the gap is small enough. Two kinds of positions need
+    no product: those that the gap proves to be zero in every solution (Gap Safe screening [1]_),
+    and those whose bound is still below the penalty (`Correlation`).
 
     References
     ----------
@@ -105,7 +105,7 @@ def solve_mixed_norm(
         certificate.update(active_set, active_set.correlate())
     objective, n_iter, n_stalled, best_gap = [], 0, 0, certificate.gap
     while not objective or (certificate.gap > tol and n_iter < maxit and n_stalled < _MAX_STALLED):
-        # Zero is not an answer, however good it is, where a position violates optimality.
+        # If a position violates optimality, zero is no solution, even within the tolerance.
         least = _FINAL_SHARE * tol if len(active_set.positions) else _ROUNDING
         active_set.grow(certificate, active_set_size, len(objective))
         n_iter += active_set.solve(
@@ -136,14 +136,14 @@ def solve_mixed_norm(
 
 
 def find_status(gap, tol, n_iter, maxit):
-    """Say why a solver ended."""
+    """Return why a solver stopped."""
     if gap <= tol:
         return "converged"
     return "maxit" if n_iter >= maxit else "stalled"
 
 
 class _ActiveSet:
-    """The positions at work, with their columns and coefficients."""
+    """The positions of the active set, with their columns and coefficients."""
 
     def __init__(self, design, y, penalty, start):
         self.design = design
@@ -154,8 +154,8 @@ class _ActiveSet:
     def grow(self, certificate, size, n_before):
         """Add the positions that violate optimality most, or all positions if size is None.
 
-        At first the correlation is that of another solution, so that only few are added; then at
-        least twice as many every time, and as many as there are.
+        At first the correlation is that of another solution, so at most `size` are added. This
+        limit then doubles every time, and is at least the size of the active set.
         """
         norms = certificate.correlation.norms
         if size is None:
@@ -166,8 +166,8 @@ class _ActiveSet:
         joining = np.flatnonzero(joins)
         if size is not None:
             worst = np.argsort(-norms[joining], kind="stable")
-            # Tripled while there are fewer columns than samples, doubled after: with many more
-            # columns than samples the problem on the active set is slow to solve.
+            # The active set may triple while it has fewer columns than samples, then double: with
+            # many more columns than samples, it is slow to solve.
             growth = 2 if len(self.coef) < len(self.problem.y) else 1
             n_most = size if n_before == 0 else growth * len(self.positions)
             joining = joining[worst[: max(n_most, size * 2**n_before)]]
@@ -178,7 +178,7 @@ class _ActiveSet:
             self.coef = np.append(self.coef, zeros, axis=0)
 
     def solve(self, solver, *, tol, **options):
-        """Solve on the active set, and leave out what has become zero. Return the iterations."""
+        """Solve on the active set, drop positions that became zero, and return the iterations."""
         if len(self.positions) == 0:
             return 1
         coef, n_iter = solve_block_problem(
@@ -190,7 +190,7 @@ class _ActiveSet:
         return max(n_iter, 1)
 
     def correlate(self, correlation=None, candidates=None):
-        """Correlate all positions with the residual, by the way from an earlier one if given."""
+        """Correlate all positions with the residual; an earlier correlation saves products."""
         problem = self.problem
         residual = problem.y - problem.X @ self.coef
         known = self.positions, problem.block_norms(problem.correlate(residual))
@@ -202,8 +202,8 @@ class _ActiveSet:
 class _DualBound:
     """The duality gap over all positions, relative to the power of the data.
 
-    It is that of the coefficients at hand and a dual point made of their residual, which anybody
-    can compute again: a better dual point of an earlier iteration would be lost with it.
+    It is that of the current coefficients and a dual point along their residual, so anybody can
+    compute it again from the coefficients. A better dual point of an earlier iteration is not used.
     """
 
     def __init__(self, design, y, penalty):
@@ -213,7 +213,7 @@ class _DualBound:
         self.correlation = None
 
     def update(self, active_set, correlation):
-        """Take account of the coefficients of the active set, and return their objective."""
+        """Update the gap for the coefficients of the active set, and return their objective."""
         self.correlation = correlation
         residual, bounds = correlation.residual, correlation.bounds(self.design)
         dual_norm = bounds[self.candidates].max(initial=0.0)
@@ -227,11 +227,11 @@ class _DualBound:
     def _screen(self, residual, bounds, dual_norm, gap):
         """Drop the positions that are zero in every solution.
 
-        The dual solution lies in a ball of radius ``sqrt(2 gap)`` around the dual point; where
-        ``||X_g^T theta||`` stays below the penalty in all of it, the position is zero.
+        The dual solution lies in a ball of radius ``sqrt(2 gap)`` around the dual point. If
+        ``||X_g^T theta||`` is below the penalty in the whole ball, the position is zero.
         """
         step = compute_dual_step(self.y, residual, dual_norm, self.penalty)
-        # What rounding may hide: a gap that looks like nothing must not drop active positions.
+        # Add the rounding error: a gap that rounds to zero must not drop active positions.
         gap = max(gap, 0.0) + _ROUNDING * np.vdot(self.y, self.y)
         reach = abs(step) * bounds + self.design.norms * np.sqrt(2.0 * gap)
         self.candidates &= reach >= self.penalty * (1.0 - _ROUNDING)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .objective import compute_primal
 
-# Iterates that an extrapolation combines.
+# Number of iterates that an extrapolation combines.
 _N_COMBINED = 5
 
 
@@ -12,8 +12,8 @@ def solve_bcd(problem, coef, *, tol, maxit, dgap_freq=10):
     """Solve a block problem by cyclic block coordinate descent, with extrapolation.
 
     Each block in turn takes a proximal gradient step of its own length, as in [1]_. Every few
-    cycles the last iterates are combined as in [2]_, and the combination is taken if it has the
-    smaller objective.
+    cycles the last iterates are combined as in [2]_, and the combination is used if its objective
+    is smaller.
 
     References
     ----------
@@ -59,7 +59,7 @@ def _cycle(problem, coef, residual):
 
 
 def _extrapolate(problem, history, coef, residual):
-    """Combine the last iterates so that their steps cancel; keep what has the lower objective."""
+    """Combine the last iterates so that their steps cancel, if this lowers the objective."""
     steps = np.diff(np.stack([iterate.ravel() for iterate in history]), axis=0)
     gram = steps @ steps.T
     # Scaled, and regularised as in [2]_: the steps become parallel.

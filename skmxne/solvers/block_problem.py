@@ -1,4 +1,4 @@
-"""The convex problem that every solver takes: a few blocks, all columns at hand."""
+"""The convex problem that every solver gets: a few blocks, with all their columns."""
 
 from functools import cached_property
 from typing import Self
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .objective import compute_block_norms, compute_dual, compute_primal
 from .threads import map_chunks
 
-# Columns that one thread multiplies at a time, at least.
+# Minimum number of columns that one thread multiplies at a time.
 _CHUNK = 128
 
 
@@ -30,7 +30,7 @@ class BlockProblem:
     penalty : float
         Regularization strength, positive.
     n_orient : int, default=1
-        Columns of a block.
+        Number of columns per block.
     """
 
     def __init__(
@@ -81,13 +81,13 @@ class BlockProblem:
         return products
 
     def protect(self) -> Self:
-        """Let nobody write to the data, which may be those of the user; return the problem."""
+        """Make the data read-only, as they may be those of the user, and return the problem."""
         self.X, self.y = self.X.view(), self.y.view()
         self.X.flags.writeable = self.y.flags.writeable = False
         return self
 
     def extend(self, columns: NDArray[np.float64]) -> "BlockProblem":
-        """Return the problem with some columns more; what is known of the others is kept."""
+        """Return the problem with additional columns, keeping what was computed for the others."""
         n_old, n_new = self.X.shape[1], columns.shape[1]
         X = np.empty((len(self.y), n_old + n_new), order="F")
         X[:, :n_old], X[:, n_old:] = self.X, columns
@@ -106,7 +106,7 @@ class BlockProblem:
         return problem
 
     def restrict(self, kept: NDArray[np.bool_]) -> "BlockProblem":
-        """Return the problem with some of the blocks only, given as a mask."""
+        """Return the problem with only some of the blocks, given as a mask."""
         if kept.all():
             return self
         rows = np.repeat(kept, self.n_orient)
@@ -129,7 +129,7 @@ class BlockProblem:
     def dual_gap(
         self, coef: NDArray[np.float64], residual: NDArray[np.float64] | None = None
     ) -> float:
-        """Compute by how much ``coef`` may at most miss the minimum, relative to ``||y||_F^2``.
+        """Compute the duality gap of ``coef``, relative to ``||y||_F^2``.
 
         Parameters
         ----------
@@ -141,7 +141,8 @@ class BlockProblem:
         Returns
         -------
         gap : float
-            Primal minus dual objective, divided by `power`; not negative but for rounding.
+            Primal minus dual objective, divided by `power`: an upper bound on the distance to the
+            minimum. It is non-negative up to rounding.
         """
         if residual is None:
             residual = self.y - self.predict(coef)

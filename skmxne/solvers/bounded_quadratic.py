@@ -5,16 +5,16 @@ from scipy.linalg import LinAlgError
 
 from .cholesky import factorize, solve_factorized
 
-# Exchanges in a row that do not help, before one variable at a time is exchanged.
+# Exchanges in a row without progress, before one variable at a time is exchanged.
 _PATIENCE = 3
 
 
 def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
     """Minimise ``1/2 d^T H d - linear^T d`` over ``d >= lower``, by block principal pivoting.
 
-    Every variable is free or held at its bound. All that violate their side of optimality change
-    sides at once, as long as they become fewer; only the last of them where they do not for a
-    while, which ends in any case [1]_.
+    Every variable is free or fixed at its bound. All variables that violate optimality change
+    sides at once, as long as their number decreases. If it does not for a while, only the last of
+    them changes sides, which always terminates [1]_.
 
     References
     ----------
@@ -24,7 +24,7 @@ def minimize_quadratic(hessian, linear, lower, *, damping=0.0, max_pivots=30):
     scale = 1.0 / np.sqrt(np.maximum(hessian.diagonal(), np.finfo(float).tiny))
     with np.errstate(over="ignore"):
         hessian = hessian * scale * scale[:, None]
-    if not np.isfinite(hessian).all():  # a diagonal that is zero but for rounding
+    if not np.isfinite(hessian).all():  # a diagonal that is zero up to rounding
         raise LinAlgError("The Hessian is not positive definite.")
     hessian.flat[:: len(hessian) + 1] += damping
     lower = lower / scale

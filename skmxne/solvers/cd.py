@@ -6,13 +6,13 @@ from threading import RLock
 
 import numpy as np
 
-# Held while scikit-learn's warning is silenced: filters are those of the whole process, and of two
-# threads at the same time one would bring back those of the other.
+# Held while scikit-learn's warning is silenced: filters belong to the whole process, and one of two
+# threads would restore the filters that the other has set.
 _lock = RLock()
 
 
 def _renew_lock():
-    """Begin anew in a child process, where nobody would release it."""
+    """Make a new lock in a child process, where nobody would release the old one."""
     global _lock
     _lock = RLock()
 
@@ -36,7 +36,7 @@ def solve_cd(problem, coef, *, tol, maxit, dgap_freq=None):
     )
     model.coef_ = np.array(coef.T, order="F")  # a copy: scikit-learn writes to it
     with _lock, warnings.catch_warnings():
-        # Whoever called looks at the gap.
+        # The caller checks the duality gap.
         warnings.filterwarnings("ignore", "Objective did not converge", ConvergenceWarning)
         model.fit(problem.X, problem.y)
     return model.coef_.T.copy(), model.n_iter_

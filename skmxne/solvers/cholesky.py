@@ -1,11 +1,11 @@
-"""Cholesky factors of small systems, by LAPACK itself: SciPy's checks take longer than these."""
+"""Cholesky factors of small systems, directly by LAPACK: SciPy's checks would take longer."""
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 
 def factorize(matrix, *, overwrite=False):
-    """Return the lower Cholesky factor of a positive definite matrix, with anything above it.
+    """Return the lower Cholesky factor of a positive definite matrix; the upper part is arbitrary.
 
     Raises
     ------

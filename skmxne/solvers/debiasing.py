@@ -1,4 +1,4 @@
-"""Debiasing: take back the shrinkage of the penalty."""
+"""Debiasing: remove the shrinkage of the penalty."""
 
 import numpy as np
 from scipy.linalg import LinAlgError, qr
@@ -6,23 +6,24 @@ from scipy.optimize import nnls
 
 from .bounded_quadratic import minimize_quadratic
 
-# Damping of the Gram matrix of fields of unit norm, which may be parallel; what it spoils is made
-# up for by repetition.
+# Damping of the Gram matrix of fields of unit norm, which may be parallel; repetitions correct its
+# effect.
 _DAMPING = 1e-12
 _MAX_REPETITIONS = 20
 
 
 def compute_debiasing(X, y, coef, n_orient=1):
-    """Compute the factors that take the shrinkage away from the amplitudes.
+    """Compute the factors that remove the shrinkage of the amplitudes.
 
-    They minimise ``||y - X diag(d) W||_F`` over ``d >= 1``, one factor per position, to rounding.
+    Up to rounding, they minimise ``||y - X diag(d) W||_F`` over ``d >= 1``, one per position.
 
     Notes
     -----
     With ``d = 1 + e`` this is a non-negative least squares problem for ``e``, whose Gram matrix
-    is that of the fields ``X_g W_g`` of the positions. Where fields are parallel, it is solved by
-    the proximal point method [1]_, each step of which has one solution; where they are so but for
-    less than the root of rounding, by Lawson and Hanson's algorithm on the fields themselves [2]_.
+    is that of the fields ``X_g W_g`` of the positions. The proximal point method solves it even if
+    fields are parallel, since each of its steps has a unique solution [1]_. If it fails, because
+    fields are parallel up to less than the square root of rounding, Lawson and Hanson's algorithm
+    solves the problem on the fields themselves [2]_.
 
     References
     ----------
@@ -58,7 +59,7 @@ def compute_debiasing(X, y, coef, n_orient=1):
 
 
 def _fit_fields(X, y, coef, norms, excess):
-    """Return what of each field, of unit norm, to add to the fit; `excess` where none is found."""
+    """Return how much of each unit-norm field to add to the fit; `excess` if none is found."""
     n_active = len(norms)
     n_orient = len(coef) // n_active
     fields = np.empty((n_active, y.size))
@@ -68,5 +69,5 @@ def _fit_fields(X, y, coef, norms, excess):
     factor, upper = qr(fields.T, mode="economic")
     try:
         return nnls(upper, factor.T @ (y - X @ coef).ravel(), maxiter=100 * n_active)[0]
-    except RuntimeError:  # SciPy 1.14 may go round in circles
+    except RuntimeError:  # SciPy 1.14 may cycle
         return excess

@@ -8,31 +8,31 @@ import numpy as np
 from .objective import compute_block_norms, compute_columns
 from .threads import map_chunks
 
-# Positions that one chunk of a product covers, at least.
+# Minimum number of positions in a chunk of a product.
 _CHUNK = 512
-# Products with all of X after which a copy in single precision saves more time than it takes.
+# Number of products with X after which a copy in single precision saves more time than it takes.
 _COPY_AFTER = 2.0
-# Samples up to which the rounding of products in single precision is small enough.
+# Maximum number of samples for which products in single precision are accurate enough.
 _MAX_SAMPLES_SINGLE = 5000
 # Share of the threshold that the targets left out of a product may reach, ...
 _TAIL = 0.3
-# ... and share of the residual that they may have where the maximum is looked for.
+# ... and share of the residual that they may have if the maximum is searched for.
 _TAIL_OF_MAXIMUM = 0.02
 
 
 class BlockDesign:
     """Blocks of ``n_orient`` columns of ``X``, each scaled by the weight of its position.
 
-    ``X`` is not changed, nor converted as a whole if it is of single precision. If it is of double
-    precision, products with all of it are made with a copy in single precision, but for the first.
+    ``X`` is not changed. In single precision, it is never converted as a whole. In double
+    precision, products with all of ``X``, except for the first, use a copy in single precision.
 
     Attributes
     ----------
     n_positions : int
         Number of blocks.
     n_products : float
-        Products with the whole of ``X`` and a matrix like ``y`` made so far. A product with a part
-        of the targets or positions counts for that part.
+        Number of products so far of the whole of ``X`` with a matrix like ``y``. A product with a
+        part of the targets or positions counts as that fraction.
     """
 
     def __init__(self, X, n_orient=1, scale=None):
@@ -66,7 +66,7 @@ class BlockDesign:
     def largest_norm(self):
         """The largest spectral norm of a scaled block."""
         largest = 0.0
-        # The Frobenius norm bounds the spectral norm: few of the largest need to be looked at.
+        # The Frobenius norm bounds the spectral norm: only a few of the largest are needed.
         for position in np.argsort(-self.norms, kind="stable"):
             if self.norms[position] <= largest:
                 break
@@ -108,11 +108,11 @@ class BlockDesign:
     def correlate(self, residual, threshold=None, known=None, positions=None):
         """Bound ``||X_g^T residual||_F`` from above.
 
-        Low-passed recordings have few independent time points. With the targets in the order of
-        their energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds what they add, and
-        only the others are multiplied, if in single precision with a bound of the rounding [1]_.
-        Where this leaves open what the maximum is, or whether it is above the threshold, the
-        bounds are made exact.
+        Low-passed recordings have few independent time points. With the targets in descending order
+        of energy, the last ones are so weak that ``||X_g|| ||tail||`` bounds their contribution.
+        Only the others are multiplied; in single precision, a bound of the rounding is added [1]_.
+        Bounds are replaced by exact values if they do not decide what the maximum is, or whether
+        the threshold is exceeded.
 
         References
         ----------
@@ -152,7 +152,7 @@ class BlockDesign:
     def _multiply(self, residual, positions):
         """Compute ``||X_g^T residual||_F`` of some positions."""
         norms = np.empty(len(positions))
-        # This way round BLAS is twice as fast as with X transposed.
+        # In this order, BLAS is twice as fast as with X transposed.
         rows = np.ascontiguousarray(residual.T)
 
         def fill(chunk):
@@ -164,7 +164,7 @@ class BlockDesign:
         return norms if self.scale is None else norms * self.scale[positions]
 
     def _multiply_all(self, residual):
-        """Compute ``||X_g^T residual||_F`` of all positions, within single precision."""
+        """Compute ``||X_g^T residual||_F`` of all positions, and bounds of the rounding errors."""
         norms, size = np.zeros(self.n_positions), np.linalg.norm(residual)
         if size == 0.0:
             return norms, norms
@@ -187,8 +187,8 @@ class BlockDesign:
             )
 
         self._map_chunks(fill, self.n_positions, residual.shape[1])
-        # A sum of n products is off by at most n roundings of ||x|| ||r|| [1]_, or by what is lost
-        # where they underflow. There is a reserve of a factor of four.
+        # The error of a sum of n products is at most n roundings of ||x|| ||r|| [1]_, plus what is
+        # lost by underflow. The bound includes a safety factor of four.
         n_samples, n_targets = residual.shape
         n_terms = n_samples + n_targets * self.n_orient + 10
         lost = np.sqrt(n_targets * self.n_orient) * unit * np.finfo(dtype).tiny
@@ -199,7 +199,7 @@ class BlockDesign:
 
     @cached_property
     def _exponent(self):
-        """That of the power of two next to the largest norm: a unit that rounds nothing."""
+        """Exponent of the power of two nearest to the largest norm: scaling by it is exact."""
         return np.round(np.log2(self._unscaled_norms.max() or 1.0))
 
     @cached_property
@@ -231,13 +231,11 @@ class BlockDesign:
 
 
 def raise_not_finite(X, name="X"):
-    """Say what is wrong with an ``X`` whose norms are not finite."""
+    """Raise an error that says why norms of ``X`` are not finite."""
     if np.isnan(X).any():
-        raise ValueError(f"Input {name} contains NaN: leave out or impute what is missing.")
+        raise ValueError(f"Input {name} contains NaN: leave out or impute missing values.")
     if np.isinf(X).any():
-        raise ValueError(
-            f"Input {name} contains infinity: leave out the samples or features concerned."
-        )
+        raise ValueError(f"Input {name} contains infinity: leave out these samples or features.")
     raise ValueError(
         f"Input {name} contains values whose squares are too large: divide {name} by a constant."
     )
@@ -249,20 +247,20 @@ _FEW = 0.2
 
 @dataclass(frozen=True)
 class Correlation:
-    """Upper bounds of ``||X_g^T residual||_F``, of all positions.
+    """Upper bounds of ``||X_g^T residual||_F`` for all positions.
 
     A residual that moves by ``d`` changes the norm of position ``g`` by at most ``||X_g|| ||d||``.
-    Near the solution the residual hardly moves, so that this alone keeps most positions below the
-    penalty, and only the others need to be multiplied.
+    Near the solution the residual hardly moves. This bound then shows that most positions are below
+    the penalty, and only the others need to be multiplied.
 
     Attributes
     ----------
     residual : ndarray of shape (n_samples, n_targets)
         The residual.
     norms : ndarray of shape (n_positions,)
-        The bound of each position for the residual it was last multiplied with.
+        The bound of each position for the residual that it was last multiplied with.
     drift : ndarray of shape (n_positions,)
-        How far, at most, the residual has moved since.
+        Upper bound on how far the residual has moved since.
     """
 
     residual: np.ndarray
@@ -276,11 +274,11 @@ class Correlation:
         return cls(residual, norms, np.zeros(len(norms)))
 
     def bounds(self, design):
-        """Compute what the norms are at most for the residual, shape (n_positions,)."""
+        """Compute upper bounds of the norms for the residual, shape (n_positions,)."""
         return self.norms + design.norms * self.drift
 
     def follow(self, design, residual, threshold, known, candidates):
-        """Follow the residual to where it has moved."""
+        """Return the correlation with a residual that has moved."""
         positions, known_norms = known
         drift = self.drift + np.linalg.norm(residual - self.residual)
         is_open = candidates & (self.norms + design.norms * drift > threshold)

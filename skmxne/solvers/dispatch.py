@@ -1,4 +1,4 @@
-"""One signature for all solvers of a block problem, those of users included."""
+"""One signature for all solvers of a block problem, including those of users."""
 
 import reprlib
 from operator import index
@@ -27,7 +27,7 @@ class Solver(Protocol):
         maxit: int,
         dgap_freq: float,
     ) -> tuple[NDArray[np.float64], int]:
-        """Solve a block problem, from coefficients to start from, to a gap of `tol`."""
+        """Solve a block problem from initial coefficients to a duality gap of at most `tol`."""
 
 
 SOLVERS: dict[str, Solver] = {
@@ -42,7 +42,7 @@ __all__ = ["SOLVERS", "BlockProblem", "Solver", "solve_block_problem"]
 
 
 def check_solver(solver, n_orient):
-    """Raise a ValueError unless a solver exists, and takes blocks of a size."""
+    """Raise a ValueError unless a solver exists and supports the size of blocks."""
     if callable(solver):
         return
     if not isinstance(solver, str) or solver not in SOLVERS:
@@ -65,35 +65,35 @@ def solve_block_problem(
     maxit: int = 3000,
     dgap_freq: float = 10,
 ) -> tuple[NDArray[np.float64], int]:
-    """Solve a block problem by a solver of the package, or by that of a user.
+    """Solve a block problem with a solver of the package or of the user.
 
     Parameters
     ----------
     problem : BlockProblem
-        What to solve.
+        The problem to solve.
     coef : ndarray of shape (n_positions * n_orient, n_targets)
-        Where to start.
+        Initial coefficients.
     tol : float
         Duality gap to stop at, relative to ``||y||_F^2``.
     solver : str or callable, default="auto"
-        Key of `SOLVERS`, or a function of their signature.
+        Key of `SOLVERS`, or a function with the same signature.
     maxit : int, default=3000
         Maximum number of iterations.
     dgap_freq : int or inf, default=10
-        Iterations between two evaluations of the duality gap.
+        Number of iterations between two evaluations of the duality gap.
 
     Returns
     -------
     coef : ndarray of shape (n_positions * n_orient, n_targets)
         The solution.
     n_iter : int
-        Iterations made.
+        Number of iterations.
 
     Raises
     ------
     ValueError
         If an argument is out of its range, or a user's solver does not return finite, real
-        coefficients of the shape of those it got, and a whole number.
+        coefficients of the same shape as its input, and an integer.
     """
     check_solver(solver, problem.n_orient)
     if maxit < 1:
@@ -115,7 +115,7 @@ def solve_block_problem(
         got, is_valid = f"{type(result).__name__}: {reprlib.repr(result)}", False
     if not (is_valid and np.isfinite(solution).all()):
         raise ValueError(
-            f"solver={solver!r} must return finite coefficients of the shape of those it gets, "
+            f"solver={solver!r} must return finite coefficients of the same shape as its input, "
             f"{coef.shape}, and the number of iterations; it returned {got}."
         )
     return solution.astype(np.float64, copy=False), n_iter

@@ -6,7 +6,7 @@ from .objective import prox_l21
 
 
 def solve_fista(problem, coef, *, tol, maxit, dgap_freq=10):
-    """Solve a block problem by FISTA [1]_, its momentum restarted where it points uphill [2]_.
+    """Solve a block problem by FISTA [1]_, restarting the momentum if it points uphill [2]_.
 
     References
     ----------

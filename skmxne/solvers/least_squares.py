@@ -1,4 +1,4 @@
-"""No regularization: the least-squares fit of least norm."""
+"""No regularization: the minimum-norm least-squares fit."""
 
 import numpy as np
 from scipy.linalg import svd
@@ -8,7 +8,7 @@ from .objective import compute_block_norms, compute_primal
 
 
 def solve_least_squares(design, y, *, tol=np.inf):
-    """Minimise ``||y - X W||_F``, and among its minimisers ``||W||_F``."""
+    """Minimise ``||y - X W||_F``, and ``||W||_F`` among its minimisers."""
     positions = np.flatnonzero(design.norms)
     X = design.columns(positions)
     left, singular_values, right = svd(X, full_matrices=False, check_finite=False)

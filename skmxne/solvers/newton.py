@@ -11,20 +11,20 @@ from .cholesky import factorize, invert_factorized, solve_factorized
 from .objective import compute_columns, compute_dual, compute_primal
 from .threads import map_chunks
 
-# Positions that enter at a time, at least.
+# At least so many positions may enter at a time.
 _STARTED = 10
 # Positions whose rows of the Hessian one thread computes at a time.
 _CHUNK = 64
-# A variance so small, relative to penalty / ||X_g||^2, has no influence left and is set to zero.
+# A smaller variance, relative to penalty / ||X_g||^2, has no influence and is set to zero.
 _NEGLIGIBLE = 1e-11
-# Halvings of a step before the next direction is tried.
+# Trials of a step, each shorter, before the next direction is tried.
 _MAX_BACKTRACKS = 4
-# Damping of the Newton system, relative to its diagonal: in units of the relative gap, and least.
+# Damping of the Newton system, relative to its diagonal: factor of the gap, and minimum.
 _DAMPING = 0.1
 _MIN_DAMPING = 1e-12
-# Refinements of a solution of an ill-conditioned system.
+# Number of refinements of a solution of an ill-conditioned system.
 _MAX_REFINEMENTS = 2
-# Steps in which neither the objective nor the gap gets better, before rounding is blamed.
+# Maximum number of steps that improve neither the objective nor the gap, due to rounding.
 _MAX_STALLED = 5
 
 
@@ -42,21 +42,22 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
         W_g = v_g C_g      y - X W = a S^-1 y      dF/dv_g = 1 - ||C_g||^2
         d2F / dv_g dv_h = 2 < X_g^T S^-1 X_h, C_g C_h^T >
 
-    A step minimises the quadratic model of ``F`` over ``v >= 0``. The model's linear term is first
-    that of Newton's method on ``1 / ||C_g|| = 1``, which is linear in ``v_g`` for a source alone
-    and so needs few steps from afar, and the gradient where this does not decrease ``F`` enough.
-    Many positions and few targets make the Hessian singular: it is damped in proportion to the
-    gap, as Levenberg and Marquardt do, which leaves the convergence quadratic.
+    A step minimises the quadratic model of ``F`` over ``v >= 0``. The first choice of its linear
+    term is that of Newton's method on ``1 / ||C_g|| = 1``: for a single source this is linear in
+    ``v_g``, so few steps are needed even from far away. If this does not decrease ``F`` enough, the
+    linear term is the gradient. Many positions and few targets make the Hessian singular. It is
+    damped in proportion to the gap, as by Levenberg and Marquardt, which keeps the convergence
+    quadratic.
 
-    The positions that move are those of positive variance, and the worst of those at zero that
-    should not be there, ``||C_g|| > 1``.
+    The variances that change are the positive ones, and the worst of those that are zero but
+    violate optimality, ``||C_g|| > 1``.
 
-    It makes progress from any start. Each step decreases ``F`` by a share of what its slope
-    promises, or else is halfway between two that decrease it: the update ``v_g <- v_g ||C_g||``,
-    which minimises an upper bound of ``F`` that is tight at ``v``, and so decreases it unless all
-    ``||C_g|| = 1``; and a start of the m positions at zero at 1/m of a step that would decrease
-    ``F`` alone. Since ``F`` is convex, so does what is between. Near the minimum the steps are
-    Newton's, and the convergence quadratic.
+    Every step decreases ``F``, from any start. Normally it decreases ``F`` by a share of the slope.
+    Otherwise, the step is halfway between two steps that both decrease ``F``, which is convex. The
+    first is the update ``v_g <- v_g ||C_g||``: it minimises an upper bound of ``F`` that is tight
+    at ``v``, and so decreases ``F`` unless all ``||C_g|| = 1``. The second increases each of the m
+    entering variances by 1/m of a step that would decrease ``F`` alone. Near the minimum the steps
+    are those of Newton's method, and the convergence is quadratic.
     """
     point = _evaluate(problem, problem.block_norms(coef), 0.01 * tol)
     best, best_gap, n_stalled = point, np.inf, 0
@@ -77,13 +78,13 @@ def solve_newton(problem, coef, *, tol, maxit, dgap_freq=None):
 
 @dataclass
 class _Point:
-    """``F`` and what is known around it, at some variances."""
+    """``F``, its residual and its derivatives at some variances."""
 
     variances: np.ndarray  # (n_positions,)
     support: np.ndarray  # positions of positive variance
     columns: np.ndarray  # their columns of X
     factor: np.ndarray  # Cholesky factor of S, or of a I + D X^T X D with D = sqrt(variances)
-    in_samples: bool  # which of the two
+    in_samples: bool  # whether it is that of S
     residual: np.ndarray  # y - X W = a S^-1 y
     correlation: np.ndarray  # C, (n_positions * n_orient, n_targets)
     norms: np.ndarray  # ||C_g||, (n_positions,)
@@ -132,7 +133,7 @@ def _evaluate(problem, variances, precision):
             correlation = problem.correlate(residual) / a
         else:
             correlation = np.empty((len(columns), y.shape[1]))
-    # More exact than the correlation of the residual where the variance is small.
+    # More exact than the correlation of the residual if the variance is small.
     correlation[columns] = z / deviations
     norms = problem.block_norms(correlation)
     value = np.vdot(y, residual) / a + kept.sum()
@@ -142,10 +143,10 @@ def _evaluate(problem, variances, precision):
 
 
 def _count_refinements(problem, variances, precision):
-    """Count how often a solution is to be refined, for the gap to be that of its coefficients.
+    """Return how many refinements of a solution make its gap accurate to `precision`.
 
-    What a system solved in finite precision misses, rounding times the size of ``S / a``, comes
-    into the gap times ``||X_g|| ||y|| / a``.
+    The error of a solved system is rounding times the size of ``S / a``. It changes the gap by
+    ``||X_g|| ||y|| / a`` times this error.
     """
     system = 1.0 + variances @ problem.squared_norms / problem.penalty
     size = (
@@ -190,7 +191,7 @@ def _step(problem, point, damping):
 
 
 def _find_entering(point):
-    """Return the worst of the positions at zero that should not be there."""
+    """Return the worst of the positions that are zero but violate optimality."""
     entering = np.flatnonzero((point.variances == 0.0) & (point.norms > 1.0))
     n_most = max(_STARTED, len(point.support))
     return entering[np.argsort(-point.norms[entering], kind="stable")[:n_most]]
@@ -246,7 +247,7 @@ def _sum_blocks(matrix, n_orient):
 
 
 def _search(problem, point, moving, direction, slope):
-    """Shorten a step until ``F`` decreases by a share of its slope; None if it does not."""
+    """Shorten a step until ``F`` decreases by a share of its slope; None if it never does."""
     step = 1.0
     rounding = 1e-14 * abs(point.value)
     for _ in range(_MAX_BACKTRACKS):
@@ -256,7 +257,7 @@ def _search(problem, point, moving, direction, slope):
         change = candidate.value - point.value
         if change <= 1e-4 * step * slope + rounding:
             return candidate
-        # Minimum of the parabola through both values and the slope, which is not above step / 2.
+        # Minimum of the parabola through both values and the slope: at most about step / 2.
         parabola = -slope * step**2 / (2.0 * (change - slope * step))
         step = max(parabola, 0.1 * step)
     return None
@@ -265,13 +266,13 @@ def _search(problem, point, moving, direction, slope):
 def _factorize(matrix, shift):
     """Return the lower Cholesky factor of ``matrix + shift * I``; the matrix is overwritten."""
     diagonal = matrix.reshape(-1)[:: len(matrix) + 1] if len(matrix) else matrix.ravel()
-    # Rounding of the matrix is made up for: a factor exists however small the shift.
+    # Compensate the rounding of the matrix: a factor then exists even for a tiny shift.
     diagonal += max(shift, 1e-15 * diagonal.sum())
     return factorize(matrix.T, overwrite=True)
 
 
 def _take_gram(problem, rows, columns=None):
-    """Return a part of ``X^T X``, from that of all columns if this is not much larger."""
+    """Return a part of ``X^T X``, from that of all columns if that is small enough."""
     if not is_gram_small(problem.X):
         X = problem.X[:, rows]
         return X.T @ (X if columns is None else problem.X[:, columns])

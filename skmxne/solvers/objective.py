@@ -1,4 +1,4 @@
-"""The objective, its dual, and the quantities that both are made of.
+"""The objective, its dual, and the quantities that both need.
 
 Shapes throughout the numerical core: ``X`` (n_samples, n_positions * n_orient),
 ``y`` (n_samples, n_targets), coefficients ``W`` (n_positions * n_orient, n_targets).
@@ -27,9 +27,9 @@ def prox_l21(coef: NDArray[np.float64], threshold: float, n_orient: int = 1) -> 
     coef : ndarray of shape (n_positions * n_orient, n_targets)
         Coefficients.
     threshold : float
-        How much shorter a block becomes, not negative; one that is no longer than that is zero.
+        By how much each block is shortened, not negative. Blocks with a smaller norm become zero.
     n_orient : int, default=1
-        Rows of a block.
+        Number of rows per block.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def prox_l21(coef: NDArray[np.float64], threshold: float, n_orient: int = 1) -> 
 
 
 def compute_explained(power, residual_power):
-    """Compute the percentage of a power that a residual no longer has, 0 where there is none."""
+    """Compute the percentage of a power that is explained, 0 if there is no power."""
     return float(100.0 * (1.0 - residual_power / power)) if power else 0.0
 
 

@@ -29,8 +29,8 @@ def solve_reweighted(
     """Minimise ``1/2 ||y - X W||_F^2 + penalty * sum_g sqrt(u ||W_g||_F)``, locally.
 
     The square root is replaced by its tangent at the last iterate: a convex problem with the
-    columns of block ``g`` multiplied by ``2 sqrt(||W_g||_F / u)``. The first has all weights one,
-    so that ``n_mxne_iter=1`` is the convex mixed norm [1]_.
+    columns of block ``g`` multiplied by ``2 sqrt(||W_g||_F / u)``. In the first problem all weights
+    are one, so ``n_mxne_iter=1`` is the convex mixed norm [1]_.
 
     References
     ----------
@@ -47,7 +47,7 @@ def solve_reweighted(
 
 
 def reweight(design, y, penalty, start, n_times, scale, *, tol, **options):
-    """Reweight a solution a number of times, over its own positions, until nothing changes."""
+    """Reweight a solution over its own positions until nothing changes, at most `n_times`."""
     solution, columns = start, design.columns(start.positions)
     objective = [_compute_objective(columns, y, penalty, solution, design, scale)]
     for _ in range(n_times):
@@ -97,6 +97,6 @@ def _reweight(columns, y, penalty, solution, n_orient, scale, *, tol, maxit, **o
 
 
 def _compute_objective(columns, y, penalty, solution, design, scale):
-    """Compute the objective with the square root."""
+    """Compute the reweighted objective, with the square root."""
     norms = compute_block_norms(solution.coef, design.n_orient)
     return compute_primal(y - columns @ solution.coef, np.sqrt(scale * norms), penalty)

@@ -1,8 +1,8 @@
-"""Threads: BLAS on one, large products cut into fixed chunks for all of them.
+"""Threads: BLAS uses one, and large products are split into fixed chunks for all of them.
 
-The factorizations of the solvers are small, and a multi-threaded BLAS loses far more on them than
-it gains. Products with the whole of ``X`` are large: they are cut into chunks that do not depend
-on the number of threads, so neither does the result.
+The factorizations of the solvers are small, and much slower with a multi-threaded BLAS. Products
+with the whole of ``X`` are large: they are split into chunks that do not depend on the number of
+threads, so the result does not depend on it, either.
 """
 
 import os
@@ -12,7 +12,7 @@ from threading import Lock, Thread, local
 
 from threadpoolctl import ThreadpoolController
 
-# Multiplications that take longer than to start a thread.
+# Number of multiplications that takes longer than starting a thread.
 _CHUNK_WORK = 2**19
 
 
@@ -40,13 +40,13 @@ class _SharedLimit:
         """End a fit."""
         with self.lock:
             self.n_fits = max(self.n_fits - 1, 0)
-            if self.n_fits == 0 and self.limit is not None:  # None in a child forked in a fit
+            if self.n_fits == 0 and self.limit is not None:  # None in a child forked during a fit
                 self.limit.restore_original_limits()
                 _free_limit()
                 self.limit, self.n_threads = None, 1
 
     def map(self, function, items):
-        """Call a function for all items, on as many threads as BLAS had, this one among them."""
+        """Call a function for all items, on as many threads as BLAS had, including this one."""
         items, errors = iter(items), []
 
         def help_out():
@@ -64,13 +64,13 @@ class _SharedLimit:
             for helper in helpers:
                 try:
                     helper.start()
-                except RuntimeError:  # the system has no more threads, or Python is about to end
+                except RuntimeError:  # the system has no more threads, or Python is about to exit
                     break
                 started.append(helper)
             for item in items:
                 function(item)
         finally:
-            for _ in items:  # after an error nothing is left to do for the helpers
+            for _ in items:  # after an error, take the remaining items away from the helpers
                 pass
             for helper in started:
                 helper.join()
@@ -80,7 +80,7 @@ class _SharedLimit:
 
 @cache
 def _find_blas():
-    """Return controllers of the BLAS libraries with a limit for each thread, and of the others."""
+    """Return controllers of the BLAS libraries with a limit per thread, and of the others."""
     libraries = ThreadpoolController().select(user_api="blas")
     per_thread = [
         library.filepath
@@ -98,14 +98,14 @@ def _count_threads():
 
 
 def _free_limit():
-    """Let other threads set the limit, too: from threadpoolctl 3.8 on, at the end of a context."""
+    """Let other threads set the limit, too: since threadpoolctl 3.8, the end of a context does."""
     _, of_process = _find_blas()
     with of_process.limit():
         pass
 
 
 def _limit_this_thread():
-    """Make a context with one thread for the BLAS libraries that have a limit for each thread."""
+    """Make a context with one thread for the BLAS libraries that have a limit per thread."""
     per_thread, _ = _find_blas()
     return per_thread.limit(limits=1)
 
@@ -117,7 +117,7 @@ if hasattr(os, "register_at_fork"):  # a child has none of the threads of its pa
 
 @contextmanager
 def single_threaded_blas():
-    """Limit BLAS to one thread; the number allowed before is left to `map_chunks`."""
+    """Limit BLAS to one thread; `map_chunks` uses the number of threads allowed before."""
     _shared.begin()
     try:
         with _limit_this_thread():
@@ -129,8 +129,8 @@ def single_threaded_blas():
 def map_chunks(function, n_items, chunk_size, work=None):
     """Call ``function(slice)`` for consecutive chunks of ``range(n_items)``, on all threads.
 
-    With `work`, the multiplications that an item takes, chunks are large enough for a thread each.
-    To be called inside `single_threaded_blas`; outside of it the chunks come one after the other.
+    `work` is the number of multiplications per item: chunks become large enough to be worth a
+    thread. Call this inside `single_threaded_blas`; outside, the chunks run one after the other.
     """
     if work is not None:
         chunk_size = max(chunk_size, _CHUNK_WORK // max(work, 1))

@@ -352,5 +352,5 @@ def test_data_of_zeros_are_verified(make_data, n_mxne_iter):
 def test_other_parameters_than_those_of_the_fit_are_told(make_data):
     X, y = make_data(n_orient=3)
     model = MixedNormEstimator(n_orient=3).fit(X, y).set_params(n_orient=1)
-    with pytest.raises(ValueError, match="estimator has n_orient=1, with which it was not fitted"):
+    with pytest.raises(ValueError, match="estimator has n_orient=1, but was fitted with another"):
         verify(model, X, y)

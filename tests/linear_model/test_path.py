@@ -103,7 +103,7 @@ def test_unreached_tolerance_is_told_once(make_problem):
 @pytest.mark.parametrize(
     ("params", "error", "match"),
     [
-        (dict(alphas=0), ValueError, "alphas must be at least one"),
+        (dict(alphas=0), ValueError, "alphas must be an int from 1 to 10000"),
         (dict(alphas=[]), ValueError, "alphas must be"),
         (dict(alphas=True), TypeError, "alphas must be"),
         (dict(alphas="many"), TypeError, "alphas must be"),

@@ -198,7 +198,7 @@ def test_what_the_search_has_changed_is_told():
             continue
         n_changed += 1
         kept = n_kept or "none"
-        assert told[0].startswith(f"The search left {kept} of the {len(before)} found on the path")
+        assert told[0].startswith(f"The search kept {kept} of the {len(before)} found on the path")
         n_moved = min(len(before), len(after)) - n_kept
         assert (f"moved {n_moved}" in told[0]) == (n_moved > 0)
         n_more = len(after) - len(before)

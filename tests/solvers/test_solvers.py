@@ -489,7 +489,10 @@ def test_solver_of_a_user_may_count_as_it_likes(make_problem):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda coef: (coef.T, 1), r"the shape of those it gets, \(10, 7\), .* of shape \(7, 10\)"),
+        (
+            lambda coef: (coef.T, 1),
+            r"the same shape as its input, \(10, 7\), .* of shape \(7, 10\)",
+        ),
         (lambda coef: (np.append(coef, coef, axis=0), 1), r"float64 of shape \(20, 7\), and 1"),
         (lambda coef: (coef * np.nan, 1), "must return finite coefficients"),
         (lambda coef: (coef + 0j, 1), r"it returned complex128 of shape \(10, 7\)"),
