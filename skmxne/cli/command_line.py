@@ -1,8 +1,7 @@
-"""The command `skmxne`: the sources of a recording, without a line of Python.
+"""The command `skmxne`: find the sources of a recording, without Python code.
 
-Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, or standard output
-cannot be written to, 2 the arguments are not valid in themselves, 130 interrupted, 128 plus its
-number after another signal.
+Exit codes: 0 success, 1 files or data that cannot be used, or standard output that cannot be
+written to, 2 invalid arguments, 130 interrupted, 128 plus the number of another signal.
 """
 
 import argparse
@@ -15,9 +14,9 @@ from .. import __version__
 from .terminal import check_current_folder, end_by_signals, explain, tell, to_line, to_readable
 
 CHOICES_OF_ALPHA = "ric", "bic", "sure", "gcv", "discrepancy", "cv"
-# Types of channels that a rank can be of.
+# Types of channels that can have a rank.
 _TYPES = "meg", "mag", "grad", "eeg"
-# What is a negative number, or meant as one. No option looks so.
+# A negative number, or an attempt at one. No option looks like this.
 _NEGATIVE = re.compile(r"\s*-(\.?\d|inf|nan)", re.IGNORECASE)
 
 
@@ -28,7 +27,7 @@ def main(arguments=None):
     try:
         arguments = parser.parse_args(_protect_numbers(arguments))
         arguments.check(arguments)
-    except SystemExit as stop:  # of argparse, which has said why
+    except SystemExit as stop:  # argparse has printed the reason
         return stop.code
     try:
         with end_by_signals():
@@ -46,7 +45,7 @@ def main(arguments=None):
 
 
 def _print(text, note=""):
-    """Write to standard output, and return the exit code; say why, and a note, if it fails."""
+    """Write to standard output and return the exit code; if it fails, print why, and a note."""
     error = tell(sys.stdout, text)
     if error is None:
         return 0
@@ -57,9 +56,9 @@ def _print(text, note=""):
 
 
 def _protect_numbers(arguments):
-    """Put a space before negative numbers, which argparse then takes for values in any notation.
+    """Put a space before negative numbers, so that argparse takes any notation for a value.
 
-    Whatever looks so gets one, so that what is read can be without it again.
+    `_read_text` removes it again.
     """
     return [f" {argument}" if _NEGATIVE.match(argument) else argument for argument in arguments]
 
@@ -83,24 +82,24 @@ def _make_parser():
         "localize",
         help="find the sources of averages or epochs",
         description="Find the sources of averages or epochs and write source estimate (.stc), "
-        "dipoles, residual, figures and a report to a folder. Without files, of a simulated "
-        "recording.",
-        epilog="Exit codes: 0 all is well, 1 the files or what is in them do not allow for it, or "
-        "standard output cannot be written to, 2 the arguments are not valid in themselves.",
+        "dipoles, residual, figures and a report to a folder. Without files, a simulated recording "
+        "is used.",
+        epilog="Exit codes: 0 success, 1 files or data that cannot be used, or standard output "
+        "that cannot be written to, 2 invalid arguments.",
     )
     _add_files(localize.add_argument_group("files, in the formats of MNE"))
     _add_data_options(localize.add_argument_group("data"))
     _add_model_options(localize.add_argument_group("model"))
     _add_debug(localize)
     localize.set_defaults(run=_localize, check=lambda a: _check_localize(localize, a))
-    info = commands.add_parser("sys-info", help="tell the versions of what is installed")
+    info = commands.add_parser("sys-info", help="print the versions of all packages")
     _add_debug(info)
     info.set_defaults(run=_tell_versions, check=lambda _: None)
     return parser
 
 
 def _add_debug(parser):
-    parser.add_argument("--debug", action="store_true", help="show where in the code an error is")
+    parser.add_argument("--debug", action="store_true", help="show where an error is in the code")
 
 
 def _add_files(group):
@@ -132,10 +131,10 @@ def _add_files(group):
         metavar="DIR",
         type=_read_text,
         required=True,
-        help="folder to write to, which appears once all is written",
+        help="folder to write to; it appears when all results are complete",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="replace earlier results, nothing else, in it"
+        "--overwrite", action="store_true", help="replace the folder if it has only earlier results"
     )
 
 
@@ -160,8 +159,8 @@ def _add_data_options(group):
         "--tmin",
         type=_make_number_type("auto", "none"),
         default="auto",
-        help="start in s, none for the first time (default: auto, 0 or the first time if it is "
-        "later)",
+        help="start in s, none for the first time (default: auto, 0 or, if it is later, the first "
+        "time)",
     )
     group.add_argument(
         "--tmax",
@@ -176,16 +175,16 @@ def _add_data_options(group):
         type=_make_number_type("none"),
         metavar=("START", "END"),
         help="period in s whose mean is subtracted; none for START is the first time, for END the "
-        "last (default: none 0, or no baseline if the file says that this has been done)",
+        "last (default: none 0, or no baseline if the file says that one has been subtracted)",
     )
-    baseline.add_argument("--no-baseline", action="store_true", help="subtract none")
+    baseline.add_argument("--no-baseline", action="store_true", help="do not subtract a baseline")
     group.add_argument(
         "--rank",
         nargs="+",
         type=_read_name,
         metavar="RANK",
-        help="rank of the noise covariance: info, as the recording says (after Maxwell filtering), "
-        "full, or types with numbers, such as meg=70 eeg=58 (default: estimated)",
+        help="rank of the noise covariance: info, as stored in the recording (after Maxwell "
+        "filtering), full, or types with numbers, such as meg=70 eeg=58 (default: estimated)",
     )
 
 
@@ -194,33 +193,33 @@ def _add_model_options(group):
         "--loose",
         type=_make_number_type("auto", low=0, high=1),
         default="auto",
-        help="0 fixed to 1 free orientation (default: auto, 0.2 on surfaces and 1 in volumes)",
+        help="0 fixed to 1 free orientation (default: auto, 0.2 if all is surface, else 1)",
     )
     group.add_argument(
         "--depth",
         type=_make_number_type("none", low=0, high=10),
         default=0.8,
-        help="exponent of depth weighting, 0 or none for none (default: %(default)s)",
+        help="exponent of depth weighting, 0 or none for no weighting (default: %(default)s)",
     )
     group.add_argument(
         "--alpha",
         type=_make_number_type(*CHOICES_OF_ALPHA, low=0, high=99.999),
         default="ric",
         metavar="|".join([*CHOICES_OF_ALPHA, "NUMBER"]),
-        help="how sparse: what chooses it, or a percentage, of which 100 would leave no source "
-        "(default: %(default)s)",
+        help="how sparse: the method that chooses alpha, or a percentage; 100 would give no "
+        "source (default: %(default)s)",
     )
     group.add_argument(
         "--n-mxne-iter",
         type=_make_number_type(number=int),
         default=10,
         metavar="N",
-        help="iterations of reweighting, 1 for none (default: %(default)s)",
+        help="maximum number of reweighting iterations, 1 for none (default: %(default)s)",
     )
 
 
 def _make_number_type(*words, low=-math.inf, high=math.inf, number=float):
-    """Make a function that reads a number between two others, or one of some words in any case."""
+    """Make a function that reads a number in a range, or one of some words in any case."""
 
     def read(text):
         text = _read_text(text)
@@ -280,7 +279,7 @@ def _check_localize(parser, arguments):
         ("--subjects-dir", arguments.subjects_dir),
     ]:
         if value is not None and not any(files):
-            parser.error(f"{name} is for files, give --evoked or --epochs, too")
+            parser.error(f"{name} needs files: give --evoked or --epochs, too")
     periods = {"--baseline": arguments.baseline, "--tmin, --tmax": (arguments.tmin, arguments.tmax)}
     for name, (start, stop) in {name: period for name, period in periods.items() if period}.items():
         if not isinstance(start, str) and not isinstance(stop, str) and not start <= stop:
@@ -294,7 +293,7 @@ def _check_localize(parser, arguments):
 
 
 def _tell_versions(_):
-    """Return the versions of what is installed."""
+    """Return the versions of all packages."""
     from .versions import collect_versions
 
     return "".join(f"{name:14} {version}\n" for name, version in collect_versions().items())

@@ -1,4 +1,4 @@
-"""What a run has found, and with which settings, in words and tables."""
+"""The results and settings of a run, in words and tables."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from .terminal import to_readable
 
 
 def summarize(run):
-    """Say in a line what was found."""
+    """Summarize the results in one line."""
     problem, model, conditions = run.problem, run.model, run.conditions
     number = f"{model.n_active_} source{'' if model.n_active_ == 1 else 's'}"
     explained = f", {_say_explained(conditions[0])}" if len(conditions) == 1 else ""
@@ -31,7 +31,7 @@ def _say_explained(condition):
 
 
 def describe_alpha(model, given):
-    """Return the alpha of a model, and what has chosen it."""
+    """Return the alpha of a model, and how it was chosen."""
     if not isinstance(given, str):
         return f"{model.alpha:g} %"
     chosen = getattr(model, "path_alpha_", model.alpha_)
@@ -73,7 +73,7 @@ def make_printed_table(sources):
 
 
 def describe_settings(run):
-    """Return the options of the command, with the values that they came to."""
+    """Return the options of the command, with the values that were used."""
     arguments, evokeds = run.arguments, [condition.evoked for condition in run.conditions]
     data = "epochs" if arguments.epochs else "evoked"
     default = "all trials" if arguments.epochs else evokeds[0].comment
@@ -97,7 +97,7 @@ def describe_settings(run):
 
 
 def describe_data(evokeds, problem):
-    """Describe the data that were used, and what they were explained with."""
+    """Describe the data, and the positions that explain them."""
     return describe_evokeds(evokeds) | {
         "Rank of the noise": str(len(problem.X)),
         "Positions": str(len(problem.locations)),
@@ -106,7 +106,7 @@ def describe_data(evokeds, problem):
 
 
 def describe_loose(problem):
-    """Write how loose orientations are: of surfaces, and of volumes."""
+    """Return `loose` as text, for surfaces and for volumes."""
     if problem.n_orient == 1:
         return "0"
     tangent, _, normal = problem.source_scale.reshape(-1, 3).T
@@ -114,7 +114,7 @@ def describe_loose(problem):
 
 
 def describe_baseline(evokeds):
-    """Write the baseline that has been subtracted, whose times files hold in single precision."""
+    """Describe the baseline that was subtracted; files store its times in single precision."""
     return join(
         " to ".join(f"{round(time, 3):zg}" for time in evoked.baseline) + " s"
         if evoked.baseline
@@ -124,5 +124,5 @@ def describe_baseline(evokeds):
 
 
 def join(values):
-    """Write what may differ between conditions, once if it does not."""
+    """Join the values of all conditions, and write equal ones once."""
     return ", ".join(dict.fromkeys(values))

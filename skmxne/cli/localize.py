@@ -1,4 +1,4 @@
-"""What `skmxne localize` does: it finds the sources of a recording, writes them, and tells them."""
+"""The work of `skmxne localize`: find the sources of a recording, write and summarize them."""
 
 import sys
 import warnings
@@ -23,13 +23,13 @@ from .recording_files import find_window, prepare, read_recording
 from .result_files import atomic_directory, save_sources, save_table
 from .terminal import tell, to_line
 
-# Sources that are printed; the report has all.
+# Largest number of sources printed; the report has all.
 _MOST_ROWS = 20
 _N_FOLDS = 5
 
 
 class Condition(NamedTuple):
-    """One average, and what was found in it."""
+    """One average, and its sources."""
 
     evoked: Any  # at the channels and times used
     residual: Any
@@ -37,11 +37,11 @@ class Condition(NamedTuple):
     dipoles: list[Any]  # in the order of the sources
     sources: list[dict[str, Any]]
     explained: float  # percent of the whitened data
-    noise: float  # percent that noise would be
+    noise: float  # percent of the whitened data that noise predicts
 
 
 class Run(NamedTuple):
-    """What was asked for, and what was found."""
+    """The arguments and the results of the command."""
 
     arguments: Any
     src: Any  # the source space
@@ -53,12 +53,12 @@ class Run(NamedTuple):
 
     @property
     def remarks(self):
-        """What the model says of itself."""
+        """The remarks of the model."""
         return list(getattr(self.model, "remarks_", []))
 
 
 def localize(arguments):
-    """Find the sources of a recording, write them, and return what to tell of them."""
+    """Find the sources of a recording, write them, and return the text to print."""
     with atomic_directory(arguments.output, arguments.overwrite) as folder:
         src, problem, model, notes = _fit_and_warn(arguments)
         confidence = _judge(problem, model, notes)
@@ -92,7 +92,7 @@ def _tell(run):
 
 
 def _list_conditions(problem, model, confidence, subjects_dir):
-    """Return what was found in each average."""
+    """Return the sources of each average."""
     residuals = problem.to_residual(model)
     parts = [
         problem.to_residual(_make_coef(problem)),  # the data themselves
@@ -115,18 +115,18 @@ def _list_conditions(problem, model, confidence, subjects_dir):
 
 
 def _list_sources(problem, model, confidence, subjects_dir):
-    with quiet_mne():  # which tells that it reads labels
+    with quiet_mne():  # it logs that it reads labels
         return problem.list_sources(model, confidence, subjects_dir=subjects_dir)
 
 
 def _make_coef(problem, value=0.0):
-    """Make coefficients that are zero but for that of the first feature."""
+    """Make coefficients that are zero except for the first feature."""
     shape = len(problem.times), problem.X.shape[1]
     return csr_array(([value], ([0], [0])), shape=shape)
 
 
 def _judge(problem, model, notes):
-    """Return the confidence of a model, unless it has too many sources, which is told."""
+    """Return the confidence of a model; if it has too many sources, add a note instead."""
     try:
         return problem.compute_confidence(model)
     except ValueError as error:
@@ -135,7 +135,7 @@ def _judge(problem, model, notes):
 
 
 def _add_notes(notes, messages):
-    """Add messages to notes, and tell them, but none twice."""
+    """Add messages to notes and print them, each only once."""
     for message in messages:
         if message not in notes:
             notes.append(message)
@@ -143,7 +143,7 @@ def _add_notes(notes, messages):
 
 
 def _fit_and_warn(arguments):
-    """Fit, and tell what warnings there are in the words of this command."""
+    """Fit, and print warnings as this command does."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -175,8 +175,8 @@ def _fit(arguments):
         _check_anatomy(problem, forward["src"][0].get("subject_his_id"), arguments.subjects_dir)
     if not isinstance(arguments.alpha, str) and 0 < arguments.alpha < 1:
         warnings.warn(
-            f"--alpha {arguments.alpha:g} is less than one percent. If you meant a share of 1, "
-            f"give --alpha {100 * arguments.alpha:g}.",
+            f"--alpha {arguments.alpha:g} is less than one percent. If you meant a fraction, give "
+            f"--alpha {100 * arguments.alpha:g}.",
             UserWarning,
             stacklevel=1,
         )
@@ -184,18 +184,18 @@ def _fit(arguments):
 
 
 def _fit_model(problem, arguments):
-    """Fit the model that `--alpha` asks for, with what trials tell if there are any."""
+    """Fit the model that `--alpha` specifies, and use the trials if there are any."""
     alpha, folds = arguments.alpha, {}
     if alpha == "cv":
         model = MixedNormCV()
         folds = dict(y_folds=problem.y_folds, fold_weights=problem.fold_weights)
     elif isinstance(alpha, str):
         model = MixedNormIC(criterion=alpha)
-        if alpha != "ric":  # which finds the covariance over time in the residual
+        if alpha != "ric":  # "ric" estimates this covariance from the residual
             model.set_params(target_covariance=problem.target_covariance)
     else:
         model = MixedNormEstimator(alpha)
-    # A progress bar, where a person watches.
+    # This shows a progress bar in a terminal.
     model.set_params(n_orient=problem.n_orient, n_mxne_iter=arguments.n_mxne_iter, verbose=True)
     return model.fit(problem.X, problem.y, **folds)
 
@@ -207,20 +207,20 @@ def _read_baseline(arguments):
 
 
 def _find_number(value):
-    """Return what `value` means in Python, where "none" is None."""
+    """Return None for "none", else the value."""
     return None if value == "none" else value
 
 
 def _check_anatomy(problem, subject, subjects_dir):
-    """Raise an error if labels of the source space cannot be read: before the fit, not after it."""
+    """Raise an error, already before the fit, if labels of the source space cannot be read."""
     option = f"--subjects-dir {subjects_dir}"
     advice = "Give FreeSurfer's folder of subjects, or leave --subjects-dir out."
     if not Path(subjects_dir).is_dir():
-        raise ValueError(f"{option} is no folder. {advice}")
+        raise ValueError(f"{option} is not a folder. {advice}")
     if subject is None:
         raise ValueError(
-            "--subjects-dir is of no use, as the file of --forward does not tell the subject. "
-            "Leave --subjects-dir out."
+            "--subjects-dir cannot be used: the file of --forward has no name of a subject. Leave "
+            "--subjects-dir out."
         )
     if not Path(subjects_dir, subject).is_dir():
         raise ValueError(
@@ -233,7 +233,7 @@ def _check_anatomy(problem, subject, subjects_dir):
         )
     try:
         _list_sources(problem, _make_coef(problem, 1.0), None, subjects_dir)
-    except Exception as error:  # of many classes, for what is damaged or missing
+    except Exception as error:  # of many classes, for damaged or missing files
         raise ValueError(
             f"{option} cannot be used: {to_line(error).rstrip('.')}. {advice}"
         ) from error

@@ -29,7 +29,7 @@ CRITERIA_IN_WORDS = {
 
 
 def describe_methods(run):
-    """Return what was done as a paragraph, and the references, each in a line."""
+    """Describe the analysis in one paragraph, followed by the references, one per line."""
     sentences = [
         *_describe_data(run),
         *_describe_model(run),
@@ -43,7 +43,7 @@ def describe_methods(run):
 
 
 def _describe_data(run):
-    """Say what the data were, and how they were prepared."""
+    """Describe the data and their preparation."""
     evokeds, problem = [condition.evoked for condition in run.conditions], run.problem
     names = " and ".join(repr(evoked.comment) for evoked in evokeds)
     trials = " and ".join(f"{evoked.nave:g}" for evoked in evokeds)
@@ -64,13 +64,13 @@ def _describe_data(run):
     else:
         yield f"The mean from {describe_baseline(evokeds)} had been subtracted."
     yield (
-        "Data and forward solution were whitened by the noise covariance of single trials, of rank "
-        f"{len(problem.X)}, scaled by the number of trials."
+        "Data and forward solution were whitened with the noise covariance of single trials (rank "
+        f"{len(problem.X)}), scaled by the number of trials."
     )
 
 
 def _describe_model(run):
-    """Say what the forward solution and the model were."""
+    """Describe the forward solution and the model."""
     problem, arguments = run.problem, run.arguments
     loose, depth = describe_loose(problem), arguments.depth
     orientations = {
@@ -106,7 +106,7 @@ def _describe_model(run):
 def _describe_alpha(run):
     """Say how the penalty was chosen."""
     model, alpha = run.model, run.arguments.alpha
-    scale = "percent of the smallest at which there is no source"
+    scale = "percent of the smallest penalty without any source"
     if not isinstance(alpha, str):
         yield f"Its penalty, alpha, was set to {alpha:g} {scale}."
         return
@@ -118,7 +118,7 @@ def _describe_alpha(run):
     else:
         criterion = CRITERIA_IN_WORDS[alpha]
         if alpha != "ric" and problem.y_folds is not None:
-            criterion += ", with the covariance of noise over time as trials showed it"
+            criterion += ", with the covariance of noise over time estimated from the trials"
     chosen = getattr(model, "path_alpha_", model.alpha_)
     yield (
         f"Its penalty, alpha, was chosen by {criterion}, from {len(model.alphas_)} values from "
@@ -129,20 +129,21 @@ def _describe_alpha(run):
         if chosen != model.alpha_:
             found.append(f"The model of the positions found has an alpha of {model.alpha_:.3g}.")
         yield (
-            "A search then moved, added and dropped positions where that lowered the criterion. "
-            f"{' '.join(found) or 'It changed none.'}"
+            "A search then moved, added and dropped positions if that lowered the criterion. "
+            f"{' '.join(found) or 'It changed nothing.'}"
         )
 
 
 def _describe_confidence(run):
-    """Say what regions and p-values are, if there are any."""
+    """Explain regions and p-values, if there are any."""
     if run.confidence is None or not len(run.confidence.positions):
         return
     noise = "normal noise" if run.problem.y_folds is None else "noise like that of the trials"
     yield (
-        f"For each source, the region of level {100 * run.confidence.level:g} % is where else it "
-        "could be, and the p-value the probability that the best of all positions explains as "
-        f"much in noise alone as the source adds to stronger ones, by 200 draws of {noise}."
+        f"For each source, the region of level {100 * run.confidence.level:g} % contains the "
+        "positions where it could be. The p-value is the probability that, in noise alone, the "
+        "best of all positions explains as much as the source adds to stronger ones, estimated "
+        f"from 200 draws of {noise}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading recordings, with errors that name the file and tell what to do."""
+"""Reading recordings, with errors that name the file and say what to do."""
 
 from contextlib import suppress
 from html import unescape
@@ -12,7 +12,7 @@ from mne.event import match_event_names
 from .._logging import quiet_mne
 from ..datasets import make_recording
 
-# What the files of the options are, and what MNE reads and writes them with.
+# For each option, the kind of file, and the functions of MNE that read and write it.
 _KINDS = {
     "--evoked": ("averages (-ave.fif)", "read_evokeds", "mne.write_evokeds"),
     "--epochs": ("epochs (-epo.fif)", "read_epochs", "mne.Epochs.save"),
@@ -25,9 +25,9 @@ _KINDS = {
 
 
 def read_recording(arguments, n_folds):
-    """Read what an inverse problem is made of, the simulated recording if there are no files.
+    """Read the files of an inverse problem, or make the simulated recording if there are none.
 
-    Returns averages or one object of epochs in a list, a forward solution and a noise covariance.
+    Returns a list (averages, or one object of epochs), a forward solution and a noise covariance.
     """
     names = {option: option.strip("-").replace("-", "_") for option in _KINDS}
     files = {option: getattr(arguments, name) for option, name in names.items()}
@@ -36,7 +36,7 @@ def read_recording(arguments, n_folds):
         recording = make_recording()
         return [recording.evoked], recording.forward, recording.noise_cov
     _check_files(paths)
-    with mne.use_log_level("CRITICAL"):  # it warns of names of files, and logs its errors
+    with mne.use_log_level("CRITICAL"):  # MNE warns about names of files, and logs its errors
         data, forward, noise_cov = [_read(option, path) for option, path in paths.items()]
     select = _select_trials if arguments.epochs else _select_averages
     path = next(iter(paths.values()))
@@ -51,7 +51,7 @@ def prepare(recordings, *, baseline="auto", picks=None):
     if different:
         raise ValueError(
             f"The averages of --condition have different channels: some lack {min(different)!r}. "
-            "Give --picks that all have, or one --condition at a time."
+            "Give --picks that all averages have, or one --condition at a time."
         )
     return recordings
 
@@ -61,9 +61,8 @@ def _prepare(recording, baseline, picks):
     if baseline == "auto":
         if recording.times[0] > 0 and not recording.baseline:
             raise ValueError(
-                f"The {_name(recording)} begins at {_write_time(recording, 0)} s: there is no time "
-                "up to 0 whose mean could be subtracted. Give --baseline START END, or "
-                "--no-baseline."
+                f"The {_name(recording)} begins at {_write_time(recording, 0)} s: there is no "
+                "baseline before 0 to subtract. Give --baseline START END, or --no-baseline."
             )
         baseline = None if recording.baseline else (None, 0.0)
     with quiet_mne():
@@ -83,12 +82,12 @@ def find_window(recordings, tmin="auto", tmax=None):
     if len(recordings) > 1:
         tmin, tmax = first if tmin is None else tmin, last if tmax is None else tmax
     for recording in recordings:
-        _find_period("--tmin and --tmax", tmin, tmax, recording)  # which raises if it has none
+        _find_period("--tmin and --tmax", tmin, tmax, recording)  # raises if there is none
     return first if tmin is None else max(tmin, first), last if tmax is None else min(tmax, last)
 
 
 def _find_period(option, start, stop, recording):
-    """Return the first and the last time that are in a period, to half a sample."""
+    """Return the first and the last time of a period, rounded to the nearest samples."""
     times, step = recording.times, 1 / recording.info["sfreq"]
     asked = [
         _write_time(recording, end) if value is None else f"{round(value, 6):zg}"
@@ -97,7 +96,7 @@ def _find_period(option, start, stop, recording):
     start, stop = times[0] if start is None else start, times[-1] if stop is None else stop
     if not times[0] - step < start <= stop < times[-1] + step:
         raise ValueError(
-            f"{option}: {' to '.join(asked)} s is no period of the {_name(recording)}, which is "
+            f"{option}: {' to '.join(asked)} s is not a period of the {_name(recording)}, which is "
             f"from {_write_time(recording, 0)} to {_write_time(recording, -1)} s."
         )
     return tuple(times[np.abs(times - end).argmin()] for end in (start, stop))
@@ -109,16 +108,16 @@ def _name(recording):
 
 
 def _write_time(recording, index):
-    """Write one of the times of a recording, in s, as precisely as samples are apart."""
+    """Write one of the times of a recording, in s, with the precision of its samples."""
     n_decimals = max(3, ceil(log10(recording.info["sfreq"])))
     return f"{round(recording.times[index], n_decimals):z.9g}"
 
 
 def _check_files(paths):
-    """Raise an error for files that are not there, of which it names all, or empty."""
+    """Raise an error if files are missing (it names all of them) or empty."""
     for option, path in paths.items():
         if path.exists() and not path.is_file():
-            is_what = "a folder" if path.is_dir() else "no regular file"
+            is_what = "a folder" if path.is_dir() else "not a regular file"
             raise FileNotFoundError(f"{path} is {is_what}. {_say_need(option)}.")
     missing = {option: path for option, path in paths.items() if not path.is_file()}
     if missing:
@@ -131,7 +130,7 @@ def _check_files(paths):
 
 
 def _say_need(option):
-    """Say what the file of an option has to be."""
+    """Say which file an option needs."""
     kind, _, writer = _KINDS[option]
     return f"{option} needs {kind}, such as {writer} writes"
 
@@ -142,13 +141,13 @@ def _read(option, path):
     error = reason = None
     try:
         content = getattr(mne, reader)(path)
-    except Exception as mne_error:  # of many classes, for what is damaged or of another kind
+    except Exception as mne_error:  # of many classes, for files that are damaged or of another kind
         error = mne_error
-        # Sentences of MNE and of the system, not what is wrong with a number deep in it.
+        # Keep sentences of MNE and of the system, but no errors from deep inside.
         is_sentence = type(error) in (ValueError, RuntimeError) and str(error)[:1].isupper()
         reason = getattr(error, "strerror", None) or (str(error) if is_sentence else None)
     else:
-        if content != []:  # as MNE reads the averages of epochs
+        if content != []:  # which MNE returns as the averages of a file of epochs
             return content
     raise ValueError(
         f"{path} cannot be read as {kind}{f': {reason}' if reason else ''}".rstrip(".")
@@ -157,12 +156,12 @@ def _read(option, path):
 
 
 def _guess_kind(option, path):
-    """Say what a file may be that is not what its option needs."""
+    """Say which kind of file this may be instead."""
     for other, (kind, reader, _) in _KINDS.items():
         with suppress(Exception):
             if other != option and getattr(mne, reader)(path) != []:
                 return f"It has {kind}: give it with {other}."
-    return "It may be damaged or something else."
+    return "It may be damaged or of another kind."
 
 
 def _select_averages(evokeds, conditions, path, _):
@@ -171,7 +170,7 @@ def _select_averages(evokeds, conditions, path, _):
     if not averages:
         raise ValueError(f"{path} has no average. --evoked needs one, not its standard error.")
     for average in averages.values():
-        average.comment = unescape(average.comment or "")  # MNE writes what is not Latin so
+        average.comment = unescape(average.comment or "")  # MNE escapes some characters
     if conditions is None:
         conditions = [None]
     found = [_find_average(averages, condition, path) for condition in conditions]
@@ -206,7 +205,7 @@ def _find_average(averages, condition, path):
 
 
 def _select_trials(epochs, names, path, n_folds):
-    """Return the epochs of some event types, all without names."""
+    """Return the epochs of some event types; without names, all epochs."""
     known = epochs.event_id
     unknown = [
         name for name in names or [] if not match_event_names(known, name, on_missing="ignore")
@@ -234,7 +233,8 @@ def _pick(recording, picks):
     unknown = [pick for pick in picks if pick not in types.union(recording.ch_names)]
     if unknown:
         raise ValueError(
-            f"--picks {' '.join(unknown)}: no such channels, there are {', '.join(sorted(types))}."
+            f"--picks {' '.join(unknown)}: no such channels. Choose from "
+            f"{', '.join(sorted(types))}."
         )
     kinds = zip(recording.ch_names, recording.get_channel_types(), strict=True)
     meg = {"mag", "grad"} if "meg" in picks else set()

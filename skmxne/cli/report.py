@@ -1,4 +1,4 @@
-"""Figures and a report of what a run has found."""
+"""Figures and a report of the results of a run."""
 
 import warnings
 from html import escape
@@ -22,14 +22,13 @@ from .three_dimensions import write_lines
 from .versions import collect_versions
 
 _TABLE_NOTE = (
-    "The strongest first. Head coordinates: x to the right, y to the front, z up. Gof: the "
-    "goodness of fit, what the source explains of the power of the whitened data at the time of "
-    "its peak."
+    "The strongest source is first. Head coordinates: x to the right, y to the front, z up. Gof: "
+    "the goodness of fit, in percent of the power of the whitened data at the peak of the source."
 )
 _CONFIDENCE_NOTE = (
-    "Within: the largest distance from the source to where else it could be (its region, of level "
-    "95 %, drawn in its colour). p: the probability that the best of all positions explains as "
-    "much, in noise alone, as the source adds to the stronger ones."
+    "Within: the largest distance between the source and the positions of its region, where it "
+    "could be (level 95 %, drawn in its colour). p: the probability that, in noise alone, the best "
+    "of all positions explains as much as the source adds to the stronger ones."
 )
 _NO_ANATOMY_NOTE = (
     "Labels and MNI coordinates need FreeSurfer's folder of subjects: give it with --subjects-dir."
@@ -38,13 +37,13 @@ _NO_MNI_NOTE = (
     "There are no MNI coordinates: the folder of the subject has no mri/transforms/talairach.xfm."
 )
 _CAPTIONS = {
-    "sources": "Rings are sources, numbered as in the table (white: p above 0.05). In the same "
-    "colour is where else each could be. A cortex is smoothed so that sulci (dark) can be seen "
-    "into. Amplitudes of loose and free orientations are norms. Noise is what the noise covariance "
+    "sources": "Dots are sources, numbered as in the table (white: p above 0.05). The region in "
+    "the same colour shows where the source could be. The cortex is smoothed to show its sulci "
+    "(dark). With loose or free orientation, amplitudes are norms. Noise: as the noise covariance "
     "and the number of trials predict.",
-    "fields": "At the time of each source's peak: the data, the field of all sources, that of this "
-    "source alone, and the residual. Of gradiometers, each pair is drawn as its root mean "
-    "square. What all sources explain is of the whitened data of all sensors.",
+    "fields": "At the peak of each source: the data, the field of all sources, the field of this "
+    "source alone, and the residual. Each pair of gradiometers is drawn as its root mean square. "
+    "The percentage that all sources explain refers to the whitened data of all sensors.",
     "residual": "Each line is a channel, in the colour of its place on the head.",
 }
 # Sources whose fields are drawn.
@@ -64,16 +63,16 @@ _CSS = """
 
 
 def save_figures(folder, run, k):
-    """Draw sources, fields and residual of an average, and what alpha was chosen by if it was.
+    """Draw sources, fields and residual of an average and, if there is one, the choice of alpha.
 
-    Returned are notes on what could not be drawn.
+    Return notes on figures that could not be drawn.
     """
     notes = []
     with quiet_mne(), warnings.catch_warnings(action="ignore"):
         for name, draw in _list_figures(run, k).items():
             try:
                 draw().savefig(folder / f"{name}.png", dpi=120)
-            except Exception as error:  # of MNE, for sensors without places or of odd numbers
+            except Exception as error:  # of MNE, if sensors have no positions or no pairs
                 if not name.startswith("fields"):
                     raise
                 notes.append(f"No figure {name}: {to_line(error)}")
@@ -109,7 +108,7 @@ def _list_figures(run, k):
 
 
 def _plot_selection(model):
-    """Draw what alpha was chosen by."""
+    """Draw the choice of alpha."""
     figure = _make_figure(6.4, 5.2)
     axes = figure.subplots(2, sharex=True, height_ratios=[2, 1])
     SelectionDisplay.from_estimator(model, ax=axes)
@@ -161,7 +160,7 @@ def _add_model(report, folder, run, methods):
     report.add_html(_make_paragraphs(methods), "Methods, for a paper", tags=("model",))
     lines = write_lines(run)
     if lines:
-        intro = "<p>To copy into Python, with PyVista for surfaces, nilearn for volumes:</p>"
+        intro = "<p>Copy to Python. Surfaces need PyVista, volumes need nilearn:</p>"
         code = f'<div class="wide"><pre>{escape(lines)}</pre></div>'
         report.add_html(intro + code, "In three dimensions", tags=("sources",))
     data = describe_data([condition.evoked for condition in run.conditions], run.problem)
@@ -172,7 +171,7 @@ def _add_model(report, folder, run, methods):
 
 
 def _make_source_html(run, condition):
-    """Write the table of the sources of an average, with what its columns are."""
+    """Write the table of the sources of an average, and explain its columns."""
     sources = condition.sources
     if not sources:
         return ""

@@ -1,4 +1,4 @@
-"""Writing results: a folder whole or not at all."""
+"""Writing a folder of results completely, or not at all."""
 
 import csv
 import os
@@ -12,7 +12,7 @@ import mne
 from .._logging import quiet_mne
 from ..inverse.tables import list_columns
 
-# What a folder of results may have in it: of several conditions, a folder each.
+# What a folder of results may contain; several conditions have a folder each.
 _RESULTS = re.compile(
     r"report\.html|methods\.txt|sources\.csv|alpha\.png|condition-\d+|"
     r"(condition-\d+/)?((sources|fields-(mag|grad|eeg)|residual)\.png|residual-ave\.fif|"
@@ -24,7 +24,7 @@ def check_folder(folder, overwrite=False):
     """Raise an error unless results may be written to a folder."""
     folder = Path(folder)
     try:
-        folder.stat()  # which does not take what cannot be reached for what is not there
+        folder.stat()  # it raises other errors if the folder cannot be reached
     except (FileNotFoundError, NotADirectoryError):
         return
     if not folder.is_dir():
@@ -37,8 +37,8 @@ def check_folder(folder, overwrite=False):
     others = [name for name in _list_names(folder) if not _RESULTS.fullmatch(name)]
     if others:
         raise FileExistsError(
-            f"{folder} has files in it that are no results, such as {min(others)}, and will "
-            "not be overwritten. Choose another --output."
+            f"{folder} has files that are not results, such as {min(others)}, and will not be "
+            "overwritten. Choose another --output."
         )
     if not overwrite and any(folder.iterdir()):
         raise FileExistsError(
@@ -49,7 +49,7 @@ def check_folder(folder, overwrite=False):
 
 @contextmanager
 def atomic_directory(folder, overwrite=False):
-    """Make a context in which a folder is written that appears once it is complete."""
+    """Make a context to write a folder, which appears when it is complete."""
     check_folder(folder, overwrite)
     folder = Path(folder).resolve()
     made = [parent for parent in folder.parents if not parent.exists()]
@@ -69,7 +69,7 @@ def atomic_directory(folder, overwrite=False):
                 raise
     except BaseException:
         for parent in made:
-            with suppress(OSError):  # there is something in it that others have put there
+            with suppress(OSError):  # others have put something there
                 parent.rmdir()
         raise
 
@@ -86,7 +86,7 @@ def _make_temporary(parent):
 
 
 def _list_names(folder):
-    """List all that is in a folder, by paths from there; raise if it cannot be seen."""
+    """List all files and folders in a folder, as relative paths; raise if it cannot be read."""
 
     def fail(error):
         raise error
@@ -97,7 +97,7 @@ def _list_names(folder):
 
 
 def save_table(folder, run):
-    """Write the sources as a table; those of several conditions below one another."""
+    """Write the sources of all conditions in one table."""
     rows = [
         {"condition": condition.evoked.comment} | row
         for condition in run.conditions

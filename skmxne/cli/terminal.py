@@ -1,4 +1,4 @@
-"""The terminal that the command runs in: signals that end it, and messages."""
+"""Signals that end the command, and messages to its terminal."""
 
 import errno
 import os
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import current_thread, main_thread
 
-# Whoever reads the output is no longer there: the reader of a pipe, or the terminal.
+# Errors if the reader of the output, a pipe or the terminal, has gone.
 _GONE = errno.EPIPE, errno.EIO
-# Bytes that the encoding of the system does not have, as Python holds them.
+# How Python represents bytes that are not valid in the encoding of the system.
 _BYTES = re.compile("[\udc80-\udcff]+")
-# How a scheduler, or the end of a session, ends a process.
+# Signals that a scheduler, or the end of a session, sends to end a process.
 _SIGNALS = ("SIGTERM", "SIGHUP")
 
 
 @contextmanager
 def end_by_signals():
-    """Let signals raise SystemExit, as Ctrl-C raises KeyboardInterrupt, so that no rest remains.
+    """Let signals raise SystemExit, as Ctrl-C raises KeyboardInterrupt, to remove temporary files.
 
-    The exit code is 128 plus the number of the signal, as shells have it. Signals that whoever
-    started the process ignores or handles are left alone.
+    The exit code is 128 plus the number of the signal, as in shells. Signals that are already
+    ignored or handled do not change.
     """
 
     def end(number, _):
@@ -41,8 +41,8 @@ def end_by_signals():
 
 
 def tell(stream, text):
-    """Write to a terminal, which may be gone, and may not have all characters."""
-    if stream is None:  # closed by whoever started the process
+    """Write to a terminal, which may have gone, and may not have all characters."""
+    if stream is None:  # closed by the parent process
         return None
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
@@ -50,7 +50,7 @@ def tell(stream, text):
         stream.write(to_readable(text))
         stream.flush()
     except OSError as error:
-        # What Python would try to write once more at its end goes nowhere.
+        # At exit, Python would try to write the rest again: discard it.
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), stream.fileno())
         return None if error.errno in _GONE or isinstance(error, BrokenPipeError) else error
@@ -58,7 +58,7 @@ def tell(stream, text):
 
 
 def to_readable(text):
-    """Make text of what is none, such as the name of a file in another encoding."""
+    """Replace what cannot be written, such as the name of a file in another encoding."""
 
     def decode(match):
         return match[0].encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -72,7 +72,7 @@ def to_line(message):
 
 
 def explain(error):
-    """Say in a line what an error is, and what to do."""
+    """Describe an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return to_line(f"{where}{error.strerror}.")

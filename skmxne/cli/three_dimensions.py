@@ -4,7 +4,7 @@ from .terminal import to_readable
 
 
 def write_lines(run):
-    """Return lines to copy, which read what a run has written; empty where MNE draws nothing."""
+    """Return lines that read and draw the results of a run; empty if there is nothing to draw."""
     src, arguments, lines, stcs = run.src, run.arguments, [], []
     n_surfaces = sum(space["type"] == "surf" for space in src)
     for k, condition in enumerate(run.conditions, start=1):
@@ -31,7 +31,7 @@ def write_lines(run):
 
 
 def _read_forward(arguments):
-    """Return the lines that read what drawings need."""
+    """Return the lines that read the forward solution."""
     if arguments.forward is None:
         forward = "make_recording().forward"
         return [
@@ -50,7 +50,7 @@ def _read_forward(arguments):
 
 
 def _read(path, src):
-    """Return the code that reads a source estimate, whose file does not hold the subject."""
+    """Return the code that reads a source estimate; its file does not have the subject."""
     subject = src[0].get("subject_his_id")
     return f"mne.read_source_estimate({_quote(path)}, subject={subject!r})"
 

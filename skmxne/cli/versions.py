@@ -1,4 +1,4 @@
-"""Versions of what a result depends on."""
+"""Versions of the software that a result depends on."""
 
 import platform
 from importlib import import_module
@@ -10,7 +10,7 @@ from .. import __version__
 
 
 def collect_versions():
-    """Collect the versions of the package and of what it computes with."""
+    """Collect the versions of the package and of those that it computes with."""
     # Both bring a BLAS of their own, which threadpoolctl sees once it is loaded.
     import_module("numpy")
     import_module("scipy.linalg")

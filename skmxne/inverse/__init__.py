@@ -1,1 +1,1 @@
-"""Objects of MNE in, sources out."""
+"""Inverse problems made of MNE objects, and their solutions as MNE objects."""

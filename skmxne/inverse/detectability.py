@@ -1,4 +1,4 @@
-"""How strong a source would have to be to be found."""
+"""The smallest amplitude of a source that can be found."""
 
 import numpy as np
 
@@ -9,11 +9,10 @@ from ..solvers.objective import compute_columns
 
 
 def compute_least_amplitudes(problem, field_powers, positions, sources, power):
-    """Compute the least peak amplitude, in A m, that is found at each position with a probability.
+    """Compute the smallest peak amplitude, in A m, that is found at each position.
 
-    `field_powers` are those of the whitened field of 1 A m. The time course is that of the
-    strongest of the sources of a model, and the noise what they leave; without sources they are
-    those of the data.
+    `power` is the probability to find it, `field_powers` are those of the whitened field of 1 A m.
+    The time course is that of the strongest source; without `sources`, the strongest of the data.
     """
     course = _find_course(problem, sources)
     if not course.any():
@@ -36,7 +35,7 @@ def _find_course(problem, sources):
 
 
 def _estimate_noise(problem, positions):
-    """Return the covariance of the noise over time: of trials, of the residual, or white."""
+    """Return the covariance of the noise over time: from trials or the residual, else white."""
     if problem.target_covariance is not None:
         return problem.target_covariance
     if len(positions) == 0:

@@ -1,4 +1,4 @@
-"""What speaks against the data of an inverse problem: flat channels, and baselines unlike noise."""
+"""Check the data of an inverse problem: flat channels, baselines that do not look like noise."""
 
 import numpy as np
 
@@ -6,25 +6,26 @@ from .._logging import warn
 from ..model_selection.noise import chi2_bounds, count_independent_targets
 from .inputs import join_names
 
-# Times before 0, below which nothing is said about the noise, and independent ones among them,
-# below which nothing is said where it is little.
+# Fewest times before 0 for a check of the noise, and fewest independent ones among them for a
+# warning that the noise is too weak.
 _SHORTEST_BASELINE = 20
 _FEWEST_INDEPENDENT = 5
-# A channel of which projectors leave a smaller share is not looked at, and more noisy channels than
-# this share of all are no channels' fault.
+# A channel is checked if projectors keep at least this share of it. If more than this share of all
+# channels is noisy, single channels are not the cause.
 _LEAST_OWN = 0.5
 _MOST_OUTLIERS = 0.1
-# A channel whose deviation, relative to that of its noise and to the median of its type, is smaller
-# is flat, unless it is not apart from the others: data without noise have weak fields in some.
+# A channel is flat if its standard deviation, relative to its noise and to the median of its type,
+# is below _FLAT, and no channel is between _FLAT and _APART: without noise, some fields are weak.
 _FLAT = 0.05
 _APART = 0.2
 _ENOUGH_CHANNELS = 50
-# The same for the noise itself.
+# Largest standard deviation of a channel that is flat in the noise covariance, relative to the
+# median of its type.
 _NO_NOISE = 1e-6
 
 
 def warn_if_flat(evokeds, noise_cov):
-    """Warn of channels that record nothing."""
+    """Warn about channels that record nothing."""
     types, ch_names = np.array(evokeds[0].get_channel_types()), np.array(evokeds[0].ch_names)
     variances = noise_cov.data if noise_cov.data.ndim == 1 else noise_cov.data.diagonal()
     variances = dict(zip(noise_cov.ch_names, variances, strict=True))
@@ -49,7 +50,7 @@ def warn_if_flat(evokeds, noise_cov):
 
 
 def _find_flat(data, noise):
-    """Return which channels of a type are constant, or nearly so while no other channel is."""
+    """Return which channels of a type are constant, or nearly constant and unlike all others."""
     if data.shape[1] == 1:
         return np.zeros(len(data), dtype=bool)
     constant = np.ptp(data, axis=1) == 0.0
@@ -64,13 +65,13 @@ def _find_flat(data, noise):
 
 
 def _find_median(values):
-    """Return the median of what is positive, one where nothing is."""
+    """Return the median of the positive values, one if there are none."""
     positive = values[values > 0.0]
     return np.median(positive) if len(positive) else 1.0
 
 
 def warn_if_noise_differs(evokeds, whitener):
-    """Warn where a baseline is not what noise would be."""
+    """Warn if a baseline does not look like noise."""
     for evoked in evokeds:
         is_before = evoked.times < 0
         if np.count_nonzero(is_before) < _SHORTEST_BASELINE:
@@ -85,10 +86,11 @@ def warn_if_noise_differs(evokeds, whitener):
 def _doubt_channels(baseline, ch_names, whitener):
     """Name the few channels that are much noisier than the others, None if there are none.
 
-    Whitened data are rotated back to the channels (ZCA): each is what neighbours do not predict.
+    Whitened data are rotated back to the channels (ZCA): each row is the part of a channel that its
+    neighbours do not predict.
     """
     rotation = whitener.T / np.linalg.norm(whitener, axis=1)
-    own = np.sum(rotation**2, axis=1)  # less than 1 where projectors take a part away
+    own = np.sum(rotation**2, axis=1)  # less than 1 where projectors remove a part
     is_seen = own > _LEAST_OWN
     rows = rotation[is_seen] @ (baseline - baseline.mean(axis=1, keepdims=True))
     rows /= np.sqrt(own[is_seen, np.newaxis])
@@ -103,16 +105,16 @@ def _doubt_channels(baseline, ch_names, whitener):
     ratios = power[far] / np.median(power)
     outliers = [f"{name} ({ratio:.0f} times)" for name, ratio in zip(names, ratios, strict=True)]
     return (
-        f"far more power than that of most channels in {join_names(outliers)}. The first may be "
-        "flat or noisy, which makes false sources and shows in its neighbours, too: look at it, "
-        "mark it as bad, and try again."
+        f"far more power in {join_names(outliers)} than in most channels. The first may be flat "
+        "or noisy, which causes false sources and also affects its neighbours: look at it, mark it "
+        "as bad, and try again."
     )
 
 
 def _compare_rows(rows):
     """Return the power of rows relative to the median, divided by a limit: above 1 it is too large.
 
-    The limit is twice the largest of as many rows of noise. None where there is no noise.
+    The limit is twice the largest power among as many rows of noise. None if there is no noise.
     """
     power = np.mean(rows**2, axis=1)
     median = np.median(power)
@@ -125,11 +127,11 @@ def _compare_rows(rows):
 
 
 def _doubt_noise(baseline):
-    """Say how the noise is not that of the covariance and the number of trials, None if it is."""
+    """Say how the noise differs from its covariance and number of trials, None if it does not."""
     gram = baseline.T @ baseline
     n_independent = count_independent_targets(gram, *baseline.shape)
     power = np.mean(baseline**2)
-    # Correction takes one independent time from the noise, of a short baseline too much.
+    # Baseline correction removes one independent time of the noise: too much if there are few.
     least = 0.5 if n_independent >= _FEWEST_INDEPENDENT else 0.0
     _, most = chi2_bounds(len(baseline) * n_independent)
     if not least <= power <= max(2.0, most):
@@ -142,8 +144,8 @@ def _doubt_noise(baseline):
     if rows is not None and rows.max() > 1.0:
         ratio = np.mean(baseline**2, axis=1).max() / power
         return (
-            "the power that the noise covariance predicts on average, but "
-            f"{ratio:.2g} times as much in one component. The covariance may be of other data, of "
-            "another filter, or of too few samples."
+            "on average the power that the noise covariance predicts, but "
+            f"{ratio:.2g} times as much in one component. The covariance may come from other data, "
+            "another filter, or too few samples."
         )
     return None

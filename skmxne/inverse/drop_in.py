@@ -1,4 +1,4 @@
-"""The function `mixed_norm`, to be used in place of that of MNE."""
+"""The function `mixed_norm`, a replacement for that of MNE."""
 
 import logging
 from numbers import Integral, Real
@@ -59,25 +59,27 @@ def mixed_norm(
 ) -> Any:
     """Find the few positions that explain averaged M/EEG data: MxNE or irMxNE.
 
-    In place of :func:`mne.inverse_sparse.mixed_norm`, with the same arguments and kinds of
-    results, and the same numbers, except for what the Notes name. For several alphas,
-    cross-validation or certificates use :class:`~skmxne.InverseProblem` and
-    :class:`~skmxne.MixedNormEstimator`, which this function is made of. For a given `alpha`
-    reweighting has MNE's `reweighting_scale`; where a criterion chooses, the model is that of
+    This function replaces :func:`mne.inverse_sparse.mixed_norm`. It has the same arguments and
+    kinds of results, and gives the same numbers, except for the differences in the Notes. It
+    combines :class:`~skmxne.InverseProblem` and :class:`~skmxne.MixedNormEstimator`: use these for
+    several alphas, cross-validation or certificates. With a number as `alpha`, reweighting uses
+    MNE's scale of the penalty. If a criterion chooses `alpha`, the model is that of
     :class:`~skmxne.MixedNormIC`.
 
     Parameters
     ----------
-    evoked : instance of mne.Evoked, or list of such
-        The data. Several, of any times, make one joint model: positions are active in all or none.
+    evoked : instance of mne.Evoked, or list of mne.Evoked
+        The data. A list makes one joint model: a position is active in all data or in none. Their
+        times may differ.
     forward : instance of mne.Forward
         The forward solution, of any kind of source space.
     noise_cov : instance of mne.Covariance
         The noise covariance of single trials.
     alpha : float in [0, 100), "sure", "bic" or "ric"
-        The penalty in percent of the least that silences every position. The names are criteria of
-        :class:`~skmxne.MixedNormIC`, which choose it. In low-passed data "sure", MNE's default,
-        takes noise that is correlated in time for sources. Prefer "ric", with `n_mxne_iter` 10.
+        The penalty in percent of the smallest at which no position is active. The names are
+        criteria of :class:`~skmxne.MixedNormIC`, which choose it. In low-passed data, noise is
+        correlated in time, and "sure", MNE's default, takes it for sources. Prefer "ric", with
+        `n_mxne_iter` 10.
     loose : "auto", float in [0, 1] or dict, default="auto"
         The variance of tangential orientations, as for :meth:`skmxne.InverseProblem.from_evoked`.
     depth : None, float or dict, default=0.8
@@ -87,30 +89,30 @@ def mixed_norm(
     tol : float, default=1e-4
         The duality gap, relative to the power of the whitened data, at which the solver stops.
     active_set_size : int, default=10
-        Positions added to the active set at a time, at first; with ``solver="auto"`` at least
-        32768, divided by the number of sensors and orientations. None: no active set.
+        Number of positions that are first added to the active set at a time; with
+        ``solver="auto"`` at least ``32768 / (n_sensors * n_orientations)``. None: no active set.
     debias : bool, default=True
-        Rescale amplitudes to take away the shrinkage of the penalty.
+        Rescale amplitudes to remove the shrinkage by the penalty.
     time_pca : bool or int, default=True
-        True reduces the data to their rank first, which changes nothing but the cost; an int
-        limits it to that rank; False leaves them.
+        True first reduces the data to their rank, which changes only the cost. An int limits the
+        rank. False keeps all data.
     weights : None, array-like of shape (n_positions,) or source estimate, default=None
-        Weights of the positions: larger is more likely active. Of a source estimate the largest
-        magnitudes over time are taken, 0 where it has no vertex.
+        Weights of the positions: the larger, the more likely active. For a source estimate, they
+        are its largest magnitudes over time, and 0 where it has no vertex.
     weights_min : float, default=0.0
-        Positions whose weight is not above it, or not positive, are left out.
+        Only positions with a weight above this, and above 0, are used.
     solver : {"auto", "newton", "bcd", "cd", "prox"} or callable, default="auto"
-        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" is for fixed orientation:
-        for others "auto" is taken, with a warning.
+        The algorithm, as for :class:`~skmxne.MixedNormEstimator`. "cd" needs fixed orientation:
+        otherwise "auto" is used, with a warning.
     n_mxne_iter : int, default=1
-        How many convex problems are solved, at most: from the second on (irMxNE), positions are
-        weighted by their amplitude in the one before.
+        Maximum number of convex problems to solve. From the second on (irMxNE), positions are
+        weighted by their amplitudes in the solution before.
     return_residual : bool, default=False
         Whether to return the residual, too.
     return_as_dipoles : bool, default=False
         Whether to return dipoles rather than a source estimate.
     dgap_freq : int or inf, default=10
-        Iterations of "bcd" and "prox" from one look at the duality gap to the next.
+        Iterations of "bcd" and "prox" between two evaluations of the duality gap.
     rank : None, "info", "full" or dict, default=None
         The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
         warning names the keys of a dict that have no effect.
@@ -118,21 +120,21 @@ def mixed_norm(
         The orientations, as for :meth:`skmxne.InverseProblem.to_source_estimate`.
     sure_alpha_grid : "auto" or array-like of shape (n_alphas,), default="auto"
         The percentages that a criterion chooses from, "auto" for those of
-        :class:`~skmxne.MixedNormIC`. 100, where no position is active, is left out.
+        :class:`~skmxne.MixedNormIC`. The value 100, where no position is active, is ignored.
     verbose : bool, str or int, default=None
-        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`. As in MNE, there
-        are no warnings above "WARNING". None: the level of MNE (:func:`mne.set_log_level`) decides
-        about these.
+        Level of the messages logged, as for :class:`~skmxne.MixedNormEstimator`. As in MNE, a
+        level above "WARNING" hides warnings. None: the level of MNE (:func:`mne.set_log_level`)
+        decides whether warnings are shown.
     rng, random_state : object, default=None
         Ignored: nothing is random here.
 
     Returns
     -------
     stc : source estimate, or list of mne.Dipole
-        The sources in A m: of the class that suits the source space and `pick_ori`, or dipoles. A
-        list of several data gives a list.
+        The sources in A m: a source estimate, whose class depends on the source space and
+        `pick_ori`, or dipoles. A list of several data gives a list.
     residual : instance of mne.Evoked
-        What the sources leave, if `return_residual` is True; of several data a list.
+        The residual, if `return_residual` is True; for several data a list.
 
     Raises
     ------
@@ -152,17 +154,17 @@ def mixed_norm(
 
     Notes
     -----
-    For a given `alpha` the numbers are those of MNE, to the accuracy of `tol`. Unlike there,
+    For a given `alpha` the numbers are those of MNE, to the accuracy of `tol`. Unlike in MNE,
 
     - positions and orientations of dipoles, and vectors of source estimates, are in head
-      coordinates also if the forward solution is in MRI coordinates,
-    - debiasing finds the minimum, where MNE's stops short of it,
-    - reweighting goes on, up to `n_mxne_iter`, until nothing changes,
-    - ``alpha=0`` gives the least-squares fit of least norm,
-    - ``combine_xyz=False`` with fixed orientation means the normal, not an axis of the head,
+      coordinates even if the forward solution is in MRI coordinates,
+    - debiasing finds the minimum (that of MNE stops too early),
+    - reweighting continues until nothing changes, up to `n_mxne_iter`,
+    - ``alpha=0`` gives the least-squares fit of minimum norm,
+    - with fixed orientation, ``combine_xyz=False`` means the normal, not an axis of the head,
     - a channel that is bad in one of several data is left out of all,
-    - "sure" knows the number of trials, chooses the model that it returns, and draws no numbers,
-    - goodness of fit refers to all of the data, also if `time_pca` limits their rank.
+    - "sure" uses the number of trials, judges the model that is returned, and is not random,
+    - goodness of fit refers to all data, even if `time_pca` limits their rank.
 
     Examples
     --------
@@ -180,7 +182,7 @@ def mixed_norm(
     for name, value in outputs.items():
         check_bool(name, value)
     if isinstance(evoked, list) and len(evoked) == 1:
-        (evoked,) = evoked  # MNE returns no list of one
+        (evoked,) = evoked  # for one average, MNE returns no list
     level = find_level(verbose)
     try:
         with verbosity(verbose), quiet_mne(level), collect_warnings() as collected:
@@ -194,12 +196,12 @@ def mixed_norm(
             return _make_outputs(problem, coef, pick_ori, return_residual, return_as_dipoles)
     finally:
         for message, category in dict.fromkeys(collected):
-            if level <= logging.WARNING:  # above, MNE leaves them out
+            if level <= logging.WARNING:  # above, MNE hides them
                 warn(message, category)
 
 
 def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
-    """Make the inverse problem, with what MNE takes of the ranks."""
+    """Make the inverse problem; as in MNE, ranks without effect are ignored."""
     options = dict(loose=loose, depth=depth)
     try:
         return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
@@ -215,8 +217,8 @@ def _read_choice(alpha, grid):
     if not isinstance(alpha, str):
         if not isinstance(alpha, Real) or isinstance(alpha, bool):
             raise TypeError(
-                f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}. 'ric' chooses "
-                "it for finding sources."
+                f"alpha must be a percentage, 'sure', 'bic' or 'ric', got {alpha!r}. To find "
+                "sources, use 'ric'."
             )
         return {"alpha": check_real("alpha", alpha, 0, 100)}
     if alpha not in ("sure", "bic", "ric"):
@@ -226,7 +228,7 @@ def _read_choice(alpha, grid):
 
 
 def _read_options(params, forward):
-    """Return the other parameters of an estimator, from what MNE's function takes for them."""
+    """Return the other parameters of an estimator, from values that MNE's function accepts."""
     params = dict(params)
     if isinstance(params["debias"], Integral) and params["debias"] in (0, 1):
         params["debias"] = bool(params["debias"])
@@ -253,7 +255,7 @@ def _read_grid(grid):
 
 
 def _read_weights(weights, weights_min, forward):
-    """Return the weights of the positions, 0 where they are negative, as MNE leaves these out."""
+    """Return the weights of the positions; negative ones become 0, as MNE ignores them."""
     if weights is None:
         return None
     if isinstance(weights, SOURCE_ESTIMATES):
@@ -277,17 +279,17 @@ def _fit(problem, choice, params):
     """Fit the model, and return its coefficients on `X` and `y` of the problem."""
     params = params | {"n_orient": problem.n_orient}
     if params["solver"] == "cd" and problem.n_orient > 1:
-        warn("solver='cd' is for fixed orientation: 'auto' is used.", RuntimeWarning)
+        warn("solver='cd' needs fixed orientation: 'auto' is used instead.", RuntimeWarning)
         params["solver"] = "auto"
     if "criterion" in choice:
-        # Criteria need to know the level of noise: it is 1 in the average times sqrt(nave).
+        # Criteria need the noise level: it is 1 in the average times sqrt(nave).
         model = MixedNormIC(**choice, **params).fit(problem.X, problem.y)
         logger.info("Alpha chosen by %s: %.3g", model.criterion, model.alpha_)
         for remark in model.remarks_:
             logger.info(remark)
         return model.coef_
     roots = problem.target_scale
-    y = problem.y / roots  # MNE leaves the number of trials out
+    y = problem.y / roots  # MNE ignores the number of trials
     scale = _find_reweighting_scale(problem.X, y, params)
     model = MixedNormEstimator(**choice, reweighting_scale=scale, **params)
     return model.fit(problem.X, y).coef_ * roots[:, np.newaxis]
@@ -296,7 +298,7 @@ def _fit(problem, choice, params):
 def _find_reweighting_scale(X, y, params):
     """Return the amplitude of MNE's reweighted penalty: its ``alpha_max`` is 100."""
     if params["n_mxne_iter"] == 1:
-        return 1.0  # without reweighting it does not matter
+        return 1.0  # it has no effect without reweighting
     with single_threaded_blas():
         alpha_max = MixedNormProblem(X, y, FitOptions.check(X.shape[1], **params)).alpha_max
     return 100 / alpha_max if alpha_max > 0 else 1.0

@@ -32,8 +32,8 @@ class Surface(NamedTuple):
 class OrientedGain:
     """The gain of some channels, along the orientations that an inverse problem uses.
 
-    Nothing of the size of the gain is stored: a forward solution at full resolution is large, and
-    all of it is needed but once, to be whitened.
+    No copy of the gain is stored: a forward solution at full resolution is large, and all of it is
+    needed only once, to whiten it.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class OrientedGain:
     mri_head_t : instance of mne.transforms.Transform
         From MRI to head coordinates.
     locations : ndarray of shape (n_positions, 3)
-        The positions in m, in head coordinates, whatever those of `forward` are.
+        The positions in m, in head coordinates, also if `forward` is in MRI coordinates.
     orientations : ndarray of shape (n_positions, n_orient, 3)
         The orientations of every position, unit vectors in head coordinates.
     """
 
     def __init__(self, forward, ch_names, orientation="given"):
-        # MNE assigns to the keys of forward solutions, and writes to none of the arrays in them.
+        # A shallow copy is enough: MNE assigns to keys of forward solutions, but changes no arrays.
         self._forward = mne.Forward(forward)
         self._forward["sol"] = dict(forward["sol"])
         index = {name: k for k, name in enumerate(forward["sol"]["row_names"])}
@@ -92,7 +92,7 @@ class OrientedGain:
         if self._rotation is not None:
             fields = self._rotation[positions] @ fields
             if self.n_orient == 1:
-                # As MNE does, so that its fixed forward solutions are the same, and so is all else.
+                # Rounded like fixed forward solutions of MNE, so that all results agree.
                 fields = fields.astype(np.float32).astype(np.float64)
         return fields.reshape(-1, len(self._rows)).T
 
@@ -101,7 +101,7 @@ class OrientedGain:
         return OrientedGain(self._forward, self._ch_names)
 
     def surfaces(self):
-        """List the surfaces with positions of a source space that is all cortex, else none."""
+        """List the surfaces that have positions; none unless all of the source space is cortex."""
         for space in self.src:
             # A file may have no triangles.
             if not find_hemisphere(space) or space["tris"] is None or not len(space["tris"]):
@@ -129,7 +129,7 @@ class OrientedGain:
         forward = mne.Forward(self._forward)
         forward["info"] = forward["info"].copy()
         forward["sol"] = dict(forward["sol"])
-        forward["sol_grad"] = None  # it is of other orientations
+        forward["sol_grad"] = None  # it has other orientations
         forward = mne.pick_channels_forward(forward, self._ch_names, ordered=True, copy=False)
         if self._rotation is not None:
             kind = "FIXED" if self.n_orient == 1 else "FREE"
@@ -146,8 +146,8 @@ class OrientedGain:
 def compute_field_powers(gain, grams):
     """Compute the power of the whitened field of 1 A m at each position.
 
-    Currents flow along the orientation of a gain that has but one, along the normals of surfaces,
-    or else where their field is strongest. `grams` are those of all orientations.
+    Currents flow along the fixed orientation, else along the normals of surfaces, else along the
+    orientation of the strongest field. `grams` are the Gram matrices of all orientations.
     """
     free, everywhere = gain.free(), np.arange(gain.n_positions)
     along = gain.orientations[:, 0] if gain.n_orient == 1 else free.normals(everywhere)
@@ -185,11 +185,11 @@ def _find_normals_of(space):
 
 
 def _find_frames(src):
-    """Find two tangents and the normal of every position, the axes of the head in volumes."""
+    """Find two tangents and the normal of every position; in volumes the axes of the head."""
     normals = find_normals(src)
-    # Which tangents is open: as mne.convert_forward_solution does, those that are eigenvectors of
-    # the projector on the tangential plane, whose eigenvalue 0 belongs to the normal. Depth
-    # weighting by orientation (combine_xyz=False) is only then the same as MNE's.
+    # Any two tangents would do. As in mne.convert_forward_solution, they are eigenvectors of the
+    # projector on the tangential plane; the normal has the eigenvalue 0. With other tangents, depth
+    # weighting by orientation (combine_xyz=False) would differ from that of MNE.
     projectors = np.eye(3) - normals[:, :, np.newaxis] * normals[:, np.newaxis]
     frames = np.linalg.eigh(projectors)[1].swapaxes(1, 2)[:, ::-1]
     along = np.einsum("pc,pc->p", frames[:, 2], normals)
@@ -294,7 +294,7 @@ def _check_depth(depth):
         raise ValueError(f"depth must have a limit that is None or positive, got {limit!r}.")
     for name, choices in _DEPTH_CHOICES.items():
         value = options[name]
-        # 0 is equal to False, but what is meant by it is open.
+        # 0 equals False, but it may be meant as a number.
         if not isinstance(value, str | bool | np.bool_) or value not in choices:
             raise ValueError(f"depth must have {name} in {choices}, got {value!r}.")
         options[name] = value if isinstance(value, str) else bool(value)
@@ -302,19 +302,19 @@ def _check_depth(depth):
 
 
 def _warn_if_kinds_differ(loose):
-    """Warn where weights favour a kind of space.
+    """Warn if weights favour one kind of source space.
 
-    Depth weights even out the power of all orientations, of which loose weights then take a part.
+    Depth weights equalize the power of all orientations together; loose weights then reduce it.
     """
     gains = {kind: np.sqrt((1 + 2 * value) / 3) for kind, value in loose.items()}
     low, high = min(gains, key=gains.get), max(gains, key=gains.get)
     if gains[low] < 0.9 * gains[high]:
         warn(
-            f"loose={loose} leaves the positions of the {low} source space "
-            f"{100 * (1 - gains[low] / gains[high]):.0f} % less gain than those of the {high} one, "
-            f"after depth weighting: sources will be found in the {high} one rather than in the "
-            f"{low} one. To treat them alike, use loose={loose[high]:g} for all, or weights that "
-            f"are {gains[high] / gains[low]:.2f} times as large in the {low} one.",
+            f"loose={loose} gives the positions of the {low} source space "
+            f"{100 * (1 - gains[low] / gains[high]):.0f} % less gain than those of the {high} one "
+            f"after depth weighting: sources are more likely to be found in the {high} one. To "
+            f"treat both alike, set loose={loose[high]:g} for all, or use weights that are "
+            f"{gains[high] / gains[low]:.2f} times as large in the {low} one.",
             RuntimeWarning,
         )
 
@@ -343,22 +343,21 @@ def _compute_whitener(noise_cov, info, rank):
 
 def _estimate_rank(noise_cov, info, given):
     """Return the ranks, estimated where they are not given; warn where one is too high."""
-    with quiet_mne(logging.ERROR):  # its own warning advises a rank that nothing takes
+    with quiet_mne(logging.ERROR):  # its own warning advises a rank that is not accepted here
         known = mne.compute_rank(noise_cov, "info", info=info)  # by Maxwell filter and projectors
         estimated = mne.compute_rank(noise_cov, None, info=info)
     for kind, rank in estimated.items():
         problem = None
         if kind in given and given[kind] > rank:
             problem = (
-                f"The rank given for {kind!r}, {given[kind]}, is more than that of the noise "
-                f"covariance, {rank}: what is above is rounding, which whitening makes large. Pass "
-                "a lower rank."
+                f"The rank given for {kind!r}, {given[kind]}, is higher than that of the noise "
+                f"covariance, {rank}: whitening then amplifies rounding errors. Pass a lower rank."
             )
         elif kind not in given and rank > known[kind]:
             problem = (
-                f"The noise covariance has rank {rank} for {kind!r}, but the data only "
-                f"{known[kind]}, after a Maxwell filter. Estimate the covariance from data that "
-                "have been filtered in the same way, or set rank to 'info'."
+                f"The noise covariance has rank {rank} for {kind!r}, but the data only have rank "
+                f"{known[kind]} after a Maxwell filter. Estimate the covariance from data filtered "
+                "in the same way, or set rank to 'info'."
             )
         if problem:
             warn(problem, RuntimeWarning)
@@ -366,13 +365,13 @@ def _estimate_rank(noise_cov, info, given):
 
 
 def _check_rank(rank, info):
-    """Raise unless a rank is one that MNE takes, and takes for what it says."""
+    """Raise unless MNE accepts a rank and all of its keys have an effect."""
     if rank is None or (isinstance(rank, str) and rank in ("info", "full")):
         return
     if not isinstance(rank, dict):
         raise TypeError(f"rank must be None, 'info', 'full' or a dict, got {rank!r}.")
     if not set(rank) <= {"meg", "mag", "grad", "eeg"}:
-        raise ValueError(f"rank must have types of channels as keys, as 'eeg', got {rank!r}.")
+        raise ValueError(f"rank must have types of channels as keys, such as 'eeg', got {rank!r}.")
     for value in rank.values():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise ValueError(f"rank must have positive integers as values, got {rank!r}.")
@@ -408,13 +407,13 @@ class IneffectiveRankError(ValueError):
 
 
 def _check_orientation(forward, loose, depth):
-    """Raise if the forward solution cannot be brought to the orientation asked for."""
+    """Raise if the forward solution cannot have the orientation specified."""
     if not is_fixed_orient(forward):
         return
     if any(loose.values()):
         raise ValueError(
-            f"forward has fixed orientation, which cannot be freed to loose={loose}. Pass loose=0, "
-            "or a forward with free orientation."
+            f"forward has fixed orientation, but loose={loose} needs free orientation. Pass "
+            "loose=0, or a forward with free orientation."
         )
     if depth["exp"] and not depth["allow_fixed_depth"]:
         raise ValueError(
@@ -429,9 +428,9 @@ def _choose_orientation(loose, depth):
         return "fixed"
     if min(loose.values()) < 1:
         return "surface"
-    # Free orientation in a surface, too, has its axes, so that `SourceWeighting` can make it loose.
-    # Volumes have none, and weighting by orientation would change with the axes: to agree with
-    # MNE, it has to have those of the forward solution.
+    # On surfaces, free orientation also uses tangents and normals, so that `SourceWeighting` can
+    # make it loose. Volumes have no normals. Weighting by orientation depends on the axes: as in
+    # MNE, they are those of the forward solution.
     by_orientation = depth["exp"] and not depth["combine_xyz"]
     return "given" if by_orientation or set(loose) == {"volume"} else "surface"
 
@@ -449,7 +448,7 @@ def whiten_gain(gain, whitener):
 
 
 def _find_depth_prior(gain, X, info, forward, whitener, depth):
-    """Return the prior variances that make up for depth, from the channels that `depth` tells."""
+    """Return the prior variances that compensate for depth, from the channels `depth` specifies."""
     channels, ch_names = depth["limit_depth_chs"], info["ch_names"]
     of_whole_positions = gain.n_orient == 1 and not depth["allow_fixed_depth"]
     if of_whole_positions:
@@ -471,7 +470,7 @@ def _find_depth_prior(gain, X, info, forward, whitener, depth):
 
 
 def _pick_best_type(info):
-    """Return where gradiometers are, or else magnetometers, or else electrodes."""
+    """Return the indices of gradiometers, else of magnetometers, else of electrodes."""
     types = np.array(info.get_channel_types())
     best = next(kind for kind in ("grad", "mag", "eeg") if kind in types)
     return np.flatnonzero(types == best)

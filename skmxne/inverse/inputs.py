@@ -9,7 +9,7 @@ from mne.transforms import apply_trans
 
 from .._logging import warn
 
-# What to call channels of more than one.
+# Plurals of types of channels.
 _TYPES = {"grad": "gradiometers", "mag": "magnetometers", "eeg": "EEG"}
 
 _FORWARD_KEYS = (
@@ -17,7 +17,7 @@ _FORWARD_KEYS = (
     "coord_frame",
 )
 _COVARIANCE_KEYS = {"names": list, "bads": list, "projs": list, "data": np.ndarray}
-# How far below zero rounding may push an eigenvalue of a matrix of correlations.
+# Tolerance for rounding in a matrix of correlations: asymmetry, and negative eigenvalues per row.
 _NEGATIVE = 1e-3
 
 
@@ -81,7 +81,7 @@ def crop_evokeds(evokeds, tmin=None, tmax=None):
         if not first - step < start <= stop < last + step:
             name = f"evoked {evoked.comment!r}" if len(evokeds) > 1 else "evoked"
             raise ValueError(
-                f"tmin={tmin} to tmax={tmax} is no period of {name}, whose times are from "
+                f"tmin={tmin} to tmax={tmax} is not a period of {name}, whose times are from "
                 f"{first:zg} to {last:zg} s."
             )
     return [evoked.copy().crop(tmin, tmax) for evoked in evokeds]
@@ -117,15 +117,15 @@ def check_forward(forward):
         raise ValueError(f"forward lacks {lacking}. Make it with mne.make_forward_solution.")
     if not forward.get("src"):
         raise ValueError(
-            "forward has no source space (key 'src'), which tells the vertices. Make it again "
-            "with mne.make_forward_solution."
+            "forward has no source space (key 'src'), and so no vertices. Make it again with "
+            "mne.make_forward_solution."
         )
     types = [space["type"] for space in forward["src"]]
     if "surf" in types and (types[:2] != ["surf", "surf"] or "surf" in types[2:]):
         raise ValueError(
-            f"forward has source spaces of types {types}, but MNE knows surfaces only as the first "
-            "two, the left and the right hemisphere. Make it with both: to leave one out, "
-            "mne.forward.restrict_forward_to_label keeps it, without vertices."
+            f"forward has source spaces of types {types}, but in MNE surfaces are always the first "
+            "two, the left and the right hemisphere. Make it with both. To use one only, apply "
+            "mne.forward.restrict_forward_to_label, which keeps the other without vertices."
         )
     n_used = sum(space["nuse"] for space in forward["src"])
     if n_used != forward["nsource"]:
@@ -194,7 +194,8 @@ def _check_noise_cov(noise_cov):
     lacking = [key for key, kind in kinds if not isinstance(noise_cov.get(key), kind)]
     if lacking:
         raise ValueError(
-            f"noise_cov has no good {lacking}. Estimate it again with mne.compute_covariance."
+            f"noise_cov lacks {lacking}, or has them of a wrong type. Estimate it again with "
+            "mne.compute_covariance."
         )
     n_channels, data = len(noise_cov.ch_names), noise_cov.data
     if data.shape not in [(n_channels,), (n_channels, n_channels)] or data.dtype.kind not in "fiu":
@@ -205,7 +206,7 @@ def _check_noise_cov(noise_cov):
 
 
 def _check_covariance(noise_cov, ch_names):
-    """Raise unless the covariance of the channels used is finite, and one."""
+    """Raise unless the covariance of the channels used is finite, symmetric and positive."""
     used = np.isin(noise_cov.ch_names, ch_names)
     values = noise_cov.data[used]  # of a diagonal covariance, the variances
     values = np.diag(values) if values.ndim == 1 else values[:, used]
@@ -218,7 +219,7 @@ def _check_covariance(noise_cov, ch_names):
     is_symmetric = np.allclose(correlations, correlations.T, rtol=0, atol=_NEGATIVE)
     if not is_symmetric or np.linalg.eigvalsh(correlations)[0] < -_NEGATIVE * len(values):
         raise ValueError(
-            "noise_cov is no covariance: it is not symmetric, or has negative eigenvalues. "
+            "noise_cov is not a covariance: it is not symmetric, or has negative eigenvalues. "
             "Estimate it again with mne.compute_covariance."
         )
 
@@ -233,16 +234,16 @@ def _check_data(evoked):
         )
 
 
-# How far sensors may be from where they are in the forward solution, in m, before a warning: heads
-# move in a recording.
+# Largest distance, in m, of sensors from their positions in the forward solution without a warning:
+# heads move during a recording.
 _DISPLACED = 5e-3
 
 
 def select_channels(evokeds, forward, noise_cov):
     """Return the good M/EEG channels that all objects share, in the order of the first average.
 
-    A warning names the good channels that one of the objects lacks. That the averages lack whole
-    types of channels (MEG was picked, say) is no reason for a warning.
+    A warning names the good channels that one of the objects lacks. There is no warning if the
+    averages lack a whole type of channels, such as EEG if MEG was picked.
     """
     info = evokeds[0].info
     bads = {*noise_cov["bads"], *(name for evoked in evokeds for name in evoked.info["bads"])}
@@ -313,32 +314,33 @@ def check_sensors(info, forward):
 
 
 def _warn_if_displaced(info, forward):
-    """Warn of sensors that are elsewhere in the head coordinates of the forward solution."""
+    """Warn if sensors have other positions in the head than in the forward solution."""
     types, ch_names = np.array(info.get_channel_types()), np.array(info["ch_names"])
     for what, names, why in (
-        ("MEG sensors", ch_names[types != "eeg"], "dev_head_t: the head was elsewhere"),
-        ("electrodes", ch_names[types == "eeg"], "their montage"),
+        ("MEG sensors", ch_names[types != "eeg"], "dev_head_t, the head position, differs"),
+        ("electrodes", ch_names[types == "eeg"], "the montage differs"),
     ):
         places = [_locate_sensors(sensors, names) for sensors in (info, forward["info"])]
         displacement = np.linalg.norm(places[0] - places[1], axis=1)
         largest = np.nan_to_num(displacement).max(initial=0.0)
         if largest > _DISPLACED:
             warn(
-                f"The {what} are up to {1e3 * largest:.0f} mm from where the forward solution has "
-                f"them, relative to the head ({why}). Compute it with the info of this recording.",
+                f"The {what} are up to {1e3 * largest:.0f} mm from their positions in the forward "
+                f"solution, relative to the head: {why}. Compute the forward solution with the "
+                "info of this recording.",
                 RuntimeWarning,
             )
 
 
 def _locate_sensors(info, ch_names):
-    """Return the positions of sensors in head coordinates, NaN where they are not known."""
+    """Return the positions of sensors in head coordinates, NaN if they are unknown."""
     unknown = np.full((4, 4), np.nan)
     transforms = {FIFF.FIFFV_COORD_HEAD: np.eye(4)}
     if info.get("dev_head_t") is not None:
         transforms[FIFF.FIFFV_COORD_DEVICE] = info["dev_head_t"]["trans"]
     places = dict.fromkeys(ch_names, np.full(3, np.nan))
     for ch in info["chs"]:
-        if ch["ch_name"] in places and ch["loc"][:3].any():  # all zero where it is not known
+        if ch["ch_name"] in places and ch["loc"][:3].any():  # all zero if unknown
             to_head = transforms.get(ch["coord_frame"], unknown)
             places[ch["ch_name"]] = apply_trans(to_head, ch["loc"][:3])
     return np.reshape([*places.values()], (-1, 3))
@@ -353,16 +355,16 @@ def check_same_sensors(first, other):
             f"{join_names(different)}. Pick the same channels in all of them."
         )
     products = [_multiply_projectors(evoked.info, first.ch_names) for evoked in (first, other)]
-    # Unit vectors, which files hold in single precision.
+    # Files store these unit vectors in single precision.
     if not np.allclose(*products, rtol=0, atol=1e-5):
         raise ValueError(
-            "evoked must be a list of objects with the same projectors, as one whitener takes "
-            "account of them. Add to each the projectors of the others (evoked.add_proj)."
+            "evoked must be a list of objects with the same projectors, as all have the same "
+            "whitener. Add to each the projectors of the others (evoked.add_proj)."
         )
 
 
 def _multiply_projectors(info, ch_names):
-    """Return the product of the vectors of all projectors: neither order nor signs matter to it."""
+    """Return the product of the vectors of all projectors, the same for any order and signs."""
     index = {name: k for k, name in enumerate(ch_names)}
     vectors = [np.zeros((0, len(index)))]
     for proj in info["projs"]:
@@ -376,7 +378,7 @@ def _multiply_projectors(info, ch_names):
 
 
 def _find_compensation_grade(info, ch_names):
-    """Return the grade of gradient compensation, which the coil types of CTF systems hold."""
+    """Return the grade of gradient compensation, which is in the coil types of CTF systems."""
     meg = [ch for ch in info["chs"] if ch["kind"] == FIFF.FIFFV_MEG_CH]
     return max((int(ch["coil_type"]) >> 16 for ch in meg if ch["ch_name"] in ch_names), default=0)
 
@@ -393,5 +395,5 @@ def _warn_missing(missing):
 
 
 def join_names(names):
-    """Write names in a line, only the first if they are many."""
+    """Join names in a line; of many names, only the first."""
     return ", ".join([*names[:8], "..."] if len(names) > 8 else names)

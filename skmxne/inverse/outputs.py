@@ -18,7 +18,7 @@ SOURCE_ESTIMATES = tuple({cls for pair in _CLASSES.values() for cls in pair})
 
 
 def check_pick_ori(pick_ori, n_orient, kind):
-    """Raise unless a source estimate can have the orientations asked for."""
+    """Raise unless a source estimate can have the orientations specified."""
     if not isinstance(pick_ori, str | None) or pick_ori not in (None, "normal", "vector"):
         raise ValueError(f"pick_ori must be None, 'normal' or 'vector', got {pick_ori!r}.")
     if pick_ori is not None and n_orient == 1:
@@ -57,7 +57,7 @@ def make_source_estimate(sources, positions, gain, evoked, pick_ori=None):
 
 
 def make_map(values, positions, gain):
-    """Make a source estimate of one time, with a value for each of some positions."""
+    """Make a source estimate with a single time, and one value per position."""
     src = gain.src
     return _CLASSES[src.kind][0](
         np.reshape(values, (-1, 1)),
@@ -69,7 +69,7 @@ def make_map(values, positions, gain):
 
 
 def find_vertices(src, positions):
-    """Return the vertices of some positions, ascending, in every source space."""
+    """Return the vertices of ascending positions, separately for each source space."""
     starts = _find_starts(src)
     return [
         space["vertno"][positions[(start <= positions) & (positions < stop)] - start]
@@ -78,9 +78,9 @@ def find_vertices(src, positions):
 
 
 def find_axes(gain, positions, scale):
-    """Find the axes, made of orientations, among which goodness of fit is shared out."""
-    # They are a convention, that of MNE: free orientations are those of the original forward
-    # solution, others tangents and normals, without those that can have no amplitude.
+    """Find the axes along which the goodness of fit is divided, in terms of the orientations."""
+    # By the convention of MNE: with free orientation the axes of the original forward solution,
+    # else tangents and normals, without axes that cannot have an amplitude.
     is_free = (scale == scale[:, :1]).all()
     axes = gain.given_axes(positions) if is_free else np.eye(gain.n_orient)
     return axes * (scale[positions, :, np.newaxis] > 0)
@@ -114,10 +114,10 @@ def make_dipoles(sources, positions, gain, times, fields, axes, data):
 
 
 def make_field(evoked, prediction):
-    """Make the field of sources, with the projectors that have been applied to the data."""
+    """Make the field of sources, and apply the projectors that the data have applied."""
     info = mne.create_info(evoked.ch_names, evoked.info["sfreq"], evoked.get_channel_types())
     predicted = mne.EvokedArray(prediction, info)
-    with quiet_mne(logging.ERROR):  # what it says of projectors it has said of the data
+    with quiet_mne(logging.ERROR):  # MNE has logged the same for the data
         predicted.add_proj([proj for proj in evoked.info["projs"] if proj["active"]]).apply_proj()
     field = evoked.copy()
     field.data = predicted.data
@@ -156,8 +156,8 @@ def find_positions(stc, src, name):
     subject = src[0].get("subject_his_id")
     if None not in (stc.subject, subject) and stc.subject != subject:
         raise ValueError(
-            f"{name} is of subject {stc.subject!r}, the source space of {subject!r}. Morph it with "
-            "mne.compute_source_morph."
+            f"{name} is of subject {stc.subject!r}, but the source space is of {subject!r}. Morph "
+            f"{name} with mne.compute_source_morph."
         )
     if len(stc.vertices) != len(src) or not all(
         np.isin(vertices, space["vertno"]).all()
@@ -186,13 +186,12 @@ def _to_vectors(sources, positions, gain):
 
 
 def _share_goodness_of_fit(gain, sources, data):
-    """Share the explained variance, in percent, out among sources whose fields overlap.
+    """Divide the explained variance, in percent, among sources whose fields overlap.
 
-    The fields are taken apart along an orthonormal basis of the columns of `gain`, the left
-    singular vectors u_k. What is explained along u_k at time t, the power of the data less that
-    of the residual, goes to source j in proportion to the power of its contribution,
-    ``(u_k^T gain_j sources_jt) ** 2``. The shares of all sources add up to what they explain
-    together. There are other ways to share: this is that of MNE's dipoles, so that both agree.
+    As for MNE's dipoles, the fields are decomposed along the left singular vectors u_k of `gain`.
+    The variance explained along u_k at time t is the power of the data minus that of the residual.
+    Source j gets a share of it in proportion to the power of its own contribution,
+    ``(u_k^T gain_j sources_jt) ** 2``. The shares add up to what all sources explain together.
     """
     basis, singular_values, _ = np.linalg.svd(gain, full_matrices=False)
     basis = basis[:, singular_values >= 1e-6 * singular_values[0]]

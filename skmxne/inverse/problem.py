@@ -1,4 +1,4 @@
-"""Inverse problems: coefficients of a regression as sources, and how sure these are."""
+"""Inverse problems: from coefficients of a regression to sources, and how sure these are."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from .weighting import SourceWeighting
 if TYPE_CHECKING:
     import pandas as pd
 
-# Fewest groups of trials with enough combinations of signs.
+# Fewest groups of trials to draw noise by random signs.
 _FEWEST_GROUPS = 10
 
 
@@ -37,16 +37,16 @@ class InverseProblem(WhitenedRecording):
     """Source imaging as the regression of whitened data on a whitened gain.
 
     Make a problem with :meth:`from_evoked` or :meth:`from_epochs`, fit a linear model without
-    intercept on its `X` and `y`, and hand the model to the other methods, which turn coefficients
+    intercept on its `X` and `y`, and pass the model to the other methods, which turn coefficients
     into objects of MNE::
 
         y = X @ coef_.T + noise
 
-    A model of blocks takes ``n_orient=problem.n_orient``. Rows are virtual sensors whose noise has
-    variance 1 and is uncorrelated, features the orientations of every position, targets the times.
-    `X` is the gain of a single trial, whitened and weighted as
-    :func:`mne.inverse_sparse.mixed_norm` does [1]_. `y` is the whitened average times the square
-    root of the number of trials, which MNE leaves out: averaging makes noise that much weaker.
+    For a model of blocks set ``n_orient=problem.n_orient``. Rows are virtual sensors, features are
+    the orientations of every position, and targets are times. The noise is uncorrelated between
+    rows and has variance 1. `X` is the gain, whitened by the noise covariance of single trials and
+    weighted as in :func:`mne.inverse_sparse.mixed_norm` [1]_. `y` is the whitened average times
+    the square root of the number of trials, a factor that MNE omits.
 
     Attributes
     ----------
@@ -55,18 +55,18 @@ class InverseProblem(WhitenedRecording):
     y : ndarray of shape (rank, n_targets)
         The whitened data.
     n_orient : int
-        The number of features per position: 1 for fixed orientation, 3 for loose or free. Of
-        three on a surface, the third is normal to it, unless depth weighting has
-        ``combine_xyz=False`` and all is free: then they are those of the forward solution.
+        The number of features per position: 1 for fixed orientation, 3 for loose or free. On a
+        surface, the third of three is the normal. If all is free and depth weighting has
+        ``combine_xyz=False``, the three are those of the forward solution.
     ch_names : list of str
         The channels used.
     times : ndarray of shape (n_targets,)
-        The times of the targets in s; for a list of data, those of each in turn.
+        The times of the targets in s; for a list of data, those of the first, then of the next.
     locations : ndarray of shape (n_positions, 3)
         The positions in m, in head coordinates.
     forward : instance of mne.Forward
-        The forward solution of `ch_names` in the orientation used, made when first asked for. Its
-        source space is shared.
+        The forward solution of `ch_names` in the orientation used, made at the first access. It
+        shares the source space of the original.
     whitener : ndarray of shape (rank, n_channels)
         The matrix that whitens the data of `ch_names`.
     source_scale : ndarray of shape (n_features,)
@@ -80,8 +80,8 @@ class InverseProblem(WhitenedRecording):
     fold_weights : ndarray of shape (n_folds,) or None
         The shares of the folds in all trials: `y` is the mean of `y_folds` with these weights.
     y_groups : ndarray of shape (n_groups, rank, n_targets) or None
-        With :meth:`from_epochs`, the same of up to 40 groups of trials, in single precision, by
-        which :meth:`compute_confidence` knows the noise.
+        With :meth:`from_epochs`, the same for up to 40 groups of trials, in single precision,
+        from which :meth:`compute_confidence` draws noise.
     group_weights : ndarray of shape (n_groups,) or None
         The shares of the groups in all trials.
 
@@ -91,8 +91,8 @@ class InverseProblem(WhitenedRecording):
 
     Notes
     -----
-    MNE whitens MEG and EEG apart. In a joint problem, noise that both record (activity of the
-    brain, mostly) stays correlated between the rows of one and those of the other.
+    MNE whitens MEG and EEG separately. In a joint problem, noise that both record (mostly brain
+    activity) stays correlated between the rows of MEG and those of EEG.
 
     References
     ----------
@@ -122,26 +122,26 @@ class InverseProblem(WhitenedRecording):
         ----------
         estimator : estimator or array-like of shape (n_targets, n_features)
             A model fitted on `X` and `y`: an estimator with `coef_`, a search with
-            `best_estimator_`, a Pipeline of steps that scale features and one of these; or the
-            coefficients themselves, dense or sparse.
+            `best_estimator_`, or a Pipeline that scales features and ends with one of these; or
+            the coefficients themselves, dense or sparse.
         pick_ori : {None, "normal", "vector"}, default=None
-            None gives the amplitudes, signed for fixed orientation, else the norms of vectors.
-            "normal" gives the components along the normals of surfaces, "vector" vectors in head
-            coordinates: both for loose or free orientation only.
+            None gives amplitudes: signed for fixed orientation, else the norms of vectors.
+            "normal" gives the components along the normals of surfaces, "vector" gives vectors in
+            head coordinates. Both need loose or free orientation.
 
         Returns
         -------
         stc : instance of mne.SourceEstimate, VolSourceEstimate or MixedSourceEstimate
-            The amplitudes of the active positions in A m. It has no other vertices. The class is
-            that of the source space, with "vector" its counterpart for vectors; a list of data
-            gives a list.
+            The amplitudes in A m, at the vertices of the active positions only. The class is that
+            of the source space; with "vector", it is the one for vectors. A list of data gives a
+            list.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             If the model is not fitted.
         TypeError
-            If it has no coefficients.
+            If the model has no coefficients.
         ValueError
             If `pick_ori` does not suit the orientation or the source space, or the coefficients
             do not fit `X`.
@@ -165,9 +165,9 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         dipoles : list of mne.Dipole, or list of such lists
-            One dipole per active position, in ascending order (not that of :meth:`to_data_frame`),
-            in head coordinates and A m. The goodness of fit, in percent of the power of the
-            whitened data, is shared out where fields overlap, and adds up to that of the model.
+            One dipole per active position, in head coordinates and A m, in ascending order of
+            positions (unlike :meth:`to_data_frame`). The goodness of fit, in percent of the power
+            of the whitened data, is divided where fields overlap: the sum is that of the model.
 
         Raises
         ------
@@ -195,7 +195,7 @@ class InverseProblem(WhitenedRecording):
 
         Returns
         -------
-        residual : instance of mne.Evoked, or list of such
+        residual : instance of mne.Evoked, or list of mne.Evoked
             The residual, in the units of the data. Projectors that have been applied to the data
             are applied to the field, too.
 
@@ -220,8 +220,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         fields : list of mne.Evoked, or list of such lists
-            One for each source, in the order of :meth:`to_dipoles`, in the units of the data.
-            Their sum and the residual are the data.
+            One for each source, in the order of :meth:`to_dipoles`, in the units of the data. The
+            sum of all fields and the residual is the data.
 
         Raises
         ------
@@ -296,8 +296,8 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         weights : ndarray of shape (n_positions,)
-            The largest magnitude over time at every position, 0 at vertices that `stc` lacks. A
-            ValueError is raised if `stc` is of another source space or subject.
+            The largest magnitude over time at every position, 0 at vertices that are not in
+            `stc`. A ValueError is raised if `stc` is of another source space or subject.
         """
         return outputs.make_weights(stc, self._gain.src)
 
@@ -310,11 +310,12 @@ class InverseProblem(WhitenedRecording):
         random_state: int | np.random.RandomState | None = 0,
         model_error: float = 0.06,
     ) -> Confidence:
-        """Find where else each source of a model could be, and its p-value.
+        """Compute the region where each source of a model could be, and its p-value.
 
         As :func:`skmxne.compute_confidence`, but a source may have any orientation that the
-        forward solution has, whatever that of the model. With trials, noise is drawn from them:
-        averages with random signs, half plus and half minus, in which the response cancels.
+        forward solution has, also if the model restricts it. With :meth:`from_epochs`, noise is
+        drawn from the trials: random signs, half plus and half minus, cancel the response in their
+        average.
 
         Parameters
         ----------
@@ -342,11 +343,11 @@ class InverseProblem(WhitenedRecording):
 
         Notes
         -----
-        Without trials, the noise is taken to have the same covariance over time in all of the
-        whitened channels. Brain rhythms that are not in all channels have not: if these are
+        Without trials, the noise is assumed to have the same covariance over time in all whitened
+        channels. This is wrong for brain rhythms that only some channels record: if these are
         strong, make the problem with :meth:`from_epochs`.
 
-        The first call on a problem whitens the forward solution in all orientations and keeps it.
+        The first call whitens the forward solution in all orientations and keeps the result.
         """
         positions, _, _ = self._find_sources(model)
         options = dict(level=level, random_state=random_state, model_error=model_error)
@@ -365,14 +366,14 @@ class InverseProblem(WhitenedRecording):
         Parameters
         ----------
         model : Confidence, estimator or array-like of shape (n_targets, n_features)
-            What :meth:`compute_confidence` has returned, or a model, whose regions of level 0.95
+            The result of :meth:`compute_confidence`, or a model, for which regions of level 0.95
             are computed.
 
         Returns
         -------
         regions : list of mne.SourceEstimate, or another source estimate
-            One for each source, in the order of `positions` of the confidence (ascending, not that
-            of the table), of one time: 1 at the vertices of the region, without other vertices.
+            One for each source, in ascending order of positions (unlike :meth:`to_data_frame`).
+            Each has one time and only the vertices of the region, with the value 1.
 
         Raises
         ------
@@ -387,27 +388,27 @@ class InverseProblem(WhitenedRecording):
         return [outputs.make_map(np.ones(len(r)), r, self._gain) for r in regions]
 
     def to_detectability(self, model: Any = None, power: float = 0.8) -> Any:
-        """Compute how strong a source would have to be to be found, at each position.
+        """Compute the smallest amplitude of a source that would be found, at each position.
 
-        It is for one source alone, found if it explains more than the best of all positions does
-        of noise: the threshold of ``MixedNormIC(criterion="ric")``.
+        This is for a single source. It is found if it explains more than the best of all positions
+        explains in noise: the threshold of ``MixedNormIC(criterion="ric")``.
 
         Parameters
         ----------
         model : estimator or array-like of shape (n_targets, n_features), default=None
-            A model: the source has the time course of its strongest source, and the noise is that
-            which the model leaves. None, or a model without sources: the strongest time course of
-            the data, and noise as `noise_cov` predicts it, white in time. With trials, noise is
-            always as they show it.
+            The source has the time course of the strongest source of the model, and noise is
+            estimated from the residual. With None, or a model without sources, the source has the
+            strongest time course of the data, and noise is as `noise_cov` predicts, white in time.
+            After :meth:`from_epochs`, noise is always estimated from the trials.
         power : float, default=0.8
-            The probability to find the source, between 0 and 1.
+            The probability that the source is found, between 0 and 1.
 
         Returns
         -------
         stc : instance of mne.SourceEstimate, or another source estimate
-            The least peak amplitude in A m at every vertex, of one time. Sources flow along the
-            normals of surfaces, else along the orientation with the strongest field. Infinite
-            where no channel sees a source.
+            The smallest peak amplitude in A m at every vertex, with one time. Sources point along
+            the normals of surfaces, else along the orientation with the strongest field. Infinite
+            where a source has no field at the channels.
 
         Raises
         ------
@@ -425,18 +426,18 @@ class InverseProblem(WhitenedRecording):
         return outputs.make_map(amplitudes, np.arange(len(amplitudes)), self._gain)
 
     def compute_stability(self, model: Any, radius: float = 0.01) -> NDArray[np.float64]:
-        """Compute how often each source is found again, if a part of the trials is left out.
+        """Compute how often each source is found again when some trials are left out.
 
-        A clone of the model is fitted to all folds but one, for each in turn; `MixedNormIC` and
-        `MixedNormCV` choose alpha anew. A model of many sources finds one near any place.
+        A clone of the model is fitted to all folds but one, for each fold in turn; `MixedNormIC`
+        and `MixedNormCV` choose alpha again. With many sources, some are always near by chance.
 
         Parameters
         ----------
         model : estimator
-            A fitted model that can be cloned and fitted to `X` and `y`; of a search, its
-            `best_estimator_`.
+            A fitted model that can be cloned and fitted to `X` and `y`; of a search, the
+            `best_estimator_` is used.
         radius : float, default=0.01
-            How near, in m, a source has to be found.
+            The largest distance, in m, at which a source counts as found again.
 
         Returns
         -------
@@ -485,31 +486,30 @@ class InverseProblem(WhitenedRecording):
         model : estimator or array-like of shape (n_targets, n_features)
             As for :meth:`to_source_estimate`.
         confidence : Confidence, default=None
-            What :meth:`compute_confidence` has returned for this model.
+            The result of :meth:`compute_confidence` for this model.
         subjects_dir : path-like, default=None
-            FreeSurfer's folder of subjects, to name the label of each source and its place in
-            MNI coordinates.
+            FreeSurfer's folder of subjects, to add the label of each source and its MNI
+            coordinates.
         parc : str, default="aparc"
-            The parcellation that labels are of.
+            The parcellation of the labels.
 
         Returns
         -------
-        table : pandas.DataFrame, or list of such
+        table : pandas.DataFrame, or list of pandas.DataFrame
             A row for each source, the one with the largest peak (in any of several data) first.
-            The index is the position.
-            Columns: "hemisphere" ("lh" or "rh"; empty in volumes), "vertex", "x_mm", "y_mm" and
-            "z_mm" (head coordinates), "amplitude_nAm" (at the peak, as in the source estimate),
-            "latency_ms" of the peak, "gof_percent" and the orientation "ori_x", "ori_y" and
-            "ori_z" there; with `confidence` "p_value" and "radius_mm", the largest distance from
-            the source to its region; with `subjects_dir` "label" and, where the subject has a
-            transform, "mni_x_mm", "mni_y_mm" and "mni_z_mm".
+            The index is the position. Columns: "hemisphere" ("lh" or "rh"; empty in volumes),
+            "vertex", "x_mm", "y_mm" and "z_mm" (head coordinates), "amplitude_nAm" (at the peak, as
+            in the source estimate), "latency_ms" of the peak, and at the peak "gof_percent" and the
+            orientation "ori_x", "ori_y" and "ori_z"; with `confidence` "p_value" and "radius_mm",
+            the distance from the source to the farthest position of its region; with `subjects_dir`
+            "label" and, if the subject has a transform, "mni_x_mm", "mni_y_mm" and "mni_z_mm".
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, TypeError, ValueError
             As :meth:`to_source_estimate`, or if `confidence` is of another model.
         ImportError
-            Without pandas.
+            If pandas is not installed.
         """
         rows = self.list_sources(model, confidence, subjects_dir=subjects_dir, parc=parc)
         columns = tables.list_columns(confidence is not None, subjects_dir is not None)
@@ -534,7 +534,7 @@ class InverseProblem(WhitenedRecording):
         Returns
         -------
         rows : list of dict, or list of such lists
-            One for each source, the strongest first, with the position and the columns.
+            One for each source, the strongest first, with the position and the columns as keys.
 
         Raises
         ------
@@ -562,7 +562,7 @@ class InverseProblem(WhitenedRecording):
     def _find_sources(self, estimator):
         """Find the sources of a model.
 
-        Active positions, (n_active, n_orient, n_targets) amplitudes in A m, and the
+        Returns active positions, (n_active, n_orient, n_targets) amplitudes in A m, and the
         (n_positions, n_orient) weights that the columns of the gain had in the model.
         """
         sizes = len(self.times), self.X.shape[1], self.n_orient
@@ -573,8 +573,8 @@ class InverseProblem(WhitenedRecording):
         by_orientation = any(step.loose != 1 for step in weightings) and not _are_equal(scale.T)
         if by_depth or by_orientation:
             warn(
-                f"The problem is weighted by {'depth' if by_depth else 'orientation'}, and the "
-                "SourceWeighting of the Pipeline does so once more. Make the problem with "
+                f"The problem is already weighted by {'depth' if by_depth else 'orientation'}, and "
+                "the SourceWeighting of the Pipeline does it once more. Make the problem with "
                 "depth=None, loose=1.",
             )
         sources = coef * scale[positions, :, np.newaxis] / self.target_scale
@@ -586,7 +586,7 @@ class InverseProblem(WhitenedRecording):
         return self._gain.columns(positions) @ sources.reshape(-1, len(self.times))
 
     def _for_each_evoked(self, make_output):
-        """Call a function with all data and their targets, and return a list if these were one."""
+        """Call a function with each average and its targets; return a list if a list was given."""
         stops = np.cumsum([len(evoked.times) for evoked in self._evokeds])
         targets = map(slice, [0, *stops[:-1]], stops)
         with quiet_mne():
@@ -595,5 +595,5 @@ class InverseProblem(WhitenedRecording):
 
 
 def _are_equal(values):
-    """Tell whether values do not differ along the first axis."""
+    """Return whether values are equal along the first axis."""
     return np.allclose(values, values[:1], rtol=1e-6, atol=0.0)

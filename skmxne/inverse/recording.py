@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class WhitenedRecording:
-    """The recordings of an `InverseProblem`, which says what its attributes are.
+    """The data of an `InverseProblem`, where the attributes are documented.
 
     Parameters
     ----------
-    evoked : instance of mne.Evoked, or list of such
+    evoked : instance of mne.Evoked, or list of mne.Evoked
         The data at the channels to use.
     gain : PreparedGain
         The gain at these channels.
@@ -104,7 +104,8 @@ class WhitenedRecording:
         -------
         surfaces : list of named tuples
             For each `hemisphere` ("lh" or "rh"), `rr`, the vertices in m, in head coordinates, and
-            `tris`, the triangles. Empty if not all of the source space is cortex with triangles.
+            `tris`, the triangles. Empty if a part of the source space is not a cortical surface
+            with triangles.
         """
         return self._gain.surfaces()
 
@@ -129,32 +130,33 @@ class WhitenedRecording:
         taken into account by the whitener. No object is modified.
 
         The times before 0 show whether `noise_cov` and the number of trials are right, and which
-        channels are bad. So leave them in `evoked`, and choose the times to explain by `tmin` and
+        channels are bad. So keep them in `evoked`, and set the times to explain with `tmin` and
         `tmax`.
 
         Parameters
         ----------
-        evoked : instance of mne.Evoked, or list of such
-            The data. Several make one joint model, in which a position is active in all or none;
-            their times and numbers of trials may differ.
+        evoked : instance of mne.Evoked, or list of mne.Evoked
+            The data. A list makes one joint model, in which a position is active in all data or
+            in none; their times and numbers of trials may differ.
         forward : instance of mne.Forward
             The forward solution, of any kind of source space.
         noise_cov : instance of mne.Covariance
             The noise covariance of single trials.
         loose : "auto", float in [0, 1] or dict, default="auto"
             The variance of orientations tangential to the surface relative to that of normal ones:
-            0 for fixed orientation, 1 for free, as it has to be in volumes. "auto" is 0.2 if all
-            is surface, else 1. A dict such as ``{"surface": 0.2, "volume": 1}`` has a value for
-            every kind of source space ("surface", "volume", "discrete").
+            0 for fixed orientation, 1 for free. In volumes it must be 1. "auto" is 0.2 if all
+            source spaces are surfaces, else 1. A dict such as ``{"surface": 0.2, "volume": 1}`` has
+            a value for every kind of source space ("surface", "volume", "discrete").
         depth : None, float or dict, default=0.8
             The exponent of depth weighting; None or 0 for none. A dict holds options, by default
             those of MNE's sparse solvers: "exp" 0.8, "limit" None, "limit_depth_chs" "whiten",
             "combine_xyz" "fro" (see :func:`mne.forward.compute_depth_prior`), and
-            "allow_fixed_depth" True, to weight fixed orientations by their own gain alone.
+            "allow_fixed_depth" True, which weights fixed orientations by their own gain only.
         rank : None, "info", "full" or dict, default=None
             The rank of the noise covariance, as for :func:`mne.compute_rank`; None estimates it. A
-            dict has the types of channels as keys: "eeg", and "mag" or "grad", or "meg" where both
-            are used, which MNE whitens together. Types that are not used do not matter.
+            dict has types of channels as keys: "eeg", and "mag" or "grad". If both "mag" and
+            "grad" are used, MNE whitens them together: the key is "meg". Types that are not used
+            are ignored.
         tmin, tmax : float or None, default=None
             The first and the last time to explain, in s; None for those of `evoked`.
 
@@ -169,16 +171,17 @@ class WhitenedRecording:
             If an object is not an instance of its class.
         ValueError
             If the objects do not fit one another, data are not finite, EEG has no average
-            reference, or a parameter is out of its range or without effect.
+            reference, or a parameter is out of its range or has no effect.
 
         Warns
         -----
         RuntimeWarning
-            If channels are left out or flat; if sensors are more than 5 mm from where `forward`
-            has them; if `noise_cov` has a higher rank than Maxwell-filtered data; if `loose` leaves
-            a kind of source space less gain; or if the whitened data before time 0 do not look
-            like noise: less than half or more than twice its power, in all or, by more than
-            chance, in few channels or components.
+            If channels are left out or flat; if sensors are more than 5 mm from their positions in
+            `forward`; if `rank` is too high for `noise_cov`, or `noise_cov` has a higher rank than
+            Maxwell-filtered data; if `loose` gives one kind of source space less gain than another;
+            or if the whitened data before time 0 do not look like noise: less than half or more
+            than twice the power of noise, or single channels or components with more than twice the
+            power that noise can have by chance.
         """
         with quiet_mne(), single_threaded_blas():
             evokeds = prepare_evokeds(evoked, forward, noise_cov)
@@ -208,9 +211,9 @@ class WhitenedRecording:
         """Make the inverse problem of the average of epochs, with folds of trials.
 
         `X` and `y` are those of :meth:`from_evoked` for ``epochs.average()``. With the averages of
-        the folds, a model can be fitted to some trials and judged by the others: see
-        :meth:`to_folds`, and `y_folds` of :meth:`MixedNormCV.fit <skmxne.MixedNormCV.fit>`, which
-        needs less memory and time.
+        the folds, a model can be fitted to some trials and tested on the others: with `y_folds` of
+        :meth:`MixedNormCV.fit <skmxne.MixedNormCV.fit>`, or with :meth:`to_folds`, which needs more
+        memory and time.
 
         Parameters
         ----------
@@ -221,9 +224,9 @@ class WhitenedRecording:
         noise_cov : instance of mne.Covariance
             The noise covariance of single trials.
         n_folds : int, default=5
-            The number of folds. Trials are drawn so that folds have the same share of every
-            condition (event type), but for one trial; conditions of fewer than `n_folds` trials
-            are taken together with the most frequent one.
+            The number of folds. Trials are drawn so that the number of trials of a condition (event
+            type) differs by at most one between folds. Conditions with fewer than `n_folds` trials
+            are merged with the most frequent one.
         loose, depth, rank, tmin, tmax : object
             As for :meth:`from_evoked`.
 
@@ -237,7 +240,7 @@ class WhitenedRecording:
         TypeError
             If an object is not an instance of its class.
         ValueError
-            If there are fewer epochs than folds, or :meth:`from_evoked` does not take the average.
+            If there are fewer epochs than folds, or :meth:`from_evoked` rejects the average.
 
         Warns
         -----
@@ -259,9 +262,9 @@ class WhitenedRecording:
     def target_covariance(self) -> NDArray[np.float64] | None:
         """Covariance of the noise across targets, estimated from trials, for `MixedNormIC`.
 
-        It is that of the differences between the averages of the folds, over all rows, and has a
-        mean variance of 1 where the noise covariance fits the trials. It is shrunk towards a
-        multiple of the identity, by as much as makes the number of independent targets right.
+        It is computed from the differences between the averages of the folds, over all rows. Its
+        mean variance is 1 if the noise covariance fits the trials. It is shrunk towards a multiple
+        of the identity, just enough that the number of independent targets is right.
 
         Returns
         -------
@@ -278,9 +281,9 @@ class WhitenedRecording:
         """Stack the data of the folds, for searches that fit some trials and score the others.
 
         Each fold has the rows of `X` and of its average, scaled so that the noise of all rows has
-        variance 1. Coefficients are those of `X` and `y`, and so is the model fitted to all rows,
-        to its tolerance (which is relative to the power of the rows), unless `time_pca` limits
-        the rank. The search goes into :meth:`to_source_estimate`.
+        variance 1. Coefficients have the same meaning as for `X` and `y`. The model fitted to all
+        rows is the same, too, to its tolerance (which is relative to the power of the rows), unless
+        `time_pca` limits the rank. Pass the fitted search to :meth:`to_source_estimate`.
 
         Returns
         -------
@@ -306,17 +309,17 @@ class WhitenedRecording:
         return X, y, np.repeat(np.arange(len(roots)), len(self.X))
 
     def _leave_out(self, fold, *, is_stacked):
-        """Return the data without a fold: their average, or folds below one another."""
+        """Return the data without a fold: their average, or the other folds stacked."""
         if is_stacked:
             X, y, groups = self.to_folds()
             return X[groups != fold], y[groups != fold]
         weight = self.fold_weights[fold]
-        # On the scale where noise has variance 1 again.
+        # Scaled so that noise has variance 1 again.
         return self.X, (self.y - weight * self.y_folds[fold]) / np.sqrt(1.0 - weight)
 
 
 def _whiten(evokeds, whitener, target_scale):
-    """Whiten data of all channels and targets, with the noise of the averages of all trials."""
+    """Whiten averages and scale them by the roots of the numbers of all trials."""
     return whitener @ np.hstack([evoked.data for evoked in evokeds]) * target_scale
 
 

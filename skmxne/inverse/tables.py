@@ -11,20 +11,18 @@ from .outputs import find_vertices
 
 
 def check_confidence(confidence, n_positions, positions=None):
-    """Raise unless a confidence is of so many positions, and of the sources at some of these."""
+    """Raise unless a confidence fits a number of positions and, if given, the active ones."""
     if not isinstance(confidence, Confidence):
         raise TypeError(
             f"confidence must be what compute_confidence returns, got {type(confidence).__name__}."
         )
     if confidence.regions.shape[1] != n_positions:
         raise ValueError(
-            f"confidence is of {confidence.regions.shape[1]} positions, the problem of "
+            f"confidence has {confidence.regions.shape[1]} positions, but the problem has "
             f"{n_positions}. Compute it with compute_confidence of this problem."
         )
     if positions is not None and not np.array_equal(confidence.positions, positions):
-        raise ValueError(
-            "confidence is of other sources than the model. Compute it for this model."
-        )
+        raise ValueError("confidence has other sources than the model. Compute it for this model.")
 
 
 def list_sources(positions, dipoles, gain, confidence=None):
@@ -58,7 +56,7 @@ def sort_sources(lists):
 
 
 def list_columns(is_judged, has_labels=False):
-    """List the columns of a table without sources."""
+    """List the columns for a table that has no sources."""
     columns = ["position", "hemisphere", "vertex", "x_mm", "y_mm", "z_mm", "amplitude_nAm"]
     columns += ["latency_ms", "gof_percent", "ori_x", "ori_y", "ori_z"]
     columns += ["p_value", "radius_mm"] if is_judged else []
@@ -66,12 +64,12 @@ def list_columns(is_judged, has_labels=False):
 
 
 def make_frame(rows, columns):
-    """Make a data frame of sources; without any it has the columns."""
+    """Make a data frame of sources; without sources it is empty but has `columns`."""
     try:
         import pandas as pd
     except ImportError as error:
         raise ImportError(
-            "to_data_frame needs pandas: install it, or use list_sources, which does not."
+            "to_data_frame needs pandas: install it, or use list_sources instead."
         ) from error
 
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else columns).set_index("position")
@@ -82,7 +80,8 @@ def add_anatomy(rows, gain, mri_head_t, subjects_dir, parc):
     subject = gain.src[0].get("subject_his_id")
     if subject is None:
         raise ValueError(
-            "subjects_dir is of no use: forward does not tell whose source space it has."
+            "subjects_dir cannot be used: the source space of forward has no name of a subject. "
+            "Leave subjects_dir out."
         )
     if not Path(subjects_dir, subject).is_dir():
         raise ValueError(
@@ -119,5 +118,5 @@ def _find_places(src, positions):
 
 
 def _to_number(value):
-    """Return a number of NumPy as one of Python."""
+    """Convert a number of NumPy to one of Python."""
     return value.item() if isinstance(value, np.generic) else value

@@ -20,26 +20,26 @@ class SourceWeighting(
 ):
     """Scale the features of a gain, to favour deep positions and normal orientations.
 
-    Sensors see deep positions less than shallow ones, so that a penalty on amplitudes puts sources
-    too near to the sensors: depth weighting makes up for that [1]_. Currents of the cortex are
-    nearly normal to its surface: a loose orientation constraint makes others more costly [2]_.
-    Column ``o`` of block ``g`` is multiplied by::
+    Sensors are less sensitive to deep positions than to shallow ones, so that a penalty on
+    amplitudes moves sources too near to the sensors. Depth weighting compensates for this [1]_.
+    Currents of the cortex are nearly normal to its surface: a loose orientation constraint
+    penalizes tangential ones more [2]_. Column ``o`` of block ``g`` is multiplied by::
 
         scale_[g, o] = c * sqrt(loose_o) * ||X_g||_F ** -depth
 
     where ``loose_o`` is ``loose`` for the first two of three orientations, else 1, and ``c`` makes
-    ``||X * scale_||_F^2`` the number of samples. Norms are those of the samples that `fit` sees,
-    so that in cross-validation each fold has its own.
+    ``||X * scale_||_F^2`` equal to the number of samples. Norms are those of the samples given to
+    `fit`: in cross-validation each fold has its own.
 
     Parameters
     ----------
     depth : float, default=0.8
-        Exponent of depth weighting: 1 gives all blocks the same norm, 0 or None leaves them.
+        Exponent of depth weighting: 1 gives all blocks the same norm, 0 or None changes nothing.
     loose : float in [0, 1], default=1.0
         Variance of the first two of three orientations, which are tangential to the surface,
-        relative to that of the third, which is normal to it. 1 is free orientation. 0 is fixed
-        orientation: tangential columns become zero, and only normal ones count for depth. Where
-        ``n_orient`` is not 3, or positions are in volumes, which have no normals, leave it at 1.
+        relative to that of the third, the normal. 1 is free orientation. 0 is fixed orientation:
+        tangential columns become zero, and depth weights depend on normal columns only. It must be
+        1 if ``n_orient`` is not 3, and should be 1 in volumes, which have no normals.
     n_orient : int, default=1
         Features per position, in order: 1 for fixed, 3 for loose or free orientation, as for the
         model that follows.
@@ -47,7 +47,7 @@ class SourceWeighting(
     Attributes
     ----------
     scale_ : ndarray of shape (n_features,)
-        What columns are multiplied by. Blocks of zeros get what the weakest of the others gets.
+        The factors of the columns. For depth, blocks of zeros count as the weakest of the others.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -55,9 +55,9 @@ class SourceWeighting(
 
     See Also
     --------
-    skmxne.InverseProblem : Weights its ``X`` in the same way, once and for all. Made with
-        ``depth=None, loose=1`` it leaves that to this transformer, and takes a Pipeline of it and
-        a model, or a search over such, for a model.
+    skmxne.InverseProblem : Weights its ``X`` in the same way when it is made. To use this
+        transformer instead, make it with ``depth=None, loose=1``. Its methods accept a Pipeline of
+        this transformer and a model, or a search over such a Pipeline.
 
     References
     ----------
@@ -105,7 +105,7 @@ class SourceWeighting(
         Raises
         ------
         TypeError, ValueError
-            If a hyperparameter or the data are not valid, or weights infinite.
+            If a hyperparameter or the data are not valid, or weights are infinite.
         """
         X = check_features(X, partial(validate_data, self), ensure_all_finite=True)
         n_orient = check_n_orient(self.n_orient, X.shape[1])
@@ -114,7 +114,7 @@ class SourceWeighting(
         if n_orient != 3 and loose != 1:
             raise ValueError(
                 f"loose={loose:g} needs n_orient=3, two tangential orientations and the normal, "
-                f"got n_orient={n_orient}: set loose=1, or n_orient to 3 where X has them."
+                f"got n_orient={n_orient}: set loose=1, or n_orient=3 if X has three orientations."
             )
         with self._report(X, y):
             self.scale_ = self._compute_scale(X, depth, loose, n_orient)
@@ -122,7 +122,7 @@ class SourceWeighting(
 
     @staticmethod
     def _compute_scale(X, depth, loose, n_orient):
-        """Compute what columns are multiplied by."""
+        """Compute the factors of the columns."""
         used = slice(None)
         if loose == 0:
             used, n_orient = slice(2, None, 3), 1
@@ -131,8 +131,8 @@ class SourceWeighting(
             norm = np.linalg.norm(gain)
         if not 0 < norm < np.inf:
             raise ValueError(
-                f"X{', in the columns of normals,' * (loose == 0)} has the norm {norm:g}: no "
-                "weight can be learned from that. Check the gain, and its unit."
+                f"X{', in the columns of normals,' * (loose == 0)} has the norm {norm:g}, so that "
+                "no weights can be computed. Check the gain, and its unit."
             )
         loose = np.full(gain.shape[1] // n_orient, loose)
         orient_prior = compute_orient_prior(loose, n_orient)
@@ -166,9 +166,9 @@ class SourceWeighting(
 
 
 def compute_depth_prior(gain, n_orient, *, exp, combine_xyz="fro", limit=None, exact_limit=False):
-    """Compute the prior variances that make up for the depth of positions."""
+    """Compute the prior variances that compensate for the depth of positions."""
     power = _compute_power(gain, n_orient, combine_xyz)
-    # No sensor may see a position at all, such as the centre of a sphere.
+    # A position may have no field at all, such as the centre of a sphere.
     power[power == 0.0] = power[power > 0.0].min(initial=np.inf)
     with _silent_overflow():
         variance = 1.0 / power
@@ -191,8 +191,8 @@ def compute_orient_prior(loose, n_orient):
 def compute_source_scale(gain, orient_prior, depth_prior=1.0):
     """Compute the factors of the columns of a gain that give sources their prior variances.
 
-    Their unit is that of MNE, which scales the source covariance R such that trace(G R G^T) is the
-    number of rows: this is the sum of squares of the weighted gain.
+    As in MNE, the source covariance R is scaled so that trace(G R G^T), the sum of squares of the
+    weighted gain, is the number of rows.
     """
     with _silent_overflow():
         prior = orient_prior * depth_prior
@@ -204,7 +204,7 @@ def compute_source_scale(gain, orient_prior, depth_prior=1.0):
 
 
 def _silent_overflow():
-    """Make a context in which numbers may become infinite: those of the scale are checked."""
+    """Make a context without warnings of infinite numbers: the scale is checked for these."""
     return np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 

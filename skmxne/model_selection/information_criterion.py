@@ -169,8 +169,8 @@ class MixedNormIC(BaseMixedNorm):
     in simulations without noise, it does not show the noise: the missing power counts as white
     noise. For the other criteria, pass ``C`` as `target_covariance`. They are then computed with
     ``n = n_samples * m`` data of variance ``s2 tr(C) / m``, and with dof times ``m / tr(C)``, where
-    dof is the covariance of fit and noise in units of ``s2``. An `InverseProblem` made from trials estimates ``C`` as its
-    `target_covariance`.
+    dof is the covariance of fit and noise in units of ``s2``. An `InverseProblem` made from trials
+    estimates ``C`` as its `target_covariance`.
 
     References
     ----------

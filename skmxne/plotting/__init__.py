@@ -1,4 +1,4 @@
-"""Figures, in the manner of scikit-learn's displays. matplotlib is imported when one is drawn."""
+"""Figures, made like scikit-learn's displays. matplotlib is imported when one is drawn."""
 
 from .fields import FieldDisplay
 from .path import PathDisplay

@@ -1,4 +1,4 @@
-"""The cortex from several sides: gyri and sulci, and what lies on them."""
+"""Views of the cortex from several sides, with its gyri and sulci, and sources."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -12,8 +12,8 @@ from scipy.spatial import KDTree
 
 from .positions import compute_spacing, plot_sources
 
-# From where it is seen, and what is to the right then, in head coordinates: x to the right, y to
-# the front, z up.
+# The directions to the viewer and to the right of the view, in head coordinates: x to the right, y
+# to the front, z up.
 _VIEWS = {
     ("lh", "lateral"): ((-1, 0, 0), (0, -1, 0)),
     ("lh", "medial"): ((1, 0, 0), (0, 1, 0)),
@@ -22,13 +22,13 @@ _VIEWS = {
     ("both", "top"): ((0, 0, 1), (1, 0, 0)),
 }
 _SIDES = {"lh": "left ", "rh": "right ", "both": ""}
-# How far sulci are smoothed, in mm, twice: the cortex keeps its shape, and all but the deepest
+# Width of each of two smoothing steps, in mm: the cortex keeps its shape, and all but the deepest
 # sulci open.
 _SMOOTHING = 15.0
 _PIXELS_PER_MM = 2.5
-# A source that is less than that below what is seen is seen, in mm.
+# A source is visible if it is less than this below the visible surface, in mm.
 _DEPTH_SEEN = 3.0
-# Positions of a source space are vertices, but for the precision of files, in mm.
+# Positions are vertices of the surface, up to the precision of files, in mm.
 _SAME_PLACE = 0.01
 _GYRUS, _SULCUS = 0.92, 0.66
 
@@ -40,9 +40,9 @@ def list_views(surfaces):
 
 
 def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is_weak=()):
-    """Draw sources on the cortex, which is smoothed so that sulci can be seen into.
+    """Draw sources on the cortex, which is smoothed to show its sulci.
 
-    With `regions`, where else the sources in colour could be. Numbers of weak ones are white.
+    `regions` are where the sources in colour could be. Numbers of weak sources are white.
     """
     from matplotlib.colors import to_rgb
 
@@ -59,7 +59,7 @@ def plot_cortex(axes, surfaces, locations, all_locations, colors, regions=(), is
     depths = np.array([picture.find_depths(vertices) for picture in pictures])
     for ax, picture, depth in zip(axes, pictures, depths, strict=True):
         picture.draw(ax)
-        # Where it is seen; one that is hidden from all sides, where it is least so.
+        # In views where a source is visible; if it is hidden in all, where it is hidden least.
         is_shown = (depth < _DEPTH_SEEN) | ((depth == depths.min(axis=0)) & np.isfinite(depth))
         plot_sources(
             ax,
@@ -82,18 +82,18 @@ class _Cortex(NamedTuple):
     smooth: NDArray[np.float64]  # the vertices, smoothed
     normals: NDArray[np.float64]  # of the smoothed surface
     shades: NDArray[np.float64]
-    nearest: NDArray[np.int_]  # position, -1 where none is near
+    nearest: NDArray[np.int_]  # nearest position, -1 if none is near
     hemispheres: NDArray[np.str_]
 
 
 def _prepare(surface, all_locations):
-    """Smooth a surface, and tell gyri from sulci."""
+    """Smooth a surface, and distinguish gyri from sulci."""
     rr, tris = 1e3 * surface.rr, surface.tris
     a, b, c = (rr - rr.mean(axis=0))[tris].swapaxes(0, 1)
-    if np.vdot(a, np.cross(b, c)) < 0:  # the volume, of triangles that face inwards
+    if np.vdot(a, np.cross(b, c)) < 0:  # the volume is negative: triangles face inwards
         tris = tris[:, ::-1]
     once, smooth = _smooth(rr, tris, n_times=2)
-    # What is below its own smoothed surface is a sulcus.
+    # Vertices below the smoothed surface are in sulci.
     height = np.sum((rr - once) * _compute_normals(once, tris), axis=1)
     shades = np.where(height > np.median(height), _GYRUS, _SULCUS)
     own = np.flatnonzero(KDTree(rr).query(1e3 * all_locations)[0] < _SAME_PLACE)
@@ -104,7 +104,7 @@ def _prepare(surface, all_locations):
 
 
 def _join(parts):
-    """Join surfaces to one, whose triangles are of all vertices."""
+    """Join surfaces to one, and number its vertices consecutively in the triangles."""
     starts = np.cumsum([0, *(len(part.rr) for part in parts[:-1])])
     shifted = [part._replace(tris=part.tris + n) for part, n in zip(parts, starts, strict=True)]
     return _Cortex(*map(np.concatenate, zip(*shifted, strict=True)))
@@ -135,11 +135,11 @@ class _View:
         )
 
     def find_depths(self, vertices):
-        """Return how far below what is seen vertices are, in mm; infinite in other hemispheres."""
+        """Return how deep vertices lie below the visible surface, in mm (other hemisphere: inf)."""
         depths, own = np.full(len(vertices), np.inf), self.is_in[vertices]
         points = self.points[vertices[own]]
         columns, rows = ((points[:, :2] - self.low) * _PIXELS_PER_MM).round().astype(int).T
-        # At the edge a pixel may have no cortex, and nothing hides a source.
+        # At the edge a pixel may have no cortex: nothing hides a source there.
         depths[own] = np.maximum(self.depths[rows, columns] - points[:, 2], 0)
         return depths
 
@@ -163,7 +163,7 @@ class _View:
 
 
 def _smooth(rr, tris, n_times):
-    """Smooth a surface by steps of implicit diffusion (Desbrun et al. 1999), and return all."""
+    """Smooth a surface by steps of implicit diffusion (Desbrun et al. 1999), and return each."""
     edges = np.vstack([tris[:, :2], tris[:, 1:], tris[:, ::2]])
     lengths = np.sum((rr[edges[:, 0]] - rr[edges[:, 1]]) ** 2, axis=1)
     weights = np.ones(len(edges), dtype=np.float32)
@@ -193,15 +193,15 @@ def _compute_normals(rr, tris):
 def _rasterize(points, tris, colors, shape):
     """Draw triangles with a depth buffer.
 
-    Points are column, row and height towards the viewer. Returned are the interpolated colours of
-    the highest of all triangles at every pixel, and its height, minus infinity where there is none.
+    Points are column, row and height towards the viewer. Returns, at every pixel, the interpolated
+    colour and the height of the highest triangle; without a triangle, the height is -infinity.
     """
     a, b, c = (points[tris[:, k], :2] for k in range(3))
     areas = _cross(b - a, c - a)
     faces_viewer = areas > 0
     tris, areas, corners = tris[faces_viewer], areas[faces_viewer], np.stack([a, b, c], axis=1)
     corners = corners[faces_viewer]
-    # All pixels of the boxes around the triangles, and which of these they are of.
+    # All pixels of the boxes around the triangles, and the triangle of each.
     low = np.ceil(corners.min(axis=1)).astype(int)
     sizes = np.maximum(np.floor(corners.max(axis=1)).astype(int) - low + 1, 0)
     counts = sizes.prod(axis=1)

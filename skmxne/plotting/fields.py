@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from ..inverse.problem import InverseProblem
 
 
-# Units of the fields, and how many there are in T, T/m and V.
+# Units of the fields, and how many make one T, T/m or V.
 _UNITS = {"mag": ("fT", 1e15), "grad": ("fT/cm", 1e13), "eeg": ("µV", 1e6)}
 
 
 class FieldDisplay:
-    """What the sensors see at the peak of each source: data, model, this source, and residual.
+    """The fields at the peak of each source: data, model, this source alone, and residual.
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
@@ -32,10 +32,10 @@ class FieldDisplay:
     peaks : ndarray of int, shape (n_sources,)
         The indices of the times of the peaks.
     gof : ndarray of shape (n_sources,)
-        The goodness of fit of all sources at these times, in percent of the power of the whitened
-        data of all sensors.
+        The goodness of fit of all sources together at these times, in percent of the power of the
+        whitened data of all sensors.
     ch_type : {"mag", "grad", "eeg"}
-        Which sensors.
+        The type of sensors.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class FieldDisplay:
     See Also
     --------
     SourceDisplay : Where the sources are.
-    mne.viz.plot_topomap : What draws each topography.
+    mne.viz.plot_topomap : Draws each topography.
 
     Examples
     --------
@@ -100,10 +100,10 @@ class FieldDisplay:
         problem : InverseProblem
             The problem.
         ch_type : {"mag", "grad", "eeg"}, default=None
-            Which sensors; None for the first of these that there are. Of planar gradiometers, each
-            pair is drawn as the root mean square of both.
+            The type of sensors; None: the first of these in the data. Each pair of planar
+            gradiometers is drawn as the root mean square of both.
         condition : int or str, default=0
-            Which of the data, by index or comment, if the problem is of a list of them.
+            Index or comment of the data to draw, if the problem was made from a list.
         n_labelled, fig : object
             As for `plot`.
 
@@ -115,7 +115,7 @@ class FieldDisplay:
         Raises
         ------
         TypeError
-            If `problem` is none.
+            If `problem` is not an InverseProblem.
         ValueError
             If the problem has no such sensors or condition, or the coefficients do not fit it.
         """
@@ -131,7 +131,7 @@ class FieldDisplay:
         types = residual.get_channel_types(unique=True)
         types = [kind for kind in ("mag", "grad", "eeg") if kind in types]
         if ch_type is not None and ch_type not in types:
-            raise ValueError(f"ch_type={ch_type!r} is not there: choose from {types}.")
+            raise ValueError(f"ch_type={ch_type!r} does not exist: choose from {types}.")
         order = find_order(rows)
         peaks = np.array([np.abs(dipoles[k].amplitude).argmax() for k in order], dtype=int)
         gof = sum((dipole.gof for dipole in dipoles), start=np.zeros(len(residual.times)))
@@ -162,7 +162,7 @@ class FieldDisplay:
         Raises
         ------
         TypeError
-            If `fig` is no figure, or `n_labelled` no number of sources.
+            If `fig` is not a figure, or `n_labelled` is not a number of sources.
         """
         check_n_labelled(n_labelled)
         columns = self._list_columns(n_labelled)
@@ -190,7 +190,7 @@ class FieldDisplay:
         return f"<FieldDisplay: {self.ch_type}, {len(self.fields)} sources>"
 
     def _summarize(self):
-        """Say what there is."""
+        """Summarize the figure."""
         name = f"{self.residual.comment!r}: " if self.residual.comment else ""
         return f"{name}fields at the peaks" if self.fields else f"{name}no source"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class PathDisplay:
-    """How strong each block is along the path of alphas.
+    """The norm of each block along the path of alphas.
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
@@ -29,8 +29,8 @@ class PathDisplay:
     alphas : ndarray of shape (n_alphas,)
         Percentages in descending order.
     norms : ndarray of shape (n_alphas, n_ever_active)
-        Norm of the coefficients of each block that is active at one of the alphas, over
-        orientations and targets.
+        Norm of the coefficients, over orientations and targets, of each block that is active at
+        any of the alphas.
     names : sequence of str, length n_ever_active
         Names of these blocks.
     alpha : float
@@ -51,7 +51,7 @@ class PathDisplay:
 
     See Also
     --------
-    SelectionDisplay : What alpha was chosen by.
+    SelectionDisplay : How alpha was chosen.
     mixed_norm_path : The coefficients along the path.
 
     Examples
@@ -101,17 +101,18 @@ class PathDisplay:
         Parameters
         ----------
         estimator : MixedNormEstimator, MixedNormCV, MixedNormIC or Pipeline
-            Whose parameters to use, and whose alpha to mark, that of the path if a search has gone
-            on from there; a selector has to be fitted. A fitted pipeline that ends with one
-            transforms `X`.
+            The path has its parameters, and its alpha is marked. `MixedNormCV` and `MixedNormIC`
+            must be fitted; if a search followed the path, the alpha chosen on the path is marked. A
+            Pipeline that ends with one of these must be fitted, and transforms `X`.
         X : array-like of shape (n_samples, n_blocks * n_orient)
             Samples.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
         alphas : int or array-like of shape (n_alphas,), default=None
-            Percentages, as for `mixed_norm_path`. None: those a selector has chosen from, or 20.
+            Percentages, as for `mixed_norm_path`. None: those that `MixedNormCV` or `MixedNormIC`
+            has chosen from, else 20.
         eps : float, default=0.1
-            Ratio of the smallest alpha of a grid to 100 percent, where `alphas` is a number.
+            Ratio of the smallest alpha to 100 percent, if `alphas` is a number.
         position_names : sequence of str, length n_blocks, default=None
             Names of the blocks. None: their indices.
         n_labelled, ax : object
@@ -127,7 +128,7 @@ class PathDisplay:
         sklearn.exceptions.NotFittedError
             If a selector or a pipeline is not fitted.
         TypeError, ValueError
-            If `estimator` is of another kind, or the names are not one per block.
+            If `estimator` is of another kind, or there is not one name per block.
         """
         if isinstance(estimator, Pipeline):
             check_is_fitted(estimator)
@@ -168,8 +169,8 @@ class PathDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: in a new figure.
         n_labelled : int, default=5
-            How many blocks to draw in colour and to name: the strongest at the marked alpha,
-            and, where fewer are active there, along the path.
+            How many blocks to draw in colour and to name: the strongest at the marked alpha. If
+            fewer are active there, the strongest along the path follow.
 
         Returns
         -------
@@ -179,7 +180,7 @@ class PathDisplay:
         Raises
         ------
         TypeError
-            If `ax` is no axes, or `n_labelled` no number of blocks.
+            If `ax` is not an Axes, or `n_labelled` is not a number of blocks.
         """
         check_n_labelled(n_labelled)
         if ax is None:
@@ -192,7 +193,7 @@ class PathDisplay:
         at_alpha = self.norms[np.argmin(np.abs(self.alphas - self.alpha))]
         order = np.lexsort((self.norms.max(axis=0), at_alpha))[::-1]
         strongest, others = order[:n_labelled], order[n_labelled:]
-        # Up to where a block enters there is nothing to see.
+        # A block is drawn from where it becomes active.
         padded = np.pad(self.norms, ((1, 1), (0, 0)))
         norms = np.where(padded[:-2] + padded[1:-1] + padded[2:] > 0, self.norms, np.nan)
         self.lines_ = [
@@ -207,7 +208,7 @@ class PathDisplay:
         self.chosen_line_ = mark_alpha(ax, self.alpha)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("norm of the coefficients")
-        # Lines are everywhere: the legend is next to them.
+        # Lines may be anywhere: the legend is beside the axes.
         ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
         return self
 

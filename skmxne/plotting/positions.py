@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 
-# Title, the head coordinates to the right and up, and what the ends of the first are called.
+# Title, the head coordinates to the right and up, and labels of the ends of the first.
 _VIEWS = (
     ("top", 0, 1, ("L", "R")),
     ("back", 0, 2, ("L", "R")),
@@ -12,14 +12,14 @@ _VIEWS = (
 )
 _AXIS_NAMES = "x (mm)", "y (mm)", "z (mm)"
 
-# What the disc of a number takes of half the width of a view, in a figure of the usual size.
+# Size of the disc of a number, as a share of half the width of a view in a figure of usual size.
 _NUMBER_SIZE = 0.15
 
 
 def plot_positions(axes, locations, all_locations, colors, regions=(), is_weak=()):
     """Draw sources in a cloud of all positions, from the top, the back and the right.
 
-    With `regions`, where else the sources in colour could be. Numbers of weak ones are white.
+    `regions` are where the sources in colour could be. Numbers of weak sources are white.
     """
     from matplotlib.collections import EllipseCollection
 
@@ -48,7 +48,7 @@ def plot_positions(axes, locations, all_locations, colors, regions=(), is_weak=(
 
 
 def compute_spacing(points):
-    """Compute how far positions are apart, in mm."""
+    """Compute the distance between neighbouring positions in mm."""
     if len(points) < 2:
         return 10.0
     gaps = KDTree(points).query(points, k=2)[0][:, 1]
@@ -73,8 +73,8 @@ def plot_sources(
 ):
     """Draw sources in a view, the first of them in colours and with numbers.
 
-    Those that are not shown are left out, those that are hidden have open markers, those that are
-    weak white numbers. Numbers are on their sources or beside them.
+    Sources that are not shown are left out. Hidden ones have open markers, weak ones have white
+    numbers. Numbers are on their sources or beside them.
     """
     n_points, n_labelled = len(points), len(colors)
     is_shown = np.ones(n_points, dtype=bool) if is_shown is None else is_shown
@@ -95,9 +95,9 @@ def plot_sources(
 
 
 def _spread(points, distance):
-    """Move points until all are as far from one another as a distance, which numbers need."""
+    """Move points until they are a distance apart, so that their numbers do not overlap."""
     places, turn = points.copy(), np.arange(len(points)) * 2.4
-    apart = 1e-3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)  # points in the same place part
+    apart = 1e-3 * np.stack([np.cos(turn), np.sin(turn)], axis=1)  # separates equal points
     for _ in range(100):
         gaps = (places + apart)[:, np.newaxis] - (places + apart)
         lengths = np.linalg.norm(gaps, axis=2) + np.eye(len(points)) * distance

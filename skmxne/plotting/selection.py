@@ -1,4 +1,4 @@
-"""Figure of what a choice of alpha rests on."""
+"""Figure of the choice of alpha."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -19,12 +19,11 @@ _BAND = dict(color=BLUE, alpha=0.2, linewidth=0)
 
 
 class SelectionDisplay:
-    """What alpha was chosen by, and how many blocks are active, along the path.
+    """The values by which alpha was chosen, and the number of active blocks, along the path.
 
     Use `from_estimator` to make one. All parameters are stored as attributes.
 
-    The values are drawn so that the best can be seen: arrows stand for those that are so far off
-    that they are outside the axes.
+    The axes are limited so that the best values can be seen. Arrows mark values outside the axes.
 
     Parameters
     ----------
@@ -39,11 +38,11 @@ class SelectionDisplay:
     n_active : ndarray of shape (n_alphas,) or (n_alphas, n_folds)
         Number of active blocks.
     threshold : float, default=None
-        What the values are compared with.
+        Threshold that the values are compared with.
     threshold_name : str, default=None
         Label of the threshold.
     refined : tuple of float and int, default=None
-        Percentage and number of active blocks of the model that a search has led to.
+        Percentage and number of active blocks of the model that a search has found.
 
     Attributes
     ----------
@@ -66,7 +65,7 @@ class SelectionDisplay:
     n_active_line_ : matplotlib.lines.Line2D or None
         The number of active blocks, or its mean over folds.
     refined_line_ : matplotlib.lines.Line2D or None
-        The mark of the model that a search has led to.
+        The mark of the model that a search has found.
 
     See Also
     --------
@@ -119,7 +118,7 @@ class SelectionDisplay:
         folds: bool = False,
         line_kw: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw what a fitted estimator has chosen alpha by.
+        """Draw how a fitted estimator has chosen alpha.
 
         Parameters
         ----------
@@ -165,8 +164,8 @@ class SelectionDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes or pair of them, default=None
-            Where to draw: the values alone in one, or the number of active blocks in a second.
-            None: a new figure with both.
+            Where to draw: one axes for the values, or two, the second for the number of active
+            blocks. None: a new figure with both.
         folds : bool, default=False
             Draw the single folds, too.
         line_kw : dict, default=None
@@ -180,7 +179,7 @@ class SelectionDisplay:
         Raises
         ------
         TypeError
-            If `ax` is no axes, or `line_kw` no arguments.
+            If `ax` has elements that are not Axes, or `folds` or `line_kw` have a wrong type.
         ValueError
             If there are more than two axes.
         """
@@ -206,7 +205,7 @@ class SelectionDisplay:
         return self
 
     def _plot_values(self, folds, line_kw):
-        # Infinite where the criterion has nothing to judge by.
+        # Infinite where the criterion is not defined.
         values = np.where(np.isfinite(self.values), self.values, np.nan)
         self.fill_between_, self.fold_lines_, self.threshold_line_ = None, [], None
         if values.ndim == 2:
@@ -237,7 +236,7 @@ class SelectionDisplay:
             self._zoom_in(values)
 
     def _zoom_in(self, values):
-        """Let values so far off that they hide the best leave the axes, and mark them by arrows."""
+        """If far values hide the best one, limit the axes and mark far values by arrows."""
         chosen = values[np.argmin(np.abs(self.alphas - self.alpha))]
         # The best is the lowest criterion or error, or the highest score.
         sign = -1 if 2 * chosen > np.nanmin(values) + np.nanmax(values) else 1
@@ -268,7 +267,7 @@ class SelectionDisplay:
             ax.fill_between(self.alphas, low, high, **_BAND, label="range over folds")
             ax.legend(fontsize="small")
         (self.n_active_line_,) = ax.plot(self.alphas, n_active, color=BLUE, marker=".")
-        # The first few matter.
+        # Small numbers matter most.
         ax.set_yscale("symlog", linthresh=1, linscale=0.5)
         ticks = range(6) if largest <= 5 else [0, *(m * 10**k for k in range(6) for m in (1, 3))]
         ticks = [tick for tick in ticks if tick <= largest]
@@ -330,10 +329,10 @@ def _describe_folds(estimator):
 
 
 def _find_limit(values, threshold):
-    """Find up to where to show values, so that a minimum between higher ones can be seen.
+    """Find the largest value to show, so that a minimum between larger values can be seen.
 
-    In view are the lower one of its sides, half of the values, and the threshold. The limit is
-    infinite where a third of the axes or more would show these anyway.
+    The lower side of the minimum, half of the values, and the threshold are in view. The limit is
+    infinite if these take a third or more of the axes anyway.
     """
     low, best = np.nanmin(values), np.nanargmin(values)
     side = min(np.nanmax(values[: best + 1]), np.nanmax(values[best:])) - low

@@ -1,4 +1,4 @@
-"""Figure of the sources that a model finds, and of what they leave of the data."""
+"""Figure of the sources of a model, and of the residual."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..inverse.problem import InverseProblem
 
 
-# Sources of larger p-values may be noise, and are drawn so.
+# Sources with larger p-values may be noise, and are drawn pale.
 _LEVEL = 0.05
 
 
@@ -49,38 +49,38 @@ class SourceDisplay:
     data : ndarray of shape (n_samples, n_times)
         The whitened data, with noise of variance 1.
     residual : ndarray of shape (n_samples, n_times)
-        Their residual.
+        The whitened residual.
     surfaces : list of named tuples, default=()
-        The cortex, as :attr:`InverseProblem.surfaces`. Without it, projections are drawn.
+        The cortex, as in :attr:`InverseProblem.surfaces`. Without it, projections are drawn.
     name : str, default=None
         Name of the data.
     regions : list of ndarray of shape (n, 3), default=None
-        Where else each source could be, in m.
+        The region where each source could be: its positions in m.
     p_values : ndarray of shape (n_sources,), default=None
-        The p-values of the sources. Above 0.05 lines are pale and numbers white.
+        The p-values of the sources. Above 0.05, lines are pale and numbers are white.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure or matplotlib.figure.SubFigure
         The figure.
     position_axes_ : list of matplotlib.axes.Axes
-        The positions: on the cortex, which is smoothed so that sulci can be seen into, left and
-        right, lateral and medial, and from the top; else projections, in mm.
+        The positions: views of the cortex (left and right, lateral and medial; top), which is
+        smoothed to show its sulci. Without a cortex, projections in mm.
     time_ax_ : matplotlib.axes.Axes
         The amplitudes over time.
     noise_ax_ : matplotlib.axes.Axes
-        The data, the residual, and the noise expected.
+        The data, the residual, and the expected noise.
     fit_ax_ : matplotlib.axes.Axes
         The goodness of fit over time.
     lines_ : list of matplotlib.lines.Line2D
         The amplitudes of the strongest sources.
     other_lines_ : list of matplotlib.lines.Line2D
-        Those of the others.
+        The amplitudes of the other sources.
 
     See Also
     --------
-    InverseProblem : Whose outputs are drawn.
-    SelectionDisplay : What alpha was chosen by.
+    InverseProblem : Makes the outputs that are drawn.
+    SelectionDisplay : How alpha was chosen.
     mne.SourceEstimate.plot : Sources on the surface of the brain, in three dimensions.
 
     Examples
@@ -144,10 +144,10 @@ class SourceDisplay:
         problem : InverseProblem
             The problem, of any kind of source space and orientation.
         confidence : Confidence, default=None
-            What :meth:`InverseProblem.compute_confidence` has returned for this model, to draw the
-            region of each source in its colour, and to give p-values.
+            The result of :meth:`InverseProblem.compute_confidence` for this model, to draw the
+            region of each source in its colour, and to show p-values.
         condition : int or str, default=0
-            Which of the data, by index or comment, if the problem is of a list of them.
+            Index or comment of the data to draw, if the problem was made from a list.
         n_labelled, fig : object
             As for `plot`.
 
@@ -159,7 +159,7 @@ class SourceDisplay:
         Raises
         ------
         TypeError
-            If `problem` is none.
+            If `problem` is not an InverseProblem.
         ValueError
             If the problem has no such condition, or the coefficients or `confidence` do not fit it.
         """
@@ -210,10 +210,10 @@ class SourceDisplay:
         Raises
         ------
         TypeError
-            If `fig` is no figure, or `n_labelled` no number of sources.
+            If `fig` is not a figure, or `n_labelled` is not a number of sources.
         """
         check_n_labelled(n_labelled)
-        # Both hemispheres are seen from five sides, in two rows; else there is one row.
+        # Both hemispheres have five views, in two rows; otherwise there is one row.
         height = 6.5 if len(list_views(self.surfaces)) == 5 else 5
         self.figure_ = fig = make_figure(fig, (10, 4 + height))
         rows = fig.add_gridspec(3, 1, height_ratios=[height, 4, 3.5])
@@ -231,7 +231,7 @@ class SourceDisplay:
         return f"<SourceDisplay: {len(self.amplitudes)} sources>"
 
     def _summarize(self):
-        """Say in a line what there is."""
+        """Summarize the figure in one line."""
         n_sources, (percent,) = len(self.amplitudes), _explain(self.data, self.residual, None)
         (most,) = _explain(self.data, np.ones_like(self.data), None).clip(min=0)
         name, noise = f"{self.name!r}: " if self.name else "", f"noise: {100 - most:.0f} %"
@@ -254,7 +254,7 @@ class SourceDisplay:
             plot_positions(self.position_axes_, *where)
 
     def _find_weak(self):
-        """Tell which sources may be noise, if there are p-values."""
+        """Return which sources may be noise, if there are p-values."""
         return () if self.p_values is None else self.p_values > _LEVEL
 
     def _plot_amplitudes(self, ax, styles):
@@ -325,7 +325,7 @@ def _add_legend_on_top(ax):
 
 
 def _explain(data, residual, axis=0):
-    """Compute the percentage of power that is not in the residual, at every time or over all."""
+    """Compute the percentage of power that is explained, at every time or over all times."""
     power = np.sum(data**2, axis=axis)
     explained = 1 - np.sum(residual**2, axis=axis) / np.where(power > 0, power, np.inf)
     return np.atleast_1d(100 * np.where(power > 0, explained, 0))

@@ -1,12 +1,13 @@
-"""What the figures look alike in."""
+"""The common style of the figures."""
 
 from itertools import cycle, islice
 from numbers import Integral
 
 import numpy as np
 
-# Told apart by colour-blind eyes: Okabe & Ito (2008), https://jfly.uni-koeln.de/color. In this
-# order neighbours differ in lightness, and with the patterns of the lines in print without colour.
+# Colours that colour-blind people can distinguish: Okabe & Ito (2008),
+# https://jfly.uni-koeln.de/color. In this order, neighbours also differ in lightness. Without
+# colour, the patterns of the lines distinguish them.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _PATTERNS = ("-", "--", "-.", ":")
 
@@ -14,19 +15,19 @@ BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "0.75"
 
 
 def check_axes(ax):
-    """Raise a TypeError unless something can be drawn in."""
+    """Raise a TypeError unless `ax` is an Axes."""
     if not hasattr(ax, "set_xscale"):
         raise TypeError(f"ax must be of the class matplotlib.axes.Axes, got {ax!r}.")
 
 
 def check_n_labelled(n_labelled):
-    """Raise a TypeError unless something is a number of positions."""
+    """Raise a TypeError unless `n_labelled` is a number of positions."""
     if not isinstance(n_labelled, Integral) or n_labelled < 0:
-        raise TypeError(f"n_labelled must be an integer, not negative, got {n_labelled!r}.")
+        raise TypeError(f"n_labelled must be a non-negative integer, got {n_labelled!r}.")
 
 
 def check_problem(problem):
-    """Raise a TypeError unless something is an inverse problem."""
+    """Raise a TypeError unless `problem` is an inverse problem."""
     if not hasattr(problem, "to_dipoles"):
         raise TypeError(
             f"problem must be an InverseProblem, got {type(problem).__name__}. Pass the one "
@@ -35,7 +36,7 @@ def check_problem(problem):
 
 
 def take_condition(condition, residuals, *others):
-    """Return the index of one of several conditions, the residuals, and the rest of that one."""
+    """Return the index of a condition, all residuals, and its part of the other lists."""
     if not isinstance(residuals, list):
         residuals, others = [residuals], [[other] for other in others]
     index = _find_condition(condition, [residual.comment for residual in residuals])
@@ -45,24 +46,24 @@ def take_condition(condition, residuals, *others):
 def _find_condition(condition, names):
     if isinstance(condition, str):
         if condition not in names:
-            raise ValueError(f"condition={condition!r} is not there: choose from {names}.")
+            raise ValueError(f"condition={condition!r} does not exist: choose from {names}.")
         return names.index(condition)
     if condition not in range(len(names)):
         raise ValueError(
-            f"condition={condition!r} is not there: choose an index below {len(names)}, or from "
+            f"condition={condition!r} does not exist: choose an index below {len(names)}, or from "
             f"{names}."
         )
     return int(condition)
 
 
 def find_order(rows):
-    """Return the order in which the sources of a table are, among ascending positions."""
+    """Return the indices of the sources of a table among ascending positions."""
     positions = sorted(row["position"] for row in rows)
     return [positions.index(row["position"]) for row in rows]
 
 
 def make_figure(fig, size):
-    """Return a figure that is given, or make one of a size in inches."""
+    """Return a given figure, or make one of a size in inches."""
     if fig is None:
         import matplotlib.pyplot as plt
 
@@ -79,9 +80,9 @@ def pick_line_styles(n_lines):
 
 
 def set_alpha_axis(ax, alphas):
-    """Make the x axis one of percentages, from few active positions to many.
+    """Make an x axis of percentages, from few active positions to many.
 
-    It is logarithmic, with labels such as 50, 20 and 10, and linear next to an alpha of zero.
+    It is logarithmic, with labels such as 50, 20 and 10, and linear near an alpha of zero.
     """
     positive = alphas[alphas > 0]
     if len(positive) == len(alphas):
@@ -94,7 +95,7 @@ def set_alpha_axis(ax, alphas):
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.set_xticks([], minor=True)
     ax.xaxis.set_inverted(True)
-    # All of the path is in view, where nothing is active, too.
+    # Show all of the path, also where nothing is active.
     ax.update_datalim(np.column_stack([alphas, alphas]), updatey=False)
     ax.set_xlabel("alpha (%)")
 

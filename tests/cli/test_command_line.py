@@ -305,14 +305,18 @@ def start_late(evoked):
     ("change", "options", "message"),
     [
         (break_evoked, [], "evoked has infinite or NaN data in "),
-        (start_late, [], "The average begins at 0.1 s: there is no time up to 0"),
-        (None, ["--tmax", "3"], "--tmin and --tmax: 0 to 3 s is no period of the average, which "),
-        (None, ["--tmin", "-3"], "--tmin and --tmax: -3 to 0.01 s is no period of the average"),
-        (None, ["--baseline", "-2", "0"], "--baseline: -2 to 0 s is no period of the average"),
+        (start_late, [], "The average begins at 0.1 s: there is no baseline before 0"),
+        (
+            None,
+            ["--tmax", "3"],
+            "--tmin and --tmax: 0 to 3 s is not a period of the average, which ",
+        ),
+        (None, ["--tmin", "-3"], "--tmin and --tmax: -3 to 0.01 s is not a period of the average"),
+        (None, ["--baseline", "-2", "0"], "--baseline: -2 to 0 s is not a period of the average"),
         (
             None,
             ["--picks", "seeg", "meg"],
-            "--picks seeg: no such channels, there are eeg, grad, m",
+            "--picks seeg: no such channels. Choose from eeg, grad, m",
         ),
         (
             None,
@@ -393,7 +397,7 @@ def test_all_files_that_are_missing_are_named(localize, tmp_path):
 def test_percentage_that_looks_like_a_share_is_told(localize):
     told = localize("--alpha", "0.4")
     assert told.code == 0
-    assert "--alpha 0.4 is less than one percent. If you meant a share of 1, give" in told.err
+    assert "--alpha 0.4 is less than one percent. If you meant a fraction, give" in told.err
     assert "--alpha 40." in told.err
     assert "percent" not in localize("--alpha", "40", "--overwrite").err
 
@@ -509,12 +513,12 @@ def test_times_without_noise(localize, write_files, make_case):
     told = description.describe_data([evoked], problem)
     assert told["Times"] == "0 to 110 ms (12 samples)"
     for tmin in (None, -0.0, "auto"):
-        with pytest.raises(ValueError, match=r": 0 to 3 s is no period .* from 0 to 0\.11 s"):
+        with pytest.raises(ValueError, match=r": 0 to 3 s is not a period .* from 0 to 0\.11 s"):
             recording_files.find_window([evoked], tmin, 3.0)
     late = case.evokeds[0].copy().shift_time(0.1 + 3.16356e-09, relative=False)
     with pytest.raises(ValueError, match=r"The average begins at 0\.1 s: there is no"):
         recording_files.prepare([late])
-    with pytest.raises(ValueError, match=r": 0\.123456 to 9 s is no period"):
+    with pytest.raises(ValueError, match=r": 0\.123456 to 9 s is not a period"):
         recording_files.find_window([evoked], 0.123456, 9)
 
 
@@ -575,7 +579,8 @@ def test_files_that_are_not_there(localize, tmp_path, name):
     option = f"--{name.replace('_', '-')}"
     assert_failed(localize(**{name: missing}), f"No file {missing}. Check {option}.")
     assert_failed(localize(**{name: tmp_path}), f"{tmp_path} is a folder. {NEEDS[name]}")
-    assert_failed(localize(**{name: os.devnull}), f"{os.devnull} is no regular file. {NEEDS[name]}")
+    message = f"{os.devnull} is not a regular file. {NEEDS[name]}"
+    assert_failed(localize(**{name: os.devnull}), message)
 
 
 def compress(content):
@@ -723,8 +728,8 @@ def test_noise_covariance_that_does_not_fit(
         (["localise"], "invalid choice: 'localise'"),
         (["localize"], "the following arguments are required: --output"),
         (["localize", "--output", "x", "--evoked", "y"], "--evoked, --forward and --noise-cov go"),
-        (["localize", "--output", "x", "--condition", "y"], "--condition is for files"),
-        (["localize", "--output", "x", "--condition", ""], "--condition is for files"),
+        (["localize", "--output", "x", "--condition", "y"], "--condition needs files"),
+        (["localize", "--output", "x", "--condition", ""], "--condition needs files"),
         (["localize", "--output", "x", "--tmin", "soon"], "argument --tmin: soon is not a number"),
         (["localize", "--output", "x", "--tmin", "-0,2"], "argument --tmin: -0,2 is not a number"),
         (["localize", "--output", "x", "--tmax", "-inf"], "argument --tmax: -inf is not a number"),
@@ -799,7 +804,7 @@ def test_other_files_are_never_overwritten(localize, tmp_path, name, options):
     (tmp_path / "results" / "report.html").touch()
     result = localize(*options)
     assert result.code == 1
-    assert "has files in it that are no results, such as " in result.err
+    assert "has files that are not results, such as " in result.err
     assert path.read_text() == "years of work"
 
 
@@ -892,7 +897,7 @@ def test_files_like_results_are_not_overwritten(localize, name):
     (folder / f"sources-{name}-vl.stc").touch()
     result = localize("--alpha", "60", "--overwrite")
     assert result.code == 1
-    assert "has files in it that are no results" in result.err
+    assert "has files that are not results" in result.err
     assert (folder / "dipoles" / name).exists()
 
 

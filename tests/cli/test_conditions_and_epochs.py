@@ -128,7 +128,7 @@ def test_epochs_are_used_as_trials(localize, epochs_files, alpha):
         assert f"<td>{cell}</td>" in html
     assert "<td>Trials</td><td>12</td>" in html
     assert "<td>evoked</td>" not in html
-    by = "5-fold cross-validation over trials" if alpha == "cv" else "noise over time as trials"
+    by = "5-fold cross-validation over trials" if alpha == "cv" else "estimated from the trials"
     assert by in (result.output / "methods.txt").read_text("utf-8")
 
 
@@ -169,8 +169,11 @@ def test_epochs_with_their_own_baseline(localize, write_epochs, make_epochs):
             "Average them (epochs.average() in MNE), and give the file of the average with "
             "--evoked.",
         ),
-        (["--tmax", "3"], "--tmin and --tmax: 0 to 3 s is no period of the epoch, which is from"),
-        (["--picks", "seeg"], "--picks seeg: no such channels, there are eeg, grad, mag, meg."),
+        (
+            ["--tmax", "3"],
+            "--tmin and --tmax: 0 to 3 s is not a period of the epoch, which is from",
+        ),
+        (["--picks", "seeg"], "--picks seeg: no such channels. Choose from eeg, grad, mag, meg."),
     ],
 )
 def test_epochs_that_do_not_fit(localize, epochs_files, options, message):
@@ -183,7 +186,7 @@ def test_few_trials(localize, write_epochs, make_epochs):
 
 def test_epochs_that_begin_late(localize, write_epochs, make_epochs):
     files = write_epochs(make_epochs().shift_time(0.1, relative=False)) | {"no_baseline": None}
-    assert_failed(localize(**files), "The epoch begins at 0.1 s: there is no time up to 0")
+    assert_failed(localize(**files), "The epoch begins at 0.1 s: there is no baseline before 0")
 
 
 def test_files_given_with_the_option_of_another(localize, files, epochs_files):
@@ -214,7 +217,7 @@ def test_options_that_do_not_fit(localize, epochs_files, changes, message):
 def test_folder_of_subjects_is_for_files(localize, files):
     nothing = dict.fromkeys([*files, "condition"])
     result = localize("--subjects-dir", "x", **nothing)
-    assert_failed(result, "--subjects-dir is for files, give --evoked or --epochs, too", code=2)
+    assert_failed(result, "--subjects-dir needs files: give --evoked or --epochs, too", code=2)
 
 
 # Several conditions
@@ -292,7 +295,7 @@ def test_other_files_of_conditions_are_not_overwritten(localize, tmp_path, name)
     path.touch()
     result = localize("--overwrite")
     assert result.code == 1
-    assert "has files in it that are no results, such as " in result.err
+    assert "has files that are not results, such as " in result.err
     assert path.exists()
 
 
@@ -316,7 +319,7 @@ def test_conditions_that_are_not_there(localize, joint_files, options, message):
 
 def test_conditions_without_common_times(localize, files):
     result = localize("--condition", "early", "late", **files | {"condition": None})
-    assert_failed(result, "is no period of the average, which is from")
+    assert_failed(result, "is not a period of the average, which is from")
 
 
 def test_conditions_of_different_channels(make_case):
@@ -380,7 +383,8 @@ def test_mni_coordinates_are_in_the_table_of_the_report():
 def test_folders_of_subjects_that_do_not_fit(localize, subjects_dir, tmp_path, monkeypatch):
     wrong = tmp_path / "subjects"
     result = localize(subjects_dir=wrong)
-    assert_failed(result, f"--subjects-dir {wrong} is no folder. Give FreeSurfer's folder of sub")
+    message = f"--subjects-dir {wrong} is not a folder. Give FreeSurfer's folder of sub"
+    assert_failed(result, message)
     wrong.mkdir()
     result = localize(subjects_dir=wrong)
     assert_failed(result, f"--subjects-dir {wrong} has no folder 'simulated', the subject of the")
@@ -397,7 +401,8 @@ def test_forward_solution_without_a_subject(localize, write_files, make_case, su
     for space in forward["src"]:
         space["subject_his_id"] = None
     result = localize(**write_files(forward=forward), subjects_dir=subjects_dir)
-    assert_failed(result, "--subjects-dir is of no use, as the file of --forward does not tell")
+    message = "--subjects-dir cannot be used: the file of --forward has no name of a subject"
+    assert_failed(result, message)
 
 
 # For a paper, and for drawings in three dimensions
@@ -432,7 +437,7 @@ def test_methods_are_those_of_the_run(localize, options, present, absent):
         *present,
         "average 'early' of 4 trials, from 0 to 10 ms (2 samples), at 64 channels (",
         "The mean from -0.1 to -0.05 s had been subtracted.",
-        "of rank 62",
+        "(rank 62)",
         "48 positions",
         f"skmxne {skmxne.__version__} with MNE-Python {mne.__version__}",
     ]:

@@ -321,13 +321,13 @@ def test_models_that_do_not_fit(case):
 def test_confidence_of_another_problem_or_model(case):
     problem = from_evoked(case, loose=0)
     confidence = problem.compute_confidence(mark(problem, [3]), n_draws=0)
-    with pytest.raises(ValueError, match="of other sources than the model"):
+    with pytest.raises(ValueError, match="has other sources than the model"):
         problem.to_data_frame(mark(problem, [4]), confidence=confidence)
     with pytest.raises(TypeError, match="what compute_confidence returns, got tuple"):
         problem.to_data_frame(mark(problem, [3]), confidence=(1, 2))
     X, y = np.random.default_rng(0).standard_normal((2, 20, 20))
     other = compute_confidence(np.eye(20)[[3]].repeat(20, 0), X, y, n_draws=0)
-    with pytest.raises(ValueError, match="confidence is of 20 positions"):
+    with pytest.raises(ValueError, match="confidence has 20 positions"):
         problem.to_regions(other)
 
 

@@ -263,7 +263,7 @@ def make_weights(case, what):
 def measure_difference(case, options):
     """Measure how far `mixed_norm` is from what it should give."""
     if options.get("solver") == "cd" and options["loose"] != 0:
-        with pytest.warns(RuntimeWarning, match="solver='cd' is for fixed orientation"):
+        with pytest.warns(RuntimeWarning, match="solver='cd' needs fixed orientation"):
             ours = call(mixed_norm, case, options | dict(verbose="WARNING"))
         options = options | dict(solver="bcd")  # what MNE takes instead
     else:
@@ -835,7 +835,7 @@ def zero(case):
         (dict(weights=np.ones(48), weights_min=None), TypeError, "weights_min must be a number"),
         (dict(pick_ori="tangential"), ValueError, "pick_ori must be None, 'normal' or 'vector'"),
         (dict(loose=0, pick_ori="normal"), ValueError, "pick_ori='normal' needs loose or free"),
-        (dict(verbose="loud"), ValueError, "verbose='loud' is no level"),
+        (dict(verbose="loud"), ValueError, "verbose='loud' is not a level"),
     ],
 )
 def test_bad_arguments(surface, options, error, match):

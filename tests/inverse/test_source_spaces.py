@@ -458,7 +458,10 @@ def test_covariance_of_data_without_the_maxwell_filter_is_told(filtered):
     with mne.use_log_level("ERROR"):
         noise_cov = mne.compute_raw_covariance(raw)
         evoked = mne.EvokedArray(filtered.get_data()[:, :20], filtered.info, nave=1)
-    match = r"covariance has rank 306 for 'meg', but the data only \d\d, .* set rank to 'info'"
+    match = (
+        r"covariance has rank 306 for 'meg', but the data only have rank \d\d .* "
+        "set rank to 'info'"
+    )
     with pytest.warns(RuntimeWarning, match=match) as record:
         problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0)
     assert [one.filename for one in record] == [__file__]

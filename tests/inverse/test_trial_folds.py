@@ -313,7 +313,7 @@ def spoil(epochs, value):
     ("change", "options", "error", "match"),
     [
         (lambda e: [e, e], {}, TypeError, "epochs must be an inst.*got list. Join.*concatenate_ep"),
-        (lambda e: e.average(), {}, TypeError, "got EvokedArray.*averages go into .*from_evoked"),
+        (lambda e: e.average(), {}, TypeError, "got EvokedArray.*for averages use .*from_evoked"),
         (lambda e: e.get_data(), {}, TypeError, "epochs must be an instance of mne.*, got ndarr"),
         (lambda e: e[:4], {}, ValueError, "epochs has 4 good trials, fewer than n_folds=5. Lower"),
         (lambda e: e, dict(n_folds=24), ValueError, "epochs has 23 good trials, fewer than n_fol"),

@@ -105,7 +105,8 @@ def test_model_after_a_search_is_marked(make_problem):
     label = f"after the search: {n_active} at {alpha:.3g} %"
     assert label in get_legend(display.axes_[1])
     assert (
-        f"99 %, chosen of 1 from 99 to 99 %; after the search {alpha:.3g} %" in model._repr_html_()
+        f"99 %, chosen on a grid of 1 from 99 to 99 %; after the search {alpha:.3g} %"
+        in model._repr_html_()
     )
 
 

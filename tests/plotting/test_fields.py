@@ -105,9 +105,9 @@ def test_without_sources_the_strongest_time_is_drawn(fitted):
 
 def test_other_sensors_and_problems_are_refused(fitted):
     problem, model = fitted
-    with pytest.raises(ValueError, match=r"ch_type='meg' is not there: choose from \['mag'"):
+    with pytest.raises(ValueError, match=r"ch_type='meg' does not exist: choose from \['mag'"):
         FieldDisplay.from_estimator(model, problem, ch_type="meg")
-    with pytest.raises(ValueError, match="condition=7 is not there"):
+    with pytest.raises(ValueError, match="condition=7 does not exist"):
         FieldDisplay.from_estimator(model, problem, condition=7)
     with pytest.raises(TypeError, match="problem must be an InverseProblem"):
         FieldDisplay.from_estimator(model, problem.X)

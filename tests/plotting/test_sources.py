@@ -127,7 +127,7 @@ def test_one_of_several_conditions(make_case, condition, index):
 @pytest.mark.parametrize("condition", [2, -1, "Late", None, 0.5])
 def test_conditions_that_are_not_there_are_refused(make_problem_of, condition):
     problem = make_problem_of(of_list=True)
-    with pytest.raises(ValueError, match=f"condition={condition!r} is not there: choose"):
+    with pytest.raises(ValueError, match=f"condition={condition!r} does not exist: choose"):
         SourceDisplay.from_estimator(make_coef(problem, 1), problem, condition=condition)
     assert plt.get_fignums() == []
 
@@ -280,5 +280,5 @@ def test_regions_and_p_values_are_drawn(make_problem_of):
         assert label.endswith(f"within {row.radius_mm:.0f} mm, p {p}")
     display.figure_.canvas.draw()
     other = problem.compute_confidence(make_coef(problem, 2), n_draws=0)
-    with pytest.raises(ValueError, match="of other sources than the model"):
+    with pytest.raises(ValueError, match="has other sources than the model"):
         SourceDisplay.from_estimator(coef, problem, confidence=other)
