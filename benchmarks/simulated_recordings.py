@@ -1,247 +1,324 @@
-"""Recordings whose sources are known, and how near the sources found are to these."""
+"""Simulated recordings whose sources are known, as arrays and as objects of MNE.
 
-from dataclasses import dataclass, field
+They have 0.1 s of 50 trials on all positions of the gain of a recorded subject
+(``SKMXNE_SAMPLE_DIR`` names the folder that has it) or of the built-in one. Sources are on the
+normals of the cortex. Data and inversion share the forward solution, except in some kinds.
+"""
+
+import os
 from functools import cache
 from pathlib import Path
 
 import mne
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from skmxne import InverseProblem
 from skmxne.datasets import make_recording
 
-# How near, in m, a source has to be found.
-NEAR = 0.01
-# Between two sources, in m.
-APART = 0.04
-# Of the amplitude of a source, in A m.
-AMPLITUDES = (20e-9, 60e-9)
-# Folds of trials.
-N_FOLDS = 5
+N_TRIALS = 50
+SFREQ = 600.6
+TIMES = np.arange(61) / SFREQ
+KINDS = {
+    "a": "1 to 4 sources, white noise",
+    "b": "noise low-passed at 40 Hz",
+    "c1": "sources halfway between two positions",
+    "c2": "every third position, sources at others",
+    "d": "all with the same time course",
+    "e": "two sources 15 to 25 mm apart",
+    "f": "patches of 1 cm",
+    "g": "tilted by 20 degrees, loose 0.2",
+    "h": "10 nAm instead of 30",
+    "i": "200 weak brain sources in the noise",
+    "j": "another head model, head 3 mm and 2 degrees off",
+    "n": "head 3 mm off",
+    "k": "EEG",
+    "l": "EEG, skull 3 times as conductive as assumed",
+    "m": "EEG, electrodes 3 mm off",
+    "o": "EEG, built-in head",
+    "0": "white noise alone",
+    "0b": "low-passed noise alone",
+}
+# What is inverted; the recorded subject's MEG and boundary element model by default.
+HEADS = {
+    "n": "meg, sphere",
+    "k": "eeg",
+    "l": "eeg, sphere",
+    "m": "eeg, sphere",
+    "o": "built-in",
+}
+SPHERE = dict(r0=(0.0, 0.0, 0.04), head_radius=None)
+SIGMAS = (0.33, 1.0, 0.004, 0.33)  # brain, fluid, skull, scalp, in S/m
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """What is simulated, and the orientation that it is localized with.
+class Recording:
+    """Whitened data and gain, and the true sources.
 
-    Sources flow along the normals of the cortex; the positions that can be found are a part of all
-    (every third of the recorded gain, every second of the built-in one), to save time.
+    `X` has the weights of depth and of a loose constraint, as `InverseProblem` has.
     """
 
-    name: str
-    gain: str = "recorded"
-    loose: float = 0.0
-    n_sources: int = 3
-    n_trials: int = 40
-    patch: float = 0.0  # radius in m; 0: points
-    low_passed: bool = False  # at 40 Hz
-    wrong_covariance: bool = False
-    off_grid: bool = False  # sources at any position, not only at those that can be found
+    def __init__(self, gain, n_orient, y, locations, sources, amplitude=0.0, head="meg"):
+        self.X = np.asfortranarray(gain * _weight(gain, n_orient))
+        self.n_orient, self.y = n_orient, y
+        self.locations, self.sources, self.amplitude = locations, sources, amplitude
+        self.head, self.is_coarse, self.brain = head, False, None
+
+    def find_active(self, model):
+        """Return the active positions of a model."""
+        return np.flatnonzero(model.active_set_.reshape(-1, self.n_orient).any(axis=1))
+
+    def to_mne(self):
+        """Make the average, the forward solution and the noise covariance of single trials."""
+        problem, info, forward, noise_cov = load_problem(self.head)
+        noise_cov = mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
+        y, to_sensors = self.y, np.linalg.pinv(problem.whitener)
+        if self.brain is not None:
+            fields, whiten = self.brain
+            y = np.linalg.solve(whiten, y)
+            fields = to_sensors @ fields
+            noise_cov["data"] = noise_cov.data + fields @ fields.T
+        evoked = mne.EvokedArray(to_sensors @ y / np.sqrt(N_TRIALS), info, nave=N_TRIALS)
+        if self.is_coarse:
+            forward = keep_positions(forward, np.arange(forward["nsource"]) % 3 == 0)
+        return evoked, forward, noise_cov
 
 
-SCENARIOS = (
-    Scenario("3 points, 40 trials, white noise"),
-    Scenario("1 point", n_sources=1),
-    Scenario("5 points", n_sources=5),
-    Scenario("5 trials", n_trials=5),
-    Scenario("160 trials", n_trials=160),
-    Scenario("patches of 2 cm", patch=0.01),
-    Scenario("loose 0.2", loose=0.2),
-    Scenario("points between the positions", off_grid=True),
-    Scenario("low-passed", low_passed=True),
-    Scenario("low-passed, 5 trials", low_passed=True, n_trials=5),
-    Scenario("low-passed, 160 trials", low_passed=True, n_trials=160),
-    Scenario("low-passed, patches", low_passed=True, patch=0.01),
-    Scenario("low-passed, loose 0.2", low_passed=True, loose=0.2),
-    Scenario("wrong covariance", wrong_covariance=True),
-    Scenario("wrong covariance, low-passed", wrong_covariance=True, low_passed=True),
-    Scenario("EEG", gain="built-in"),
-    Scenario("EEG, loose 0.2", gain="built-in", loose=0.2),
-    Scenario("EEG, low-passed", gain="built-in", low_passed=True),
-    Scenario("EEG, low-passed, 10 trials", gain="built-in", low_passed=True, n_trials=10),
-)
-
-
-@dataclass
-class Recording:
-    """A simulated average, in the objects that it is localized with, and the truth."""
-
-    evoked: mne.Evoked
-    forward: mne.Forward
-    noise_cov: mne.Covariance
-    problem: InverseProblem  # with folds of trials
-    locations: np.ndarray  # (n_sources, 3), in m
-    amplitudes: np.ndarray = field(repr=False)  # (n_sources,), peaks in A m
-
-    def judge(self, coef):
-        """Judge coefficients of shape (n_targets, n_features), dense or sparse.
-
-        Returns
-        -------
-        judgement : dict
-            ``f1`` of precision (sources found that are near a true one) and recall (true sources
-            with one that was found near them), ``distance`` in mm (median over true sources of the
-            distance to the nearest found), ``amplitude`` (median relative error of the peak of the
-            nearest found, of those that are near), and the number of ``positions``.
-        """
-        return self.judge_dipoles(self.problem.to_dipoles(coef))
-
-    def judge_dipoles(self, dipoles):
-        """Judge a list of `mne.Dipole`, as `judge` does."""
-        if not dipoles:
-            return dict(f1=0.0, distance=np.nan, amplitude=np.nan, positions=0)
-        found = np.array([dipole.pos[0] for dipole in dipoles])
-        peaks = np.array([np.abs(dipole.amplitude).max() for dipole in dipoles])
-        distances = cdist(self.locations, found)
-        nearest, reached = distances.argmin(axis=1), distances.min(axis=1)
-        recall = np.mean(reached < NEAR)
-        precision = np.mean(distances.min(axis=0) < NEAR)
-        errors = np.abs(peaks[nearest] / self.amplitudes - 1.0)[reached < NEAR]
-        return dict(
-            f1=2 * precision * recall / (precision + recall) if precision + recall else 0.0,
-            distance=1e3 * np.median(reached),
-            amplitude=np.median(errors) if len(errors) else np.nan,
-            positions=len(dipoles),
-        )
+def _weight(gain, n_orient, depth=0.8, loose=0.2):
+    """Return the weights of depth and, of three orientations, of a loose constraint."""
+    powers = np.sum(gain**2, axis=0).reshape(-1, n_orient).sum(axis=1)
+    weights = np.repeat(powers ** (-depth / 2), n_orient)
+    if n_orient == 3:
+        weights *= np.tile(np.sqrt([loose, loose, 1.0]), len(powers))
+    return weights
 
 
 @cache
-def load_gain(gain, folder):
-    """Return an average as a template, all of a forward solution, the part to use, the noise."""
-    if gain == "built-in":
+def load_problem(head="meg"):
+    """Return an inverse problem, loose and without depth weights, and what it was made from."""
+    if head == "built-in":
         recording = make_recording()
         evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
-        step = 2
     else:
-        evoked, *_ = mne.read_evokeds(Path(folder) / "sample-auditory-ave.fif")
-        evoked.pick("meg").crop(-0.2, 0.2)
-        forward = mne.read_forward_solution(Path(folder) / "sample-cortex-7783-fwd.fif")
-        noise_cov = mne.read_cov(Path(folder) / "sample-cov.fif")
-        step = 3
-    fixed = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=True)
-    vertices = [space["vertno"][::step] for space in forward["src"]]
-    part = mne.SourceEstimate(np.zeros((sum(map(len, vertices)), 1)), vertices, 0, 1)
-    return evoked, fixed, mne.forward.restrict_forward_to_stc(forward, part), noise_cov
+        folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
+        evoked = mne.read_evokeds(
+            folder / "sample-auditory-ave.fif", condition=0, baseline=(None, 0)
+        )
+        forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
+        noise_cov = mne.read_cov(folder / "sample-cov.fif")
+        evoked.pick(head.partition(",")[0])
+        if head.startswith("eeg"):
+            evoked.set_eeg_reference(projection=True)
+        if head.endswith("sphere"):
+            forward = compute_forward(evoked.info, forward)
+            norms = np.linalg.norm(forward["sol"]["data"], axis=0).reshape(-1, 3).max(axis=1)
+            forward = keep_positions(forward, norms > 1e-3 * np.median(norms))
+    problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=0.2, depth=None)
+    return problem, evoked.pick(problem.ch_names).info, forward, noise_cov
 
 
-def simulate(scenario, seed, folder):
-    """Simulate a recording, and prepare its inverse problem.
+@cache
+def load_head(head="meg"):
+    """Return the whitened gain of three orientations, the positions, and their normals."""
+    problem, *_ = load_problem(head)
+    normals = problem.forward["source_nn"].reshape(-1, 3, 3)[:, 2]
+    return problem.X / problem.source_scale, problem.locations, normals
 
-    Parameters
-    ----------
-    scenario : Scenario
-        What to simulate.
-    seed : int
-        Determines sources and noise.
-    folder : str
-        Where the recorded gain is.
 
-    Returns
-    -------
-    recording : Recording
-        The recording.
+def keep_positions(forward, is_kept):
+    """Return a forward solution of some positions."""
+    split = np.split(is_kept, np.cumsum([space["nuse"] for space in forward["src"]])[:-1])
+    pairs = zip(forward["src"], split, strict=True)
+    vertices = [space["vertno"][kept] for space, kept in pairs]
+    part = mne.SourceEstimate(np.zeros((is_kept.sum(), 1)), vertices, 0, 1)
+    return mne.forward.restrict_forward_to_stc(forward, part)
+
+
+def compute_forward(info, forward, sigmas=SIGMAS):
+    """Compute the forward solution of a sphere, at the positions of another one."""
+    has_eeg = "eeg" in info.get_channel_types()
+    sphere = SPHERE
+    if has_eeg:
+        sphere = dict(r0="auto", head_radius="auto", info=info, sigmas=sigmas)
+    return mne.make_forward_solution(
+        info,
+        trans=forward["mri_head_t"],
+        src=forward["src"],
+        bem=mne.make_sphere_model(**sphere),
+        meg=not has_eeg,
+        eeg=has_eeg,
+        mindist=0.0,
+    )
+
+
+def turn_head(info, degrees=2.0):
+    """Move the head by 3 mm, and turn it, relative to the sensors of MEG."""
+    info = info.copy()
+    moved = mne.transforms.rotation(*np.deg2rad([degrees, 0.0, 0.0]))
+    moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
+    info["dev_head_t"]["trans"] = moved @ info["dev_head_t"]["trans"]
+    return info
+
+
+def move_electrodes(info):
+    """Move each electrode by 3 mm, in a direction of its own."""
+    info = info.copy()
+    rng = np.random.default_rng(0)
+    for channel in info["chs"]:
+        step = rng.standard_normal(3)
+        channel["loc"][:3] += 0.003 * step / np.linalg.norm(step)
+    return info
+
+
+@cache
+def load_true_gain(kind):
+    """Return the gain that the data have, the third orientation normal, not whitened.
+
+    Only for kinds whose data have another forward solution than the inversion.
     """
-    rng = np.random.default_rng(seed)
-    template, fixed, forward, noise_cov = load_gain(scenario.gain, folder)
-    evoked = template.copy()
-    evoked.nave = scenario.n_trials
-    names = [name for name in evoked.ch_names if name not in evoked.info["bads"]]
-    evoked.pick([name for name in names if name in fixed["sol"]["row_names"]])
-    rows = [fixed["sol"]["row_names"].index(name) for name in evoked.ch_names]
-    gain, positions = fixed["sol"]["data"][rows], fixed["source_rr"]
-
-    can_be_found = np.flatnonzero(cdist(positions, forward["source_rr"]).min(axis=1) < 1e-6)
-    sources = _draw_sources(rng, scenario, gain, positions, can_be_found)
-    window = (0.05, 0.15) if scenario.gain == "recorded" else (0.05, 0.35)
-    time_courses = rng.uniform(*AMPLITUDES, (scenario.n_sources, 1))
-    time_courses = time_courses * _draw_time_courses(rng, evoked.times, scenario.n_sources, window)
-    patches = [_find_patch(fixed, source, scenario.patch) for source in sources]
-    signal = np.array([gain[:, patch].mean(axis=1) for patch in patches]).T @ time_courses
-
-    root = _root(mne.pick_channels_cov(noise_cov, evoked.ch_names, ordered=True).data)
-    noise = np.array(
-        [_draw_noise(rng, evoked, root, scenario.low_passed) for _ in range(N_FOLDS)]
-    ) / np.sqrt(scenario.n_trials / N_FOLDS)
-    if scenario.wrong_covariance:
-        noise_cov = _estimate(rng, root, noise_cov, evoked.ch_names)
-
-    def make_evoked(data):
-        new = evoked.copy()
-        new.data = data
-        return new.apply_proj().apply_baseline((None, 0)).crop(*window)
-
-    average = make_evoked(signal + noise.mean(axis=0))
-    problem = InverseProblem.from_evoked(
-        average, forward, noise_cov, loose=scenario.loose, depth=0.8
-    )
-    whiten = problem.whitener * np.sqrt(scenario.n_trials)
-    problem.y_folds = np.array([whiten @ make_evoked(signal + one).data for one in noise])
-    problem.fold_weights = np.full(N_FOLDS, 1 / N_FOLDS)
-    inside = (template.times >= window[0]) & (template.times <= window[1])
-    return Recording(
-        evoked=average,
-        forward=forward,
-        noise_cov=noise_cov,
-        problem=problem,
-        locations=positions[sources],
-        amplitudes=np.abs(time_courses[:, inside]).max(axis=1),
-    )
+    problem, info, forward, _ = load_problem(HEADS.get(kind, "meg"))
+    sigmas = SIGMAS
+    if kind in ("j", "n"):
+        info = turn_head(info, degrees=2.0 if kind == "j" else 0.0)
+    elif kind == "m":
+        info = move_electrodes(info)
+    else:
+        sigmas = (0.33, 1.0, 0.012, 0.33)
+    true = compute_forward(info, forward, sigmas)
+    true = mne.convert_forward_solution(true, surf_ori=True)
+    return mne.pick_channels_forward(true, problem.ch_names, ordered=True)["sol"]["data"]
 
 
-def _draw_sources(rng, scenario, gain, positions, can_be_found):
-    """Draw positions apart from one another, but for the quarter whose field is weakest."""
-    norms = np.linalg.norm(gain / np.linalg.norm(gain, axis=1, keepdims=True), axis=0)
-    allowed = norms > np.quantile(norms, 0.25)
-    if not scenario.off_grid:
-        allowed &= np.isin(np.arange(len(positions)), can_be_found)
-    sources = []
-    for _ in range(scenario.n_sources):
+@cache
+def load_sphere(*, is_moved=True):
+    """Return the MEG gain of a sphere model, as `load_true_gain`."""
+    if is_moved:
+        return load_true_gain("j")
+    problem, info, forward, _ = load_problem()
+    sphere = mne.convert_forward_solution(compute_forward(info, forward), surf_ori=True)
+    return mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)["sol"]["data"]
+
+
+def simulate(kind, seed, is_loose=False, amplitude=30e-9):
+    """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
+    rng = np.random.default_rng([*kind.encode(), seed])
+    head = HEADS.get(kind, "meg")
+    gain, locations, normals = load_head(head)
+    along_normals = gain[:, 2::3]
+    sources = draw_sources(rng, kind, locations, along_normals)
+    fields, truth = along_normals[:, sources], locations[sources]
+    if kind == "c1":
+        mates = [_find_mate(rng, source, locations, normals) for source in sources]
+        fields = (fields + along_normals[:, mates]) / 2
+        truth = (truth + locations[mates]) / 2
+    elif kind == "f":
+        patches = [_find_patch(source, locations, normals) for source in sources]
+        fields = np.transpose([along_normals[:, patch].mean(axis=1) for patch in patches])
+    elif kind == "g":
+        fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
+    elif kind in ("j", "l", "m", "n"):
+        columns = 3 * np.array(sources) + 2
+        fields = load_problem(head)[0].whitener @ load_true_gain(kind)[:, columns]
+    amplitude = {"f": 2 * amplitude, "h": amplitude / 3}.get(kind, amplitude)
+    courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
+    signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
+    noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))
+    is_loose |= kind == "g"
+    used, n_orient = (gain, 3) if is_loose else (along_normals, 1)
+    brain = None
+    if kind == "c2":
+        used = used.reshape(len(used), -1, n_orient)[:, ::3].reshape(len(used), -1)
+        locations = locations[::3]
+    elif kind == "i":
+        brain = fields_of_brain, whiten = draw_brain_noise(rng, along_normals)
+        activity = rng.standard_normal((fields_of_brain.shape[1], noise.shape[1]))
+        noise = whiten @ (noise + fields_of_brain @ activity)
+        signal, used = whiten @ signal, whiten @ used
+    if kind.startswith("0"):
+        signal, truth = 0.0, truth[:0]
+    recording = Recording(used, n_orient, signal + noise, locations, truth, amplitude, head)
+    recording.is_coarse, recording.brain = kind == "c2", brain
+    return recording
+
+
+def draw_sources(rng, kind, locations, gain):
+    """Draw 1 to 4 positions at least 4 cm apart, but for a tenth whose field is weakest."""
+    norms = np.linalg.norm(gain, axis=0)
+    allowed = norms > np.quantile(norms, 0.1)
+    if kind == "c2":
+        allowed &= np.arange(len(locations)) % 3 > 0
+    sources = [rng.choice(np.flatnonzero(allowed))]
+    distances = np.linalg.norm(locations - locations[sources[0]], axis=1)
+    if kind == "e":
+        return [
+            *sources,
+            rng.choice(np.flatnonzero(allowed & (distances > 0.015) & (distances < 0.025))),
+        ]
+    for _ in range(rng.integers(0, 4)):
+        allowed &= distances > 0.04
         sources.append(rng.choice(np.flatnonzero(allowed)))
-        allowed &= np.linalg.norm(positions - positions[sources[-1]], axis=1) > APART
-    return np.array(sources)
+        distances = np.linalg.norm(locations - locations[sources[-1]], axis=1)
+    return sources
 
 
-def _find_patch(fixed, source, radius):
-    """Return the positions around a source on the same wall of the cortex."""
-    near = np.linalg.norm(fixed["source_rr"] - fixed["source_rr"][source], axis=1) < radius
-    near &= fixed["source_nn"] @ fixed["source_nn"][source] > 0.3
-    near[source] = True
-    return np.flatnonzero(near)
+def _find_mate(rng, source, locations, normals):
+    """Return a neighbour 4 to 9 mm away on the same wall of the cortex, or the nearest."""
+    distances = np.linalg.norm(locations - locations[source], axis=1)
+    is_alike = normals @ normals[source] > 0.8
+    mates = np.flatnonzero((distances > 0.004) & (distances < 0.009) & is_alike)
+    return rng.choice(mates) if len(mates) else np.argsort(distances)[1]
 
 
-def _draw_time_courses(rng, times, n_sources, window):
+def _find_patch(source, locations, normals):
+    """Return the positions within 1 cm on the same wall of the cortex."""
+    distances = np.linalg.norm(locations - locations[source], axis=1)
+    return np.flatnonzero((distances < 0.01) & (normals @ normals[source] > 0.0))
+
+
+def _tilt(rng, angle=20.0):
+    """Return an orientation at an angle to the normal, in degrees."""
+    tilt, turn = np.deg2rad(angle), rng.uniform(0, 2 * np.pi)
+    return np.array([np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)])
+
+
+def draw_time_courses(rng, n_sources, is_same):
     """Draw waves of 5 to 12 Hz with a peak of 1, one after the other in the window."""
-    length = window[1] - window[0]
-    latencies = window[0] + length * np.linspace(0.2, 0.8, max(n_sources, 2))
-    latencies = rng.permutation(latencies)[:n_sources, np.newaxis]
-    widths = length * rng.uniform(0.15, 0.3, (n_sources, 1))
-    delays = times - latencies
+    latencies = TIMES[-1] * np.linspace(0.2, 0.8, max(n_sources, 2))
+    delays = TIMES - rng.permutation(latencies)[:n_sources, np.newaxis]
+    widths = TIMES[-1] * rng.uniform(0.15, 0.3, (n_sources, 1))
     waves = np.cos(2 * np.pi * rng.uniform(5, 12, (n_sources, 1)) * delays)
-    waves *= np.exp(-((delays / widths) ** 2) / 2) * (times > 0)
-    return waves / np.abs(waves).max(axis=1, keepdims=True)
+    waves *= np.exp(-((delays / widths) ** 2) / 2)
+    waves /= np.abs(waves).max(axis=1, keepdims=True)
+    return np.tile(waves[0], (n_sources, 1)) if is_same else waves
 
 
-def _draw_noise(rng, evoked, root, low_passed):
-    """Draw noise of the channels of one trial, white in time or low-passed."""
-    margin = 200
-    noise = rng.standard_normal((root.shape[1], evoked.times.size + 2 * margin))
-    if low_passed:
-        noise = mne.filter.filter_data(noise, evoked.info["sfreq"], None, 40.0)
+def draw_noise(rng, n_rows, *, is_low_passed=False, band=None):
+    """Draw noise of variance 1."""
+    margin = 200 if band is None else 1000
+    noise = rng.standard_normal((n_rows, len(TIMES) + 2 * margin))
+    if is_low_passed or band:
+        noise = mne.filter.filter_data(noise, SFREQ, *(band or (None, 40.0)))
         noise /= noise[:, margin:-margin].std()
-    return root @ noise[:, margin:-margin]
+    return noise[:, margin:-margin]
 
 
-def _root(covariance):
-    """Return a matrix whose product with its transpose is the covariance."""
-    values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.clip(values, 0.0, None))
+def draw_drifts(rng, n_rows):
+    """Draw random walks of mean square 1, as slow as the time that is simulated."""
+    walks = np.cumsum(rng.standard_normal((n_rows, len(TIMES))), axis=1)
+    return walks / np.sqrt(np.mean(walks**2))
 
 
-def _estimate(rng, root, noise_cov, ch_names):
-    """Estimate a covariance from twice as many samples as there are channels."""
-    n_samples = 2 * len(ch_names)
-    noise = root @ rng.standard_normal((root.shape[1], n_samples))
-    return mne.Covariance(
-        noise @ noise.T / n_samples, ch_names, bads=[], projs=noise_cov["projs"], nfree=n_samples
-    )
+@cache
+def compute_noise_covariance(kind):
+    """Compute the covariance of noise across times, as the trials of an average show it."""
+    if kind != "b":
+        return np.eye(len(TIMES))
+    noise = draw_noise(np.random.default_rng(0), 10_000, is_low_passed=True)
+    return noise.T @ noise / len(noise)
+
+
+def draw_brain_noise(rng, gain, n_sources=200):
+    """Return the fields of correlated sources, half as strong as sensor noise, and a whitener."""
+    mixing = np.eye(n_sources) + 0.3 * rng.standard_normal((n_sources, n_sources))
+    mixing /= np.linalg.norm(mixing, axis=1, keepdims=True)
+    fields = gain[:, rng.choice(gain.shape[1], n_sources, replace=False)] @ mixing
+    fields *= np.sqrt(0.5 * len(gain) / np.sum(fields**2))
+    return fields, np.linalg.inv(np.linalg.cholesky(np.eye(len(gain)) + fields @ fields.T))

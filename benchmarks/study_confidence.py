@@ -1,8 +1,8 @@
 """How sure: do regions contain the true sources, and do p-values hold what they promise?
 
 ``python benchmarks/study_confidence.py --output docs`` simulates the recordings of
-`study_search.py` on the gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names the folder that has
-it), with peaks of 15, 30 and 90 nAm, localizes them by ``MixedNormIC``, and writes tables: how
+`simulated_recordings.py` on the gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names its folder)
+with peaks of 15, 30 and 90 nAm, localizes them by ``MixedNormIC``, and writes tables: how
 often regions contain the truth and how large they are, by kind of recording and by amplitude; how
 often p-values of noise alone are below 0.05; how strong sources have to be to be found, and how
 strong `compute_detectable_power` says; the time it takes; and, for one source in a sphere, the
@@ -22,7 +22,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pandas as pd
-import study_search
+import simulated_recordings as simulated
 from joblib import Parallel, delayed
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2
@@ -37,8 +37,8 @@ from skmxne.model_selection.support_search import SupportSearch
 
 AMPLITUDES = (15e-9, 30e-9, 90e-9)
 KINDS = {
-    **{kind: study_search.KINDS[kind] for kind in ("a", "b", "c1", "c2", "d", "e", "f", "g")},
-    **{kind: study_search.KINDS[kind] for kind in ("i", "j")},
+    **{kind: simulated.KINDS[kind] for kind in ("a", "b", "c1", "c2", "d", "e", "f", "g")},
+    **{kind: simulated.KINDS[kind] for kind in ("i", "j")},
     "k": "EEG (59 electrodes)",
 }
 NOISES = {
@@ -97,15 +97,15 @@ def run_quietly(function, *task):
 
 def load_all():
     """Load what all processes share."""
-    study_search.load_head()
-    study_search.load_head("eeg")
-    study_search.load_sphere()
+    simulated.load_head()
+    simulated.load_head("eeg")
+    simulated.load_sphere()
 
 
 @cache
 def load_candidates(kind):
     """Return the candidates of a kind whose gain is that of all draws."""
-    return Candidates(study_search.simulate(kind, 0, is_loose=True).X, 3)
+    return Candidates(simulated.simulate(kind, 0, is_loose=True).X, 3)
 
 
 def find_candidates(kind, recording):
@@ -127,8 +127,8 @@ def study_regions(arguments):
 
 def judge_recording(kind, seed, amplitude):
     """Localize a recording, and return a row for each source found, and each true one."""
-    recording = study_search.simulate(kind, seed, amplitude=amplitude)
-    free = study_search.simulate(kind, seed, is_loose=True, amplitude=amplitude)
+    recording = simulated.simulate(kind, seed, amplitude=amplitude)
+    free = simulated.simulate(kind, seed, is_loose=True, amplitude=amplitude)
     candidates = find_candidates(kind, free)
     model = MixedNormIC(n_orient=recording.n_orient).fit(recording.X, recording.y)
     positions = recording.find_active(model)
@@ -232,7 +232,7 @@ class SameDraws(Candidates):
     @cached_property
     def _powers(self):
         rng = np.random.default_rng(0)
-        powers = np.empty((200, len(study_search.TIMES), self.design.n_positions), np.float32)
+        powers = np.empty((200, len(simulated.TIMES), self.design.n_positions), np.float32)
         for draw in powers:
             noise = rng.standard_normal((len(self.design.X), len(draw)), np.float32)
             products = (self._bases @ noise) ** 2
@@ -251,27 +251,27 @@ class SameDraws(Candidates):
 @cache
 def load_brain():
     """Return the fields of a brain's noise, and what whitens it with that of the sensors."""
-    gain, _, _ = study_search.load_head()
-    return study_search.draw_brain_noise(np.random.default_rng(0), gain[:, 2::3])
+    gain, _, _ = simulated.load_head()
+    return simulated.draw_brain_noise(np.random.default_rng(0), gain[:, 2::3])
 
 
 @cache
 def load_noise_candidates(kind, *, has_trials):
     """Return the candidates of a kind of noise."""
-    gain, _, _ = study_search.load_head("eeg" if kind == "eeg" else "meg")
+    gain, _, _ = simulated.load_head("eeg" if kind == "eeg" else "meg")
     gain = load_brain()[1] @ gain if kind == "brain" else gain
     return (Candidates if has_trials else SameDraws)(gain, 3)
 
 
 def draw_noise_of(rng, kind):
     """Draw whitened noise of a kind."""
-    n_rows = len(study_search.load_head("eeg" if kind == "eeg" else "meg")[0])
-    noise = study_search.draw_noise(rng, n_rows, is_low_passed=kind == "low")
+    n_rows = len(simulated.load_head("eeg" if kind == "eeg" else "meg")[0])
+    noise = simulated.draw_noise(rng, n_rows, is_low_passed=kind == "low")
     if kind == "drift":
-        noise = (noise + study_search.draw_drifts(rng, n_rows)) / np.sqrt(2)
+        noise = (noise + simulated.draw_drifts(rng, n_rows)) / np.sqrt(2)
     if kind == "brain":
         brain, whiten = load_brain()
-        rhythms = study_search.draw_noise(rng, brain.shape[1], band=(8.0, 12.0))
+        rhythms = simulated.draw_noise(rng, brain.shape[1], band=(8.0, 12.0))
         noise = whiten @ (noise + brain @ rhythms)
     return noise
 
@@ -331,16 +331,16 @@ def study_detectability(arguments):
 def look_for_source(is_low_passed, seed, factor):
     """Tell whether one source, of some times the detectable amplitude, is found."""
     rng = np.random.default_rng([seed, round(100 * factor), is_low_passed])
-    gain, locations, _ = study_search.load_head()
+    gain, locations, _ = simulated.load_head()
     recording = load_weighted()
-    source = study_search.draw_sources(rng, "a", locations, gain[:, 2::3])[0]
-    course = study_search.draw_time_courses(rng, 1, is_same=False)[0]
-    covariance = study_search.compute_noise_covariance("b" if is_low_passed else "a")
+    source = simulated.draw_sources(rng, "a", locations, gain[:, 2::3])[0]
+    course = simulated.draw_time_courses(rng, 1, is_same=False)[0]
+    covariance = simulated.compute_noise_covariance("b" if is_low_passed else "a")
     power = compute_detectable_power(len(locations), 1, covariance, course, 0.8)
     field = gain[:, 3 * source + 2]
     size = factor * np.sqrt(power) / np.linalg.norm(field) / np.linalg.norm(course)
     y = size * np.outer(field, course)
-    y += study_search.draw_noise(rng, len(field), is_low_passed=is_low_passed)
+    y += simulated.draw_noise(rng, len(field), is_low_passed=is_low_passed)
     found = recording.find_active(MixedNormIC().fit(recording.X, y))
     distances = np.linalg.norm(locations[found] - locations[source], axis=1)
     return [dict(factor=factor, is_found=distances.min(initial=1.0) < NEAR)]
@@ -348,8 +348,8 @@ def look_for_source(is_low_passed, seed, factor):
 
 def study_dipoles(arguments):
     """Compare regions of one source, at its peak alone, with confidence limits of a dipole fit."""
-    study_search.load_sphere()
-    study_search.load_sphere(is_moved=False)
+    simulated.load_sphere()
+    simulated.load_sphere(is_moved=False)
     seeds = range(arguments.first_seed, arguments.first_seed + 2 * arguments.n_draws)
     tasks = [(off, seed, size) for off in (False, True) for seed in seeds for size in AMPLITUDES]
     rows = run(fit_dipole, tasks, arguments.n_jobs)
@@ -375,28 +375,28 @@ def study_dipoles(arguments):
 def fit_dipole(is_moved, seed, amplitude):
     """Fit one source in a sphere, by a dipole and by the best position."""
     rng = np.random.default_rng([seed, 7])
-    problem, info = study_search.load_problem()
-    gain = study_search.load_sphere(is_moved=False)
+    problem, info, *_ = simulated.load_problem()
+    gain = simulated.load_sphere(is_moved=False)
     locations, whitener = problem.locations, problem.whitener
-    source = study_search.draw_sources(rng, "a", locations, whitener @ gain[:, 2::3])[0]
-    field = amplitude * study_search.load_sphere(is_moved=is_moved)[:, [3 * source + 2]]
+    source = simulated.draw_sources(rng, "a", locations, whitener @ gain[:, 2::3])[0]
+    field = amplitude * simulated.load_sphere(is_moved=is_moved)[:, [3 * source + 2]]
     noise_cov = load_noise_covariance()
     values, vectors = np.linalg.eigh(noise_cov.data)
     noise = (
         vectors
         * np.sqrt(values.clip(min=0.0))
         @ rng.standard_normal(field.shape)
-        / np.sqrt(study_search.N_TRIALS)
+        / np.sqrt(simulated.N_TRIALS)
     )
-    evoked = mne.EvokedArray(field + noise, info, nave=study_search.N_TRIALS)
+    evoked = mne.EvokedArray(field + noise, info, nave=simulated.N_TRIALS)
     evoked.apply_proj()
-    sphere = mne.make_sphere_model(**study_search.SPHERE)
+    sphere = mne.make_sphere_model(**simulated.SPHERE)
     dipole, _ = mne.fit_dipole(evoked, noise_cov, sphere, min_dist=0.0)
     error = np.linalg.norm(dipole.pos[0] - locations[source])
     # The longest axis of the ellipsoid, for three dimensions instead of one.
     axis = max(dipole.conf[name][0] for name in ("depth", "long", "trans"))
     axis *= np.sqrt(chi2.ppf(0.95, 3)) / 1.96
-    y = np.sqrt(study_search.N_TRIALS) * whitener @ evoked.data
+    y = np.sqrt(simulated.N_TRIALS) * whitener @ evoked.data
     candidates = load_sphere_candidates()
     search = SupportSearch(
         RiskInflation(
@@ -424,7 +424,7 @@ def fit_dipole(is_moved, seed, amplitude):
 @cache
 def load_noise_covariance():
     """Return the noise covariance of the channels of the recorded gain."""
-    problem, _ = study_search.load_problem()
+    problem, *_ = simulated.load_problem()
     noise_cov = mne.read_cov(Path(os.environ["SKMXNE_SAMPLE_DIR"]) / "sample-cov.fif")
     return mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
 
@@ -432,14 +432,14 @@ def load_noise_covariance():
 @cache
 def load_sphere_candidates():
     """Return the candidates of the sphere model."""
-    problem, _ = study_search.load_problem()
-    return Candidates(problem.whitener @ study_search.load_sphere(is_moved=False), 3)
+    problem, *_ = simulated.load_problem()
+    return Candidates(problem.whitener @ simulated.load_sphere(is_moved=False), 3)
 
 
 @cache
 def load_weighted():
     """Return a recording with the weighted gain of one orientation."""
-    return study_search.simulate("0", 0)
+    return simulated.simulate("0", 0)
 
 
 if __name__ == "__main__":

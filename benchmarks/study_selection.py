@@ -1,11 +1,17 @@
-"""Which choice of alpha finds the sources: criteria, cross-validation, MNE's SURE and hindsight.
+"""Which method finds the sources: this package, its peers, and methods that know their number.
 
-``python benchmarks/study_selection.py --output docs`` simulates recordings (see
-`simulated_recordings.py`) on the gain of a recorded subject, where ``SKMXNE_SAMPLE_DIR`` names the
-folder that has it, and on the built-in one, and localizes them with every choice of alpha on one
-grid. It writes tables and a figure; the numbers of every draw go to ``--draws-file``, from which
-an interrupted study goes on, also with more draws. ``--n-draws 2 --mne-draws 0`` shows in minutes
-that all of it runs.
+``python benchmarks/study_selection.py --output docs`` simulates 50 recordings of each kind of
+`simulated_recordings.py`, localizes each by all methods, and writes tables; then it localizes
+recorded auditory responses. On two cores it takes a night. ``SKMXNE_SAMPLE_DIR`` names the folder
+with the gain of a recorded subject; without it only the built-in head is used.
+
+Every localization is a row of ``--draws-file``. The study continues from that file if it was
+interrupted, or if there are more draws. ``--n-draws 1 --slow-draws 0`` shows in minutes that it
+runs. ``--invert NAME ...`` adds solvers of invertmeeg (``pip install --no-deps invertmeeg``).
+
+Found and true sources are matched one to one. F1 counts pairs within 10 or 20 mm; OSPA is the mean
+distance of pairs in mm, and a source without a partner counts as 50 mm. The errors of location and
+amplitude are those of pairs within 20 mm.
 """
 
 import argparse
@@ -14,282 +20,330 @@ import time
 import warnings
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import mne
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from simulated_recordings import SCENARIOS, simulate
+from mne.beamformer import rap_music, trap_music
+from mne.inverse_sparse import gamma_map
+from mne.inverse_sparse import mixed_norm as mne_mixed_norm
+from mne.minimum_norm import apply_inverse, make_inverse_operator
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from simulated_recordings import HEADS, KINDS, simulate
 from threadpoolctl import threadpool_limits
 
-from skmxne import MixedNormCV, MixedNormIC, mixed_norm_path
+from skmxne import InverseProblem, MixedNormCV, MixedNormIC
 
-N_ALPHAS, EPS = 20, 0.05
-HINDSIGHT = "hindsight"
-DEFAULT = "ric"
-# Name of a choice, and what it is.
-CHOICES = {
-    HINDSIGHT: "the alpha of the grid with the best F1",
-    DEFAULT: "MixedNormIC(refine=False)",
-    "ric, trials": "MixedNormIC(refine=False, target_covariance=...), from the trials",
-    "ric, unknown noise": "MixedNormIC(refine=False, noise_variance=None)",
-    "bic": 'MixedNormIC(criterion="bic")',
-    "bic, trials": 'MixedNormIC(criterion="bic", target_covariance=...)',
-    "sure": 'MixedNormIC(criterion="sure")',
-    "gcv": 'MixedNormIC(criterion="gcv")',
-    "discrepancy": 'MixedNormIC(criterion="discrepancy")',
-    "cv": "MixedNormCV(n_mxne_iter=10)",
-    "cv, one se": "MixedNormCV(n_mxne_iter=10, one_standard_error=True)",
-    "cv, trials": "MixedNormCV(n_mxne_iter=10), fit with y_folds",
-    "cv, convex": "MixedNormCV()",
-    "mne sure": 'mne.inverse_sparse.mixed_norm(alpha="sure")',
-    "mne sure, noise of average": "the same with noise_cov / nave, as it does not use nave",
-    "mne sure, that, reweighted": "and with n_mxne_iter=10",
+FIRST_SEED = 5000  # all tuning and earlier studies used smaller ones
+DEPTH = 0.8
+CUT = 0.05  # m, of OSPA
+APART = 0.02  # m, between peaks of a distributed estimate
+SHARE = 0.2  # of the largest amplitude, below which a method's sources are dropped
+
+
+def fit(model):
+    """Return a method that makes an inverse problem, fits a model, and returns dipoles."""
+
+    def localize(evoked, forward, noise_cov, loose, _):
+        problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=loose, depth=DEPTH)
+        model.set_params(n_orient=problem.n_orient).fit(problem.X, problem.y)
+        return read_dipoles(problem.to_dipoles(model))
+
+    return localize
+
+
+def project_alternately(evoked, forward, noise_cov, loose, n_sources):
+    """Move each of a known number of positions in turn to where it explains most.
+
+    Adler, Wax & Pantazis (2024), with the depth weights and orientations of the others.
+    """
+    problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=loose, depth=DEPTH)
+    X, y, n_orient = problem.X, problem.y, problem.n_orient
+    blocks = X.T.reshape(-1, n_orient, len(X))
+    grams, products = blocks @ blocks.swapaxes(1, 2), (X.T @ y).reshape(len(blocks), n_orient, -1)
+    ridge = 1e-8 * np.trace(grams, axis1=1, axis2=2)[:, np.newaxis, np.newaxis] * np.eye(n_orient)
+
+    def find_best(others):
+        rest, left = products, grams
+        if others:
+            basis = np.linalg.qr(np.hstack([blocks[k].T for k in others]))[0]
+            coordinates = (X.T @ basis).reshape(len(blocks), n_orient, -1)
+            rest = products - coordinates @ (basis.T @ y)
+            left = grams - coordinates @ coordinates.swapaxes(1, 2)
+        squares = rest @ rest.swapaxes(1, 2)
+        powers = np.trace(np.linalg.solve(left + ridge, squares), axis1=1, axis2=2)
+        powers[others] = -np.inf
+        return int(np.argmax(powers))
+
+    found = []
+    for _ in range(n_sources):
+        found.append(find_best(found))
+        for _ in range(20):
+            before = list(found)
+            for k in range(len(found)):
+                found[k] = find_best(found[:k] + found[k + 1 :])
+            if found == before:
+                break
+    columns = (np.array(found)[:, np.newaxis] * n_orient + np.arange(n_orient)).ravel()
+    coef = np.zeros((y.shape[1], X.shape[1]))
+    coef[:, columns] = np.linalg.lstsq(X[:, columns], y, rcond=None)[0].T
+    return read_dipoles(problem.to_dipoles(coef))
+
+
+def scan(function):
+    """Return a method of `mne.beamformer` that is given the number of sources."""
+
+    def localize(evoked, forward, noise_cov, loose, n_sources):
+        forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=loose == 0.0)
+        average = scale(noise_cov, evoked)
+        return read_dipoles(function(evoked, forward, average, n_dipoles=n_sources))
+
+    return localize
+
+
+def map_gammas(evoked, forward, noise_cov, loose, _):
+    """Call `mne.inverse_sparse.gamma_map`, and drop sources below a fifth of the strongest."""
+    average = scale(noise_cov, evoked)
+    dipoles = gamma_map(
+        evoked, forward, average, alpha=1.0, loose=loose, depth=DEPTH, return_as_dipoles=True
+    )
+    places, peaks = read_dipoles(dipoles)
+    is_kept = peaks > SHARE * peaks.max(initial=0.0)
+    return places[is_kept], peaks[is_kept]
+
+
+def choose_by_sure(evoked, forward, noise_cov, loose, _):
+    """Call `mne.inverse_sparse.mixed_norm` at its default alpha."""
+    dipoles = mne_mixed_norm(
+        *(evoked, forward, noise_cov), loose=loose, depth=DEPTH, return_as_dipoles=True
+    )
+    return read_dipoles(dipoles)
+
+
+def find_dspm_peaks(evoked, forward, noise_cov, loose, n_sources):
+    """Return the highest peaks of dSPM, of a known number, at least 2 cm apart."""
+    operator = make_inverse_operator(evoked.info, forward, noise_cov, loose=loose, depth=DEPTH)
+    stc = apply_inverse(evoked, operator, 1.0 / 9.0, "dSPM")
+    return find_peaks(stc, forward, n_sources)
+
+
+def invert(name):
+    """Return a method of invertmeeg that is given the number of sources, whose peaks are taken."""
+
+    def localize(evoked, forward, noise_cov, loose, n_sources):
+        from invert import Solver
+
+        forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=loose == 0.0)
+        solver = Solver(name)
+        solver.make_inverse_operator(forward, evoked, noise_cov=scale(noise_cov, evoked))
+        return find_peaks(solver.apply_inverse_operator(evoked), forward, n_sources)
+
+    return localize
+
+
+# What is in parentheses is given to a method.
+METHODS = {
+    "skmxne": fit(MixedNormIC()),
+    "skmxne, no search": fit(MixedNormIC(refine=False)),
+    "skmxne, bic": fit(MixedNormIC(criterion="bic")),
+    "skmxne, cv": fit(MixedNormCV(n_mxne_iter=10)),
+    "alternating projections (number)": project_alternately,
+    "TRAP-MUSIC (number)": scan(trap_music),
+    "RAP-MUSIC (number)": scan(rap_music),
+    "gamma_map": map_gammas,
+    "MNE, sure": choose_by_sure,
+    "dSPM peaks (number)": find_dspm_peaks,
 }
-# What MNE's function gets: whether the noise is that of the average, and the iterations.
-MNE_CHOICES = {
-    "mne sure": (False, 1),
-    "mne sure, noise of average": (True, 1),
-    "mne sure, that, reweighted": (True, 10),
-}
+# How many recordings of each kind slow methods get.
+SLOW = {"gamma_map": 10, "MNE, sure": 3}
+
+
+def scale(noise_cov, evoked):
+    """Return the noise covariance of the average, for functions that do not use ``nave``."""
+    average = noise_cov.copy()
+    average["data"] = average["data"] / evoked.nave
+    return average
+
+
+def read_dipoles(dipoles):
+    """Return the places (m) and the peaks (A m) of dipoles."""
+    places = np.array([dipole.pos[0] for dipole in dipoles]).reshape(-1, 3)
+    return places, np.array([np.abs(dipole.amplitude).max() for dipole in dipoles])
+
+
+def find_peaks(stc, forward, n_sources):
+    """Return the places of the highest peaks; their heights are not amplitudes."""
+    heights, places, found = np.abs(stc.data).max(axis=1), forward["source_rr"], []
+    for _ in range(n_sources):
+        best = int(np.argmax(heights))
+        found.append(places[best])
+        heights[np.linalg.norm(places - places[best], axis=1) < APART] = -1.0
+    return np.array(found), np.full(n_sources, np.nan)
 
 
 def main():
-    """Run the study, or what is left of it, and write the results."""
+    """Run the study, or the rest of it, and write the tables."""
+    arguments = parse_arguments()
+    mne.set_log_level("ERROR")
+    if not os.environ.get("SKMXNE_SAMPLE_DIR"):
+        print("SKMXNE_SAMPLE_DIR is not set: only the built-in head is used.")
+        arguments.kinds = [kind for kind in arguments.kinds if HEADS.get(kind) == "built-in"]
+    METHODS.update({f"{name} (number)": invert(name) for name in arguments.invert})
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    arguments.draws_file.parent.mkdir(parents=True, exist_ok=True)
+    draws = pd.DataFrame(columns=["kind", "seed", "method"])
+    if arguments.draws_file.exists():
+        draws = pd.read_csv(arguments.draws_file, dtype={"kind": str})
+    done = set(zip(draws.kind, draws.seed, draws.method, strict=True))
+    for kind in arguments.kinds:
+        simulate(kind, 0)  # load what all processes share
+    with Parallel(arguments.n_jobs, "multiprocessing", batch_size=1) as pool:
+        for draw in range(arguments.n_draws):
+            tasks = [
+                (kind, FIRST_SEED + draw, names)
+                for kind in arguments.kinds
+                if (names := choose_methods(kind, draw, arguments, done))
+            ]
+            rows = [
+                row for some in pool(delayed(run_draw)(*task) for task in tasks) for row in some
+            ]
+            draws = pd.concat([draws, pd.DataFrame(rows)]) if len(draws) else pd.DataFrame(rows)
+            draws.to_csv(arguments.draws_file, index=False)
+            print(f"{draw + 1} of {arguments.n_draws} recordings of each kind", flush=True)
+    write_tables(draws, arguments.output)
+    if os.environ.get("SKMXNE_SAMPLE_DIR") and not arguments.no_recorded:
+        recorded = pd.DataFrame(localize_recorded())
+        recorded.to_csv(arguments.output / "study_selection_recorded.csv", index=False)
+        print(recorded.to_string(index=False))
+
+
+def parse_arguments():
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--n-draws", type=int, default=50, help="recordings of each scenario (50)")
-    add("--cv-draws", type=int, default=50, help="of these, how many are cross-validated (50)")
-    add("--mne-draws", type=int, default=5, help="of these, how many MNE gets (5: it is slow)")
-    add("--scenarios", nargs="*", help="part of the names of those to run (all)")
+    add("--n-draws", type=int, default=50, help="recordings of each kind (50)")
+    add("--slow-draws", type=int, default=10, help="at most so many for slow methods (10)")
+    add("--kinds", nargs="*", choices=KINDS, default=list(KINDS), help="which kinds (all)")
+    add("--invert", nargs="*", default=[], metavar="NAME", help="solvers of invertmeeg")
+    add("--no-recorded", action="store_true", help="leave out the recorded responses")
     add("--n-jobs", type=int, default=2, help="recordings at the same time (2)")
-    add("--output", type=Path, default=Path("bench-output"), help="folder of table and figure")
+    add("--output", type=Path, default=Path("bench-output"), help="folder of the tables")
     add("--draws-file", type=Path, default=Path("bench-output/study_draws.csv"))
-    arguments = parser.parse_args()
-    mne.set_log_level("ERROR")
-    folder = os.environ.get("SKMXNE_SAMPLE_DIR")
-    if folder is None:
-        print("SKMXNE_SAMPLE_DIR is not set: only the scenarios of the built-in gain are run.")
-    scenarios = [
-        scenario
-        for scenario in SCENARIOS
-        if (folder or scenario.gain == "built-in")
-        and (not arguments.scenarios or any(part in scenario.name for part in arguments.scenarios))
-    ]
-    for path in (arguments.output, arguments.draws_file.parent):
-        path.mkdir(parents=True, exist_ok=True)
-    done = pd.DataFrame(columns=["scenario", "seed", "choice"])
-    if arguments.draws_file.exists():
-        done = pd.read_csv(arguments.draws_file)
-    known = set(zip(done.scenario, done.seed, done.choice, strict=True))
-    n_draws = {
-        DEFAULT: arguments.n_draws,
-        "cv": arguments.cv_draws,
-        **dict.fromkeys(MNE_CHOICES, arguments.mne_draws),
-    }
-    tasks = []
-    for seed in range(arguments.n_draws):
-        for scenario in scenarios:
-            wanted = [choice for choice, n in n_draws.items() if seed < n]
-            parts = [one for one in wanted if (scenario.name, seed, one) not in known]
-            if parts:
-                tasks.append((scenario, seed, folder, parts))
-    results = Parallel(n_jobs=arguments.n_jobs, return_as="generator_unordered")(
-        delayed(run_draw)(*task) for task in tasks
-    )
-    frames = [done]
-    for k, rows in enumerate(results, start=1):
-        frames.append(pd.DataFrame(rows))
-        if k % 20 == 0 or k == len(tasks):
-            pd.concat(frames).to_csv(arguments.draws_file, index=False)
-            print(f"{k} of {len(tasks)} recordings", flush=True)
-    draws = pd.concat(frames)
-    write_tables(draws, arguments.output)
-    draw_figure(draws, arguments.output)
+    return parser.parse_args()
 
 
-def run_draw(scenario, seed, folder, parts):
-    """Localize one recording with choices of alpha. Return one row for each."""
-    mne.set_log_level("ERROR")
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # edges of the grid and empty models are counted in F1
-        trial = Trial(simulate(scenario, seed, folder))
-        if DEFAULT in parts:
-            trial.try_criteria()
-        if "cv" in parts:
-            trial.try_cross_validation()
-        for name in [part for part in parts if part in MNE_CHOICES]:
-            trial.try_mne(name, scenario.loose)
+def choose_methods(kind, draw, arguments, done):
+    """Choose the methods that a recording still needs; noise alone has no number of sources."""
+    is_noise = kind.startswith("0")
     return [
-        dict(scenario=scenario.name, seed=seed, choice=choice, **judgement)
-        for choice, judgement in trial.found.items()
+        name
+        for name in METHODS
+        if (kind, FIRST_SEED + draw, name) not in done
+        and draw < min(SLOW.get(name, arguments.n_draws), arguments.n_draws)
+        and not (name in SLOW and draw >= arguments.slow_draws)
+        and not (is_noise and ("(number)" in name or name in SLOW))
     ]
 
 
-class Trial:
-    """Choices of alpha for one recording, and what is found with them."""
+def run_draw(kind, seed, names):
+    """Localize one recording by some methods; return a row for each."""
+    recording = simulate(kind, seed)
+    objects, loose = recording.to_mne(), 0.2 if recording.n_orient == 3 else 0.0
+    rows = []
+    for name in names:
+        (places, peaks), seconds = call(METHODS[name], objects, loose, len(recording.sources))
+        scores = judge(places, peaks, recording.sources, recording.amplitude)
+        rows.append(dict(kind=kind, seed=seed, method=name, **scores, seconds=seconds))
+    return rows
 
-    def __init__(self, recording):
-        self.recording, self.found = recording, {}
-        problem = recording.problem
-        self.data = problem.X, problem.y
-        self.params = dict(n_orient=problem.n_orient, alphas=N_ALPHAS, eps=EPS)
-        self.alphas, coefs, _ = mixed_norm_path(*self.data, n_mxne_iter=10, **self.params)
-        self.along_path = [recording.judge(coef) for coef in coefs]
 
-    def choose(self, name, model, **fit_params):
-        """Let an estimator choose, and judge its model."""
+def call(method, objects, loose, n_sources):
+    """Call a method on one thread, without messages; return what it finds, and the seconds."""
+    evoked, forward, noise_cov = (one.copy() for one in objects)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         start = time.perf_counter()
-        model.set_params(**self.params).fit(*self.data, **fit_params)
-        seconds = time.perf_counter() - start
-        judgement = self.recording.judge(model.coef_)
-        self.found[name] = judgement | dict(alpha=model.alpha_, seconds=seconds)
-        return model
-
-    def take(self, name, index, seconds):
-        """Take an alpha of the grid."""
-        self.found[name] = self.along_path[index] | dict(alpha=self.alphas[index], seconds=seconds)
-
-    def try_criteria(self):
-        """Choose by hindsight and by every criterion."""
-        self.take(HINDSIGHT, int(np.argmax([one["f1"] for one in self.along_path])), np.nan)
-        self.choose(DEFAULT, MixedNormIC(refine=False))
-        self.choose("ric, unknown noise", MixedNormIC(refine=False, noise_variance=None))
-        model = self.choose("bic", MixedNormIC(criterion="bic"))
-        # The other criteria are functions of the same numbers.
-        rss, dof = model.residual_sum_of_squares_, model.degrees_of_freedom_
-        n, seconds = self.data[1].size, self.found["bic"]["seconds"]
-        self.take("sure", np.argmin(rss + 2 * dof), seconds)
-        gcv = np.where(dof < n, n * rss / np.maximum(n - dof, 1) ** 2, np.inf)
-        self.take("gcv", np.argmin(gcv), seconds)
-        reached = rss <= n - dof
-        self.take("discrepancy", np.argmax(reached) if reached.any() else len(rss) - 1, seconds)
-        told = dict(target_covariance=self.recording.problem.target_covariance)
-        self.choose("ric, trials", MixedNormIC(refine=False, **told))
-        self.choose("bic, trials", MixedNormIC(criterion="bic", **told))
-
-    def try_cross_validation(self):
-        """Choose by folds of rows and of trials."""
-        model = self.choose("cv", MixedNormCV(n_mxne_iter=10))
-        means = model.mse_path_.mean(axis=1)
-        error = model.mse_path_[means.argmin()].std(ddof=1) / np.sqrt(model.mse_path_.shape[1])
-        index = np.argmax(means <= means.min() + error)
-        self.take("cv, one se", index, self.found["cv"]["seconds"])
-        self.choose(
-            "cv, trials", MixedNormCV(n_mxne_iter=10), y_folds=self.recording.problem.y_folds
-        )
-        self.choose("cv, convex", MixedNormCV())
-
-    def try_mne(self, name, loose):
-        """Let MNE's function choose."""
-        from mne.inverse_sparse import mixed_norm
-
-        recording = self.recording
-        of_average, n_mxne_iter = MNE_CHOICES[name]
-        noise_cov = recording.noise_cov.copy()
-        if of_average:
-            noise_cov["data"] = noise_cov["data"] / recording.evoked.nave
-        start = time.perf_counter()
-        dipoles = mixed_norm(
-            *(recording.evoked, recording.forward, noise_cov),
-            alpha="sure",
-            n_mxne_iter=n_mxne_iter,
-            loose=loose,
-            depth=0.8,
-            return_as_dipoles=True,
-            verbose="ERROR",
-        )
-        seconds = time.perf_counter() - start
-        judgement = recording.judge_dipoles(dipoles)
-        self.found[name] = judgement | dict(alpha=np.nan, seconds=seconds)
+        found = method(evoked, forward, noise_cov, loose, n_sources)
+        return found, time.perf_counter() - start
 
 
-def compare(draws, choices):
-    """Return the rows of the recordings that all choices were tried on, and the mean F1.
-
-    Returns
-    -------
-    draws : DataFrame
-        The rows of these choices at these recordings.
-    f1 : DataFrame
-        Mean F1 in each scenario (rows) of each choice (columns).
-    """
-    draws = draws[draws.choice.isin(choices)]
-    table = draws.pivot_table(index=["scenario", "seed"], columns="choice", values="f1")
-    table = table.reindex(columns=choices).dropna()
-    draws = draws.set_index(["scenario", "seed"]).loc[table.index]
-    f1 = table.groupby("scenario").mean().rename_axis(index=None, columns=None)
-    return draws, f1.loc[[one.name for one in SCENARIOS if one.name in f1.index]]
-
-
-def summarize(draws, choices):
-    """Return the means over all scenarios of what was measured, one row for each choice."""
-    draws, f1 = compare(draws, choices)
-    share = f1.div(f1[HINDSIGHT], axis=0)
-    by_choice = draws.assign(empty=(draws.positions == 0).astype(float)).groupby("choice")
-    others = by_choice[["distance", "amplitude", "positions", "empty", "seconds"]].mean()
-    # Numbers and how many decimals they have.
-    summary = {
-        "F1": (f1.mean(), 3),
-        "of hindsight": (f1.mean() / f1[HINDSIGHT].mean(), 3),
-        "worst scenario": (share.min(), 3),
-        "distance (mm)": (others.distance, 1),
-        "error of amplitude": (others.amplitude, 3),
-        "positions": (others.positions, 1),
-        "nothing found": (others["empty"], 3),
-        "time (s)": (others.seconds, 2),
-        "recordings": (by_choice.size(), 0),
-    }
-    for name, (column, decimals) in summary.items():
-        summary[name] = column.map(f"{{:.{decimals}f}}".format, na_action="ignore")
-    return pd.DataFrame(summary).loc[choices]
-
-
-def list_choices(draws):
-    """Return the names of our choices, and of MNE's with those to compare them with."""
-    there = set(draws.choice)
-    ours = [name for name in CHOICES if name in there - set(MNE_CHOICES)]
-    peers = [name for name in MNE_CHOICES if name in there]
-    return ours, [HINDSIGHT, DEFAULT, *peers] if peers else []
+def judge(places, peaks, sources, amplitude):
+    """Compare found with true sources; distances are in mm."""
+    scores = dict(f1=np.nan, f1_20=np.nan, ospa=np.nan, distance=np.nan, amplitude=np.nan)
+    scores["n_more"] = len(places) - len(sources)
+    if not len(sources):
+        return scores
+    distances = cdist(places, sources)
+    for name, near in (("f1", 0.01), ("f1_20", 0.02)):
+        found, true = linear_sum_assignment(np.where(distances < near, distances - 1.0, 0.0))
+        is_near = distances[found, true] < near
+        scores[name] = 2 * np.count_nonzero(is_near) / (len(places) + len(sources))
+    if is_near.any():
+        found, true = found[is_near], true[is_near]
+        scores["distance"] = 1e3 * distances[found, true].mean()
+        scores["amplitude"] = np.mean(np.abs(peaks[found] / amplitude - 1.0))
+    pairs = linear_sum_assignment(np.minimum(distances, CUT))
+    total = np.minimum(distances, CUT)[pairs].sum() + CUT * abs(scores["n_more"])
+    scores["ospa"] = 1e3 * total / max(distances.shape)
+    return scores
 
 
 def write_tables(draws, folder):
-    """Write what was measured over all scenarios, of us and of MNE, and our mean F1 in each."""
-    ours, peers = list_choices(draws)
-    for name, choices in [("", ours), ("_mne", peers)]:
-        if choices:
-            summary = summarize(draws, choices)
-            print(f"\n{summary.to_string()}")
-            summary.to_csv(folder / f"study_selection{name}.csv", index_label="choice")
-    _, f1 = compare(draws, ours)
-    print(f"\n{f1.round(3).to_string()}\n\nRelative to hindsight:\n")
-    print(f1.div(f1[HINDSIGHT], axis=0).round(3).to_string())
-    f1.to_csv(folder / "study_selection_f1.csv", index_label="scenario", float_format="%.2f")
+    """Write means over kinds, mean F1 of each kind, and how often noise alone has a source."""
+    is_noise = draws.kind.str.startswith("0")
+    for kind, part in draws[is_noise].groupby("kind"):
+        counts = part.assign(found=part.n_more > 0).groupby("method").found.agg(["sum", "count"])
+        print(f"\n{KINDS[kind]}: recordings with a source\n{counts.to_string()}")
+    draws = draws[~is_noise]
+    methods = [name for name in METHODS if name in set(draws.method)]
+    methods += sorted(set(draws.method) - set(methods))
+    kinds = [kind for kind in KINDS if kind in set(draws.kind)]
+    f1 = draws.pivot(index=["kind", "seed"], columns="method", values="f1")
+    summary = pd.DataFrame([summarize(draws, f1, name) for name in methods])
+    means = f1.groupby("kind").mean().loc[kinds, methods].map("{:.2f}".format)
+    means.insert(0, "kind of recording", [KINDS[kind] for kind in kinds])
+    for name, table in (("", summary), ("_kinds", means)):
+        table.to_csv(folder / f"study_selection{name}.csv", index=False)
+        print(f"\n{table.to_string(index=False)}")
 
 
-def draw_figure(draws, folder):
-    """Draw the F1 of every choice, scenario by scenario, relative to hindsight."""
-    shares = []
-    for choices in filter(None, list_choices(draws)):
-        _, f1 = compare(draws, choices)
-        share = f1.div(f1[HINDSIGHT], axis=0).drop(columns=HINDSIGHT)
-        shares.append(share.drop(columns=DEFAULT) if shares else share)
-    ratio = pd.concat(shares, axis=1)
-    fig, ax = plt.subplots(figsize=(9.5, 0.36 * len(ratio) + 2.0), layout="constrained")
-    image = ax.imshow(ratio, cmap="cividis", vmin=0.3, vmax=1.0, aspect="auto")
-    for row, column in np.ndindex(ratio.shape):
-        value = ratio.iloc[row, column]
-        if np.isfinite(value):
-            color = "black" if value > 0.7 else "white"
-            text = f"{value:.2f}"
-            ax.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-    ax.set_xticks(range(ratio.shape[1]), ratio.columns, rotation=40, ha="right")
-    ax.set_yticks(range(len(ratio)), ratio.index)
-    ax.set_title("Mean F1 of the sources within 10 mm, relative to the best alpha by hindsight")
-    fig.colorbar(image, ax=ax, label="share of hindsight")
-    fig.savefig(folder / "study_selection.png", dpi=150)
+def summarize(draws, f1, name):
+    """Return means of a method, and its paired difference to the default on the same recordings."""
+    part = draws[draws.method == name]
+    difference = (f1[name] - f1["skmxne"]).dropna()
+    error = difference.std() / np.sqrt(len(difference))
+    line = {"method": name, "F1": f"{part.f1.mean():.3f}"}
+    line["F1 - skmxne"] = f"{difference.mean():+.3f} ± {error:.3f}" if name != "skmxne" else ""
+    line["F1, 20 mm"] = f"{part.f1_20.mean():.3f}"
+    line["OSPA (mm)"] = f"{part.ospa.mean():.1f}"
+    line["distance (mm)"] = f"{part.distance.mean():.1f}"
+    line["amplitude error"] = f"{part.amplitude.mean():.2f}" if part.amplitude.any() else ""
+    line["too many"] = f"{part.n_more.mean():+.1f}"
+    line["time (s)"] = f"{part.seconds.median():.2g}"
+    line["recordings"] = len(part)
+    return line
+
+
+def localize_recorded():
+    """Yield where each method puts the sources of recorded responses to tones, 50 to 150 ms."""
+    folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
+    forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
+    noise_cov = mne.read_cov(folder / "sample-cov.fif")
+    for condition in ("Left Auditory", "Right Auditory"):
+        evoked = mne.read_evokeds(folder / "sample-auditory-ave.fif", condition, baseline=(None, 0))
+        evoked.pick("meg").crop(0.05, 0.15)
+        for name, method in METHODS.items():
+            (places, peaks), seconds = call(method, (evoked, forward, noise_cov), 0.2, 2)
+            row = {"condition": condition, "method": name, "sources": len(places)}
+            for side, sign in (("left", -1), ("right", 1)):
+                here = np.flatnonzero(sign * places[:, 0] > 0)
+                best = here[np.argmax(np.nan_to_num(peaks[here]))] if len(here) else None
+                place = "" if best is None else " ".join(f"{1e3 * x:.0f}" for x in places[best])
+                row[f"strongest, {side} (mm)"] = place
+            yield row | {"time (s)": f"{seconds:.2g}"}
 
 
 if __name__ == "__main__":
