@@ -146,6 +146,6 @@ def _doubt_noise(baseline):
         return (
             "on average the power that the noise covariance predicts, but "
             f"{ratio:.2g} times as much in one component. The covariance may come from other data, "
-            "another filter, or too few samples."
+            "another filter, or too few samples: estimate it again."
         )
     return None

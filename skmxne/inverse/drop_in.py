@@ -207,7 +207,7 @@ def _make_problem(evoked, forward, noise_cov, loose, depth, rank):
         return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
     except IneffectiveRankError as error:
         ignored = " and ".join(map(repr, error.ignored))
-        warn(f"{error} As in MNE, {ignored} is ignored.", RuntimeWarning)
+        warn(f"{error} As in MNE, the rank for {ignored} is ignored.", RuntimeWarning)
         rank = {key: value for key, value in rank.items() if key not in error.ignored}
     return InverseProblem.from_evoked(evoked, forward, noise_cov, rank=rank, **options)
 

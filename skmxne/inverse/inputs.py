@@ -326,8 +326,8 @@ def _warn_if_displaced(info, forward):
         if largest > _DISPLACED:
             warn(
                 f"The {what} are up to {1e3 * largest:.0f} mm from their positions in the forward "
-                f"solution, relative to the head: {why}. Compute the forward solution with the "
-                "info of this recording.",
+                f"solution, relative to the head: {why}. Sources are found in wrong places: "
+                "compute the forward solution with the info of this recording.",
                 RuntimeWarning,
             )
 
@@ -391,7 +391,11 @@ def _warn_missing(missing):
         if names
     ]
     if parts:
-        warn(f"Channels left out: {'; '.join(parts)}.", RuntimeWarning)
+        warn(
+            f"Channels left out: {'; '.join(parts)}. Only the channels that the data, the forward "
+            "solution and the noise covariance share are used.",
+            RuntimeWarning,
+        )
 
 
 def join_names(names):

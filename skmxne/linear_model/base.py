@@ -193,11 +193,11 @@ def warn_if_not_converged(statuses, options, fits, gap=None):
         found = f"The duality gap, {gap:.1e} of the power of y, is above tol={options.tol:g}"
         if gap <= options.tol:
             found = (
-                f"A convex problem before the last one has a duality gap above tol={options.tol:g}"
+                f"An earlier iteration of the reweighting has a duality gap above tol={options.tol:g}"
             )
     remedies = {
         "maxit": f"increase maxit={options.maxit}",
         "stalled": "it no longer gets smaller, increase tol",
     }
     remedy = "; ".join(remedies[status] for status in sorted(set(missed)))
-    warn(f"{found}: {remedy}.", ConvergenceWarning)
+    warn(f"{found}, so the model is not exact: {remedy}.", ConvergenceWarning)
