@@ -392,8 +392,7 @@ def _warn_missing(missing):
     ]
     if parts:
         warn(
-            f"Channels left out: {'; '.join(parts)}. Only the channels that the data, the forward "
-            "solution and the noise covariance share are used.",
+            f"Channels left out: {'; '.join(parts)}. Only shared channels are used.",
             RuntimeWarning,
         )
 

@@ -192,9 +192,8 @@ def warn_if_not_converged(statuses, options, fits, gap=None):
     if gap is not None:
         found = f"The duality gap, {gap:.1e} of the power of y, is above tol={options.tol:g}"
         if gap <= options.tol:
-            found = (
-                f"An earlier iteration of the reweighting has a duality gap above tol={options.tol:g}"
-            )
+            found = "An earlier iteration of the reweighting has a duality gap above "
+            found += f"tol={options.tol:g}"
     remedies = {
         "maxit": f"increase maxit={options.maxit}",
         "stalled": "it no longer gets smaller, increase tol",

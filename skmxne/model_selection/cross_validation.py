@@ -238,8 +238,9 @@ class MixedNormCV(BaseMixedNorm):
             at_the_top = _AT_THE_TOP if self.n_mxne_iter == 1 else None
             warn_if_at_edge(self.alpha_, self.alphas_, at_the_top)
         warn_if_empty(
-            self, "no alpha predicts left-out data better than the empty model. There may be no "
-            "signal, or too few samples or trials."
+            self,
+            "no alpha predicts left-out data better than the empty model. There may be no "
+            "signal, or too few samples or trials.",
         )
         warn_if_constant(X, y, options, sample_weight)
         return self

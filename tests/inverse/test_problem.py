@@ -860,8 +860,8 @@ def test_channels_left_out_are_named(small, without, where):
     with pytest.warns(RuntimeWarning) as record:
         problem = from_evoked(without(where, names), loose=0)
     assert [str(one.message) for one in record] == [
-        f"Channels left out: 2 not in {WORDS[where]} ({', '.join(names)}). Only the channels that the "
-        "data, the forward solution and the noise covariance share are used."
+        f"Channels left out: 2 not in {WORDS[where]} ({', '.join(names)}). Only shared "
+        "channels are used."
     ]
     assert record[0].filename == __file__
     assert len(problem.ch_names) == 30

@@ -618,7 +618,10 @@ def test_fits_at_the_same_time_are_those_alone(make_problem):
 def test_iterations_that_run_out_are_told(judge, make_data, solver):
     X, y = make_data()
     estimator = MixedNormEstimator(2, solver=solver, maxit=1, tol=1e-9)
-    message = r"duality gap, (\S+) of the power of y, is above tol=1e-09, so the model is not exact: increase maxit=1"
+    message = (
+        r"duality gap, (\S+) of the power of y, is above tol=1e-09, so the model is not exact: "
+        "increase maxit=1"
+    )
     with pytest.warns(ConvergenceWarning, match=message) as record:
         estimator.fit(X, y)
     told = float(re.search(message, str(record[0].message))[1])
