@@ -203,7 +203,8 @@ def check_real(name, value, low, high, *, optional=False, interval="[)"):
     above = value >= low if left == "[" else value > low
     below = value <= high if right == "]" else value < high
     if not (above and below):
-        raise ValueError(f"{name} must be in {left}{low}, {high}{right}, got {value!r}.")
+        unit = " percent" if name == "alpha" else ""
+        raise ValueError(f"{name} must be in {left}{low}, {high}{right}{unit}, got {value!r}.")
     with prefix_errors(name):
         return float(value)
 
