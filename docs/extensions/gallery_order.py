@@ -3,7 +3,10 @@
 STORIES = (
     "plot_quickstart.py",
     # recordings
-    "plot_auditory.py",
+    "plot_own_files.py",
+    "plot_conditions.py",
+    "plot_volume.py",
+    "plot_dspm.py",
     "plot_trials.py",
     "plot_orientation.py",
     "plot_confidence.py",
