@@ -23,11 +23,22 @@ def write_lines(run):
                 continue
             part = f"-{space - n_surfaces + 1}" if len(src) - n_surfaces > 1 else ""
             lines.append(f"volume{end} = {_read(folder / f'sources{part}-vl.stc', src)}")
+            lines += _keep_vertices(f"volume{end}.vertices[0]", space)
             place = f'forward["src"][{space}:{space + 1}], subjects_dir=subjects_dir'
             lines.append(f"volume{end}.plot({place})")
     if stcs:
         lines.append(f'mne.viz.plot_sparse_source_estimates(forward["src"], [{", ".join(stcs)}])')
-    return "\n".join([*_read_forward(arguments), *lines]) if lines else ""
+    imports = ["import numpy as np"] if any("np." in line for line in lines) else []
+    return "\n".join(["import mne", *imports, *_read_forward(arguments), *lines]) if lines else ""
+
+
+def _keep_vertices(vertices, space):
+    """Return lines that restrict a source space to the vertices of the sources, as MNE needs it."""
+    return [
+        f'space, used = forward["src"][{space}], {vertices}',
+        'inuse = np.isin(np.arange(space["np"]), used).astype(int)',
+        "space.update(vertno=used, nuse=len(used), inuse=inuse)",
+    ]
 
 
 def _read_forward(arguments):
@@ -35,14 +46,12 @@ def _read_forward(arguments):
     if arguments.forward is None:
         forward = "make_recording().forward"
         return [
-            "import mne",
             "from skmxne.datasets import make_recording",
             "",
             f"forward = {forward}",
         ]
     folder = "/path/to/subjects" if arguments.subjects_dir is None else arguments.subjects_dir
     return [
-        "import mne",
         "",
         f"forward = mne.read_forward_solution({_quote(arguments.forward)})",
         f"subjects_dir = {_quote(folder)}  # FreeSurfer's folder of subjects",

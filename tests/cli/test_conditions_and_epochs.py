@@ -9,7 +9,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import Bunch
 
 import skmxne
@@ -504,7 +504,9 @@ def test_lines_that_draw(make_case, tmp_path, monkeypatch, kind, drawn, n_condit
             called.append(name)
             if name == "volume":
                 assert args[1].kind == "volume"
-                assert set(args[0].vertices[0]) <= set(args[1][0]["vertno"])
+                (space,) = args[1]
+                assert_array_equal(space["vertno"], args[0].vertices[0])
+                assert_array_equal(np.flatnonzero(space["inuse"]), args[0].vertices[0])
             if name == "sparse":
                 assert [stc.subject for stc in args[1]] == ["simulated"] * n_conditions
 
