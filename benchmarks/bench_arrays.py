@@ -86,7 +86,7 @@ def make_problem(correlation, n_samples, n_features, n_targets, n_orient, n_acti
 def main():
     """Compare on all shapes."""
     arguments = parse_arguments()
-    shapes = SHAPES[:10:3] if arguments.quick else SHAPES
+    shapes = [SHAPES[k] for k in (0, 3, 9)] if arguments.quick else SHAPES
     n_repeats = 1 if arguments.quick else arguments.repeats
     warm_up([OURS, *arguments.peers])
     comparison = Comparison(arguments.peers, n_repeats, arguments.cap)

@@ -8,6 +8,7 @@ times of the peers over ours as median [least, largest] of the rounds. It needs
 
 import argparse
 import os
+import sys
 
 from equal_gap import Comparison, print_means
 from measuring import print_rows
@@ -47,7 +48,7 @@ def main():
     named = [({"problem": problem.name}, problem) for problem in problems]
     rows = print_rows(comparison.compare(named, arguments.alphas, arguments.gaps))
     for gap in arguments.gaps:
-        print(f"\ngap {gap:g}")
+        print(f"\ngap {gap:g}", file=sys.stderr)
         print_means([row for row in rows if float(row["gap"]) == gap], arguments.peers)
 
 

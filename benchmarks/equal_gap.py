@@ -95,11 +95,11 @@ class Comparison:
         is faster, so that they do not lose by the threads. ``runs`` has those made before.
         """
         is_peer = contender.name != OURS
-        start = contender.loosest or gap
+        start, spent = contender.loosest or gap, 0.0
         for tol in start * STEP ** -np.arange(float(MAX_STEPS)):
             if tol not in runs:
                 runs[tol] = self.run(contender, problem, alpha, tol, one_thread=is_peer)
-            spent = sum(run.seconds for run in runs.values())
+                spent += runs[tol].seconds
             if runs[tol].gap <= gap * ROUNDING or spent > 3 * self.cap:
                 break
         best = runs[tol]
@@ -131,23 +131,28 @@ class Comparison:
             return CONTENDERS[name].solve(problem, alpha, run.tol)
 
 
+def is_ratio(entry):
+    """Return whether an entry of a row has ratios."""
+    return isinstance(entry, Ratios)
+
+
 def print_means(rows, peers):
     """Print geometric means of the ratios, and on how many rows skmxne is the slower one."""
     labels = [CONTENDERS[name].label for name in peers]
-    medians = {
-        label: [statistics.median(row[label]) for row in rows if isinstance(row[label], Ratios)]
-        for label in labels
-    }
-    medians["the fastest of them"] = [
-        min(statistics.median(entry) for entry in entries)
-        for row in rows
-        if (entries := [row[label] for label in labels if isinstance(row[label], Ratios)])
+    entries = {label: [row[label] for row in rows] for label in labels}
+    entries["the fastest of them"] = [
+        min(filter(is_ratio, column), key=statistics.median, default="")
+        for column in zip(*entries.values(), strict=True)
     ]
-    for label, ratios in medians.items():
+    for label, column in entries.items():
+        ratios = list(filter(is_ratio, column))
         if ratios:
-            n_slower = sum(ratio < 1 for ratio in ratios)
-            most = f" by at most {1 / min(ratios):.2g} times" if n_slower else ""
+            medians = [statistics.median(entry) for entry in ratios]
+            bound = "> " if any(entry.is_bound for entry in ratios) else ""
+            n_slower = sum(median < 1 for median in medians)
+            most = f" by at most {1 / min(medians):.2g} times" if n_slower else ""
             print(
-                f"{label}: {statistics.geometric_mean(ratios):.3g} times as long as skmxne over "
-                f"{len(ratios)} of {len(rows)}; skmxne is slower on {n_slower}{most}"
+                f"{label}: {bound}{statistics.geometric_mean(medians):.3g} times as long as skmxne "
+                f"over {len(ratios)} of {len(rows)}; skmxne is slower on {n_slower}{most}",
+                file=sys.stderr,
             )

@@ -1,21 +1,20 @@
 r"""
-Sources of a recording, with a chosen alpha
-===========================================
+How do I find the sources of a recording?
+=========================================
 
-A recording in, a source estimate out: a criterion chooses how many sources the data support.
-The recording is simulated, so that what is found can be compared with the truth::
+This example finds the sources of a recording. A criterion chooses how many there are. The
+recording is simulated, so you can compare the result with the true sources::
 
     python examples/plot_quickstart.py
 
-With files of your own, in the formats of MNE::
+With your own files, in the formats of MNE::
 
     python examples/plot_quickstart.py \
         --evoked sample-ave.fif --condition "Left Auditory" \
         --forward sample-fwd.fif --noise-cov sample-cov.fif \
         --tmin 0.05 --tmax 0.15 --picks meg
 
-The command ``skmxne localize`` takes such files, too, tells what is wrong with them, and writes a
-report.
+The command ``skmxne localize`` reads the same files, checks them, and writes a report.
 """
 
 import sys
@@ -34,14 +33,14 @@ mne.set_log_level("WARNING")
 # %%
 # The recording
 # -------------
-# An average over trials, a forward solution, and the covariance of the noise of single trials.
+# An average over trials, a forward solution, and the noise covariance of single trials.
 
 recording = make_recording()
 evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
 truth = recording.stc
 
 # %%
-# Files that are given on the command line take its place.
+# If the command line names files, they are used instead.
 
 parser = ArgumentParser()
 for name in ("--evoked", "--forward", "--noise-cov", "--condition", "--picks"):
@@ -49,7 +48,7 @@ for name in ("--evoked", "--forward", "--noise-cov", "--condition", "--picks"):
 parser.add_argument("--tmin", type=float, default=0.05)
 parser.add_argument("--tmax", type=float, default=0.35)
 parser.add_argument("--output", type=Path, default=Path("quickstart-output"))
-options = parser.parse_args([] if "ipykernel" in sys.modules else None)  # none in a notebook
+options = parser.parse_args([] if "ipykernel" in sys.modules else None)  # no options in a notebook
 if options.evoked or options.forward or options.noise_cov:
     averages = mne.read_evokeds(options.evoked)
     if options.condition is None and len(averages) > 1:
@@ -64,10 +63,10 @@ if options.picks:
 # %%
 # The model
 # ---------
-# `InverseProblem` whitens and weights: rows of ``X`` and ``y`` are sensors whose noise has variance
-# 1, which is what the criterion needs to know. `MixedNormIC` follows the reweighted mixed norm,
-# which finds few sources and hardly shrinks their amplitudes, from no sources at an alpha of 100 %
-# to more and more below.
+# `InverseProblem` whitens the data and weights the positions. In ``X`` and ``y`` the noise has
+# variance 1, as the criterion assumes. `MixedNormIC` fits models with falling alpha, from 100 % (no
+# source) to small values (many sources), and the criterion chooses one. The models use the
+# reweighted mixed norm: they have few sources, and their amplitudes are hardly shrunk.
 
 problem = InverseProblem.from_evoked(
     evoked, forward, noise_cov, loose=0.2, tmin=options.tmin, tmax=options.tmax
@@ -75,17 +74,17 @@ problem = InverseProblem.from_evoked(
 model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 print(problem)
 print(
-    f"alpha = {model.alpha_:.0f} %, {model.n_active_} source(s), "
-    f"{problem.explained_variance(model):.0f} % of the whitened data explained, noise included"
+    f"alpha = {model.alpha_:.0f} %, {model.n_active_} source(s) explain "
+    f"{problem.explained_variance(model):.0f} % of the whitened data (signal and noise)"
 )
 
 # %%
 # The sources
 # -----------
-# The fitted model goes back to `InverseProblem`, which lists its sources, the strongest first, as
-# the figure below does.
+# `InverseProblem` lists the sources of the model. The one with the largest peak is first, as in the
+# figure below. The goodness of fit is the part of the data at this peak that the source explains.
 
-print("source  hemisphere   x, y, z (mm)      peak (nAm)  at (ms)  goodness of fit then (%)")
+print("source  hemisphere   x, y, z (mm)      peak (nAm)  at (ms)       goodness of fit (%)")
 for number, source in enumerate(problem.list_sources(model), start=1):
     print(
         f"{number:6}  {source['hemisphere']:10}"
@@ -95,21 +94,21 @@ for number, source in enumerate(problem.list_sources(model), start=1):
     )
 
 # %%
-# Of a simulated recording the true sources are known.
+# If the recording is simulated, the true sources are known.
 
 if truth is not None:
     found = problem.find_locations(model) * 1e3
     for place in problem.find_locations(truth) * 1e3:
         nearest = np.linalg.norm(found - place, axis=1).min(initial=np.inf)
         x, y, z = place
-        print(f"true source at {x:.0f}, {y:.0f}, {z:.0f} mm: nearest found {nearest:.0f} mm away")
+        print(f"true source at {x:.0f}, {y:.0f}, {z:.0f} mm, nearest found: {nearest:.0f} mm away")
 
 # %%
 # Figures
 # -------
-# The criterion, whose minimum is the alpha chosen on the path, and the number of sources at every
-# alpha; the star is the model that a search from there has found. Then where its sources are, how
-# strong they are over time, and what they leave of the data, which should be noise.
+# The first figure shows the criterion and the number of sources for each alpha. The criterion is
+# lowest at the chosen alpha. A search then improves this model; the star is the result. The second
+# figure shows where the sources are, their time courses, and the residual, which should be noise.
 
 selection = SelectionDisplay.from_estimator(model)
 sources = SourceDisplay.from_estimator(model, problem)

@@ -1,9 +1,10 @@
 """
-No brain: which variables matter in an additive model?
-======================================================
+Which variables matter in a sparse additive model?
+==================================================
 
-A block may be anything that belongs together. Here it is the spline basis of a variable: a sparse
-additive model keeps or drops a variable with the whole of its curve. No MNE is needed::
+A block is a group of features that belong together. Here a block is the spline basis of a variable,
+so the model keeps or drops the whole curve of a variable. There is no brain in this example, and
+MNE is not needed::
 
     python examples/arrays/plot_block_sparse_regression.py
 """
@@ -20,7 +21,7 @@ from skmxne import MixedNormCV, SelectionDisplay
 # %%
 # The data
 # --------
-# 200 samples of 30 variables, of which three matter, in curves, for two outputs at the same time.
+# 200 samples of 30 variables. Three variables matter: each adds a curve to both targets.
 
 rng = np.random.default_rng(0)
 n_samples, n_variables = 200, 30
@@ -37,8 +38,8 @@ train, test, y_train, y_test = train_test_split(variables, outputs, random_state
 # %%
 # The model
 # ---------
-# `SplineTransformer` makes seven columns of each variable, side by side: the blocks. They are
-# centred, as is ``y``, since the model has no intercept.
+# `SplineTransformer` makes seven features from each variable, side by side: a block. The features
+# and the targets are centred, because the model has no intercept.
 
 splines = SplineTransformer(n_knots=6, degree=3, include_bias=False)
 selector = MixedNormCV(n_orient=7, n_mxne_iter=10, eps=0.05)
@@ -49,19 +50,19 @@ model.fit(train, y_train)
 fitted = model.regressor_[-1]
 matter = np.flatnonzero(fitted.active_set_[::7])
 print(f"true variables: {sorted(curves)}, found: {matter.tolist()}")
-print(f"R^2 on samples left out: {model.score(test, y_test):.2f}")
+print(f"R^2 on left-out samples: {model.score(test, y_test):.2f}")
 
 # %%
-# How sparse, and why
+# The choice of alpha
 # -------------------
-# Cross-validation has chosen alpha, as `MultiTaskLassoCV` would, on five shuffled folds.
+# As in `MultiTaskLassoCV`, five-fold cross-validation has chosen alpha, but the folds are shuffled.
 
 SelectionDisplay.from_estimator(model.regressor_)
 
 # %%
 # The curves
 # ----------
-# What each variable found adds to the outputs, over its range.
+# What each found variable adds to the targets, over its range.
 
 ticks = np.linspace(-1, 1, 101)
 fig, axes = plt.subplots(
@@ -73,7 +74,7 @@ for ax, j in zip(axes[0], matter, strict=True):
     found = model.predict(grid)
     true = curves[j](ticks) if j in curves else np.zeros((len(ticks), 2))
     for k, (color, pattern) in enumerate([("#0072B2", "-"), ("#D55E00", "--")]):
-        label = dict(label=f"output {k + 1}, found")
+        label = dict(label=f"target {k + 1}, found")
         ax.plot(ticks, true[:, k] - true[:, k].mean(), color="0.75", linewidth=5)
         ax.plot(ticks, found[:, k] - found[:, k].mean(), color=color, linestyle=pattern, **label)
     ax.set(title=f"variable {j}", xlabel="value")

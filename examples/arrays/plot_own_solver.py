@@ -1,10 +1,10 @@
 """
-A solver of your own
-====================
+How do I use my own solver?
+===========================
 
-A solver works on a few positions at a time; the active set, the certificate, paths, reweighting and
-the estimators around it are there already. So a new algorithm is a function of twenty lines, and
-can be compared at the same certificate::
+A solver works on a few blocks of features at a time. The package has the rest: the active set, the
+certificate, paths, reweighting and the estimators. So a new algorithm is a function of twenty
+lines, and you can compare it with other solvers at the same duality gap::
 
     python examples/arrays/plot_own_solver.py
 """
@@ -19,14 +19,15 @@ from skmxne.solvers import SOLVERS, BlockProblem, prox_l21
 # %%
 # The function
 # ------------
-# It gets a `BlockProblem`, with the columns ``X`` of the positions at work, ``y``, the ``penalty``
-# and ``n_orient``, and coefficients to start from. It returns coefficients whose duality gap,
-# relative to the power of ``y``, is at most ``tol``, and the number of iterations. This one updates
-# blocks in random order; `prox_l21` is the proximal operator of the norm.
+# The solver gets a `BlockProblem` and coefficients to start from. The problem has the columns ``X``
+# of a few blocks, ``y``, the ``penalty`` and ``n_orient``. The solver returns coefficients and the
+# number of iterations. It stops when the duality gap, relative to the power of ``y``, is at most
+# ``tol``. This solver updates the blocks in random order. `prox_l21` is the proximal operator of
+# the norm.
 
 
 def solve_in_random_order(problem, coef, *, tol, maxit, dgap_freq):
-    """Minimise over one block after the other, in an order drawn anew every time."""
+    """Minimise over one block at a time, in a new random order in each iteration."""
     rng = np.random.default_rng(0)
     n_orient = problem.n_orient
     residual = problem.y - problem.X @ coef
@@ -46,28 +47,27 @@ def solve_in_random_order(problem, coef, *, tol, maxit, dgap_freq):
 # %%
 # In an estimator
 # ---------------
-# ``solver`` takes the function. That a fit has converged is not the solver's word: the gap over all
-# positions is computed by the package.
+# Pass the function as ``solver``. You need not trust it: the package computes the duality gap over
+# all blocks itself.
 
 X, y = make_block_sparse_regression(200, 1000, n_orient=3, n_active=8, noise=2, random_state=0)
 ours = MixedNormEstimator(20, n_orient=3).fit(X, y)
 theirs = MixedNormEstimator(20, n_orient=3, solver=solve_in_random_order).fit(X, y)
 for name, model in {"newton": ours, "random order": theirs}.items():
-    print(f"{name:12}: gap {model.dual_gap_:.1e}, {model.n_active_} active, {model.n_iter_} steps")
-print("same positions:", np.array_equal(ours.active_set_, theirs.active_set_))
+    print(f"{name:12}: gap {model.dual_gap_:.1e}, {model.n_active_} blocks, n_iter {model.n_iter_}")
+print("same blocks:", np.array_equal(ours.active_set_, theirs.active_set_))
 
 # %%
-# All that takes a ``solver`` takes it: paths, cross-validation, reweighting.
+# Paths, cross-validation and reweighting accept this solver, too.
 
 model = MixedNormCV(n_orient=3, n_mxne_iter=5, eps=0.03, solver=solve_in_random_order).fit(X, y)
-print(f"MixedNormCV with it: {model.n_active_} active blocks of 8 true ones")
+print(f"MixedNormCV with this solver: {model.n_active_} blocks (8 are true)")
 
 # %%
-# A comparison
-# ------------
-# How does the gap fall with the iterations? A solver can be called by itself, on a `BlockProblem`
-# of all columns: here for 1, 2, 4, ... iterations, from zero each time. Neighbouring columns are
-# much alike, as those of a gain are.
+# How fast does each solver converge?
+# -----------------------------------
+# You can also call a solver directly, on a `BlockProblem` with all columns. Here it runs for 1, 2,
+# 4, ... iterations, each time from zero. Neighbouring columns are correlated, as in a gain matrix.
 
 X, y = make_block_sparse_regression(
     100, 100, n_orient=3, n_active=8, correlation=0.95, noise=1, random_state=0
@@ -77,7 +77,7 @@ problem = BlockProblem(np.asfortranarray(X), y, penalty, n_orient=3)
 
 
 def follow_gap(solve, steps):
-    """Return the gap after so many iterations, relative to the power of the data."""
+    """Return the gap, relative to the power of ``y``, after each number of iterations."""
     start = np.zeros((problem.X.shape[1], problem.y.shape[1]))
     gaps = []
     for n_steps in steps:

@@ -1,10 +1,10 @@
 """
-How many sources? Criteria and cross-validation
-===============================================
+How many sources? Choosing alpha by a criterion or by cross-validation
+======================================================================
 
-``alpha`` decides how many sources a model has. Here four ways to choose it look at the same
-recording, whose four sources are known, and whose noise is correlated in time, as that of
-low-passed recordings is::
+``alpha`` determines how many sources a model has. This example compares four ways to choose it. The
+recording is simulated and has four sources. Its noise is correlated in time, as after a low-pass
+filter::
 
     python examples/choices/plot_choose_alpha.py
 """
@@ -28,10 +28,10 @@ problem = InverseProblem.from_epochs(
 # %%
 # Four ways to choose
 # -------------------
-# Criteria judge the models of one path. "ric" asks how many positions the data support, counts how
-# many times are independent in the noise, and searches on from there, for positions that are on no
-# path. "bic" and "sure" take all times for independent, which is wrong here. Cross-validation fits
-# a path to some trials, and judges it by the others.
+# Criteria judge the models of one path. "ric" estimates how many sources the data support and how
+# many times are independent in the noise. It then searches for better positions, which need not be
+# on the path. "bic" and "sure" assume that all times are independent, which is wrong here.
+# Cross-validation fits a path to some trials and tests it on the others.
 
 models = {
     "ric": MixedNormIC(n_orient=3, criterion="ric"),
@@ -40,7 +40,7 @@ models = {
     "trials": MixedNormCV(n_orient=3, n_mxne_iter=10, eps=0.05, one_standard_error=True),
 }
 with warnings.catch_warnings():
-    # That a choice is at the edge of the grid shows below.
+    # The figure below shows if a choice is at the edge of the grid.
     warnings.simplefilter("ignore", UserWarning)
     for name, model in models.items():
         folds = {}
@@ -49,7 +49,7 @@ with warnings.catch_warnings():
         model.fit(problem.X, problem.y, **folds)
 
 # %%
-# How near are they to the truth?
+# How many of the true sources does each model find?
 
 true = problem.find_locations(recording.stc) * 1e3
 print("chosen by   alpha (%)   sources   true sources found within 15 mm")
@@ -59,14 +59,14 @@ for name, model in models.items():
     n_found = np.sum(distances.min(axis=1) < 15)
     print(f"{name:9}   {model.alpha_:9.1f}   {model.n_active_:7}   {n_found} of {len(true)}")
 times = f"{models['ric'].n_independent_targets_:.0f} of {problem.y.shape[1]}"
-print(f"independent times in the noise, as 'ric' counts them: {times}")
+print(f"independent times in the noise, estimated by 'ric': {times}")
 
 # %%
-# What they looked at
-# -------------------
-# Each curve has its minimum at the alpha chosen on the path; cross-validation takes the sparsest
-# model that is as good as the best within the standard error. Below, the number of sources, and,
-# as a star, the model after the search.
+# Criteria and errors along the path
+# ----------------------------------
+# A criterion is lowest at the alpha that it chooses on the path. Cross-validation takes the
+# sparsest model whose error is within one standard error of the smallest. Below is the number of
+# sources. The star is the model after the search.
 
 fig = plt.figure(figsize=(9.5, 8.5), layout="constrained")
 for part, (name, model) in zip(fig.subfigures(2, 2).flat, models.items(), strict=True):
@@ -77,8 +77,8 @@ for part, (name, model) in zip(fig.subfigures(2, 2).flat, models.items(), strict
 # %%
 # The path
 # --------
-# The same path seen from the sources: how strong each is. Over a wide range of alphas there are
-# four strong ones, though a neighbour may take the place of one. What comes in at the end is weak.
+# How strong is each source along the same path? Over a wide range of alphas there are four strong
+# sources, although a neighbour may replace one of them. The sources that appear last are weak.
 
 PathDisplay.from_estimator(models["ric"], problem.X, problem.y, n_labelled=6)
 plt.show()

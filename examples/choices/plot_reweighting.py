@@ -1,9 +1,9 @@
 """
-Reweighting and debiasing
-=========================
+Why are amplitudes too small? Reweighting and debiasing
+=======================================================
 
-The penalty that makes a model sparse also shrinks it. Two remedies, alone and together, on a
-recording whose sources are known::
+The penalty makes a model sparse, but it also shrinks the amplitudes. There are two remedies:
+reweighting and debiasing. This example compares them on a simulated recording::
 
     python examples/choices/plot_reweighting.py
 """
@@ -25,9 +25,9 @@ problem = InverseProblem.from_evoked(evoked, recording.forward, recording.noise_
 # %%
 # Four models
 # -----------
-# All have the same alpha. Reweighting (``n_mxne_iter=10``) replaces the norm of a block by its
-# root, which spares strong sources and removes weak ones. Debiasing leaves the positions as they
-# are, and gives each a factor that undoes its shrinkage.
+# All have the same alpha. Reweighting (``n_mxne_iter=10``) penalises the square root of the norm of
+# each source instead of the norm. This shrinks strong sources less and removes weak ones. Debiasing
+# keeps the positions and multiplies each source by a factor that undoes the shrinkage.
 
 models = {
     "MxNE": MixedNormEstimator(30, n_orient=3, debias=False),
@@ -44,12 +44,12 @@ for name, model in models.items():
 print(f"{'truth':16}   {len(truth.data):7}   {np.abs(truth.data).max() * 1e9:23.0f}")
 
 # %%
-# What becomes of the amplitudes
-# ------------------------------
-# MxNE finds all sources too weak, and the last as two neighbours, each with half of it; a fifth,
-# next to the first source, is hardly seen. Debiasing mends the amplitudes of the first two sources,
-# but cannot make one of the neighbours. Reweighting finds one for each source, a little too weak,
-# and debiasing mends that.
+# Are the amplitudes right?
+# -------------------------
+# With MxNE all amplitudes are too small. The last source is split into two neighbours with half of
+# the amplitude each, and a fifth source, next to the first, is hardly visible. Debiasing corrects
+# the amplitudes of the first two sources, but cannot merge the neighbours. Reweighting finds one
+# source for each true one, slightly too weak, and debiasing corrects this.
 
 fig, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained")
 for ax, (name, model) in zip(axes.flat, models.items(), strict=True):
@@ -64,14 +64,14 @@ fig.supylabel("amplitude (nAm)")
 fig.legend(handles=[found, true], loc="outside upper center", ncols=2)
 
 # %%
-# How it gets there
-# -----------------
-# Each reweighting solves a convex problem with a certificate. The objective with the root falls
-# from one to the next, and soon stays.
+# How many iterations does reweighting need?
+# ------------------------------------------
+# Each iteration solves a convex problem with a certificate. The objective, with the square roots,
+# falls from one iteration to the next and is soon constant.
 
 objective = np.array(models["irMxNE"].objective_)
 fig, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
 ax.plot(np.arange(1, len(objective) + 1), objective / objective[0], "o-", color="#0072B2")
-ax.set(xlabel="convex problems solved", ylabel="objective (1: after the first)")
+ax.set(xlabel="number of convex problems", ylabel="objective (1: after the first)")
 ax.set_xticks(range(1, len(objective) + 1))
 plt.show()

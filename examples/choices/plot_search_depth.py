@@ -1,9 +1,10 @@
 """
-Depth, orientation and sparsity, searched together
-==================================================
+How do I tune depth, loose and alpha with GridSearchCV?
+=======================================================
 
-How much to favour deep positions, how much to hold currents to the normal, and how many sources to
-take: a Pipeline puts all three into one `GridSearchCV`::
+``depth`` sets how much to favour deep positions, ``loose`` how far currents may turn away from the
+normal, and ``alpha`` how many sources there are. With a pipeline, one `GridSearchCV` tunes all
+three::
 
     python examples/choices/plot_search_depth.py
 """
@@ -22,10 +23,10 @@ recording = make_recording(n_sources=3)
 evoked = recording.evoked.crop(0.05, 0.35)
 
 # %%
-# Weights within the model
-# ------------------------
-# The problem is made without weights. `SourceWeighting` learns them from the rows that it sees: in
-# a fold, from those of the fold.
+# A pipeline with the weights
+# ---------------------------
+# The problem has no weights. `SourceWeighting` computes them from the rows of ``X`` that it is
+# fitted to: in cross-validation, from the training rows.
 
 problem = InverseProblem.from_evoked(
     evoked, recording.forward, recording.noise_cov, depth=None, loose=1
@@ -36,20 +37,20 @@ pipeline = Pipeline([("weighting", SourceWeighting(n_orient=3)), ("model", model
 # %%
 # The search
 # ----------
-# Folds are virtual sensors in random order: their noise is independent. A model that predicts those
-# left out has found something that is more than noise.
+# The rows of ``X`` are virtual sensors, whose noise is independent. Each fold leaves out a random
+# part of them. A model that predicts the left-out sensors has found more than noise.
 
 depths, looses, alphas = [0, 0.5, 1], [0.1, 1], [70, 50, 30, 15]
 grid = {"weighting__depth": depths, "weighting__loose": looses, "model__alpha": alphas}
 search = GridSearchCV(pipeline, grid, cv=KFold(5, shuffle=True, random_state=0))
 search.fit(problem.X, problem.y)
 print("best:", search.best_params_)
-print(f"R^2 on sensors left out: {search.best_score_:.2f}")
+print(f"R^2 on left-out sensors: {search.best_score_:.2f}")
 
 # %%
-# The landscape
-# -------------
-# Which choices matter? A flat landscape says that the data do not tell; then take what is usual.
+# Which parameters matter?
+# ------------------------
+# If the score hardly changes with a parameter, the data do not determine it. Then use the default.
 
 scores = search.cv_results_["mean_test_score"].reshape(len(alphas), len(depths), len(looses))
 fig, axes = plt.subplots(1, len(looses), figsize=(9, 3.6), sharey=True, layout="constrained")
@@ -63,15 +64,15 @@ for k, (ax, loose) in enumerate(zip(axes, looses, strict=True)):
         place = alphas.index(best["model__alpha"]), depths.index(best["weighting__depth"])
         ax.plot(*place, "o", color="white", markeredgecolor="black", markersize=10)
 axes[0].set_ylabel("depth")
-fig.colorbar(image, ax=axes, label="R² on sensors left out\n(dot: best)")
+fig.colorbar(image, ax=axes, label="R² on left-out sensors\n(dot: best)")
 
 # %%
 # The sources
 # -----------
-# A search goes back to `InverseProblem` as a model does.
+# `InverseProblem` accepts a fitted search like a model.
 
 found = problem.find_locations(search) * 1e3
 for place in problem.find_locations(recording.stc) * 1e3:
     nearest = np.linalg.norm(found - place, axis=1).min(initial=np.inf)
-    print(f"true source at {place.round().astype(int)} mm: nearest found {nearest:.0f} mm away")
+    print(f"true source at {place.round().astype(int)} mm, nearest found: {nearest:.0f} mm away")
 plt.show()

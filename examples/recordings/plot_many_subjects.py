@@ -1,14 +1,14 @@
 """
-Many subjects on a cluster
-==========================
+How do I run many subjects on a cluster?
+========================================
 
-The fit of a subject needs nothing of the others: with many subjects, many machines can work at the
-same time. `joblib` hands the subjects to the workers of a Dask cluster, which here are two
-processes of this machine. It needs ``pip install distributed``::
+Each subject is fitted on its own, so many machines can work at the same time. `joblib` sends the
+subjects to the workers of a Dask cluster. Here the workers are two processes on this machine. This
+example needs ``pip install distributed``::
 
     python examples/recordings/plot_many_subjects.py
 
-The figure is written to the folder given by ``--output``.
+``--output`` sets the folder of the figure.
 """
 
 import os
@@ -31,10 +31,10 @@ from skmxne.datasets import make_recording
 # %%
 # One subject
 # -----------
-# All of this runs in a worker. So that little travels, it takes the number of a subject and returns
-# a few arrays and MNE's dipoles. The recordings are simulated; yours are in files that every worker
-# can read, and ``read`` is the place for `mne.read_evokeds`, `mne.read_forward_solution` and
-# `mne.read_cov`.
+# These functions run in the workers. To send little data, ``localize`` takes the number of a
+# subject and returns a few arrays and dipoles. The recordings are simulated. For your own, write
+# ``read`` with `mne.read_evokeds`, `mne.read_forward_solution` and `mne.read_cov`, and put the
+# files where every worker can read them.
 
 
 def read(subject):
@@ -43,7 +43,7 @@ def read(subject):
 
 
 def localize(subject):
-    """Find the sources of a subject, their number chosen by a criterion."""
+    """Find the sources of a subject; a criterion chooses their number."""
     with mne.use_log_level("WARNING"):
         recording = read(subject)
         evoked = recording.evoked.crop(0.05, 0.35)
@@ -69,12 +69,12 @@ def localize(subject):
 # %%
 # All subjects
 # ------------
-# The table tells which process found the sources, and how far from a true source, which simulated
-# recordings have, the nearest found one is.
+# The table shows which process has fitted each subject, and, for each true source, the distance to
+# the nearest found one.
 
 
 def print_table(results):
-    """Print a line for every subject."""
+    """Print a row for each subject."""
     print("subject  process  alpha (%)  sources: true  found  distances (mm)  explained (%)")
     for one in results:
         found = np.array([dipole.pos[0] for dipole in one.dipoles]).reshape(-1, 3)
@@ -89,14 +89,14 @@ def print_table(results):
 
 
 # %%
-# In the figure every subject has a column: where the sources are, seen from the top, and how strong
-# they are over time. Every source found has a colour of its own, which all eyes tell apart.
+# The figure has a column for each subject: the sources seen from the top, and their time courses.
+# Colour-blind readers can tell the colours of the found sources apart.
 
 COLORS = "#0072B2", "#E69F00", "#CC79A7", "#009E73"
 
 
 def draw(results):
-    """Return a figure with a column for every subject."""
+    """Return a figure with a column for each subject."""
     fig, axes = plt.subplots(
         2, len(results), figsize=(11, 5), sharex="row", sharey="row", layout="constrained"
     )
@@ -124,9 +124,9 @@ def draw(results):
 # %%
 # On the cluster
 # --------------
-# Only the first two lines of ``with`` change with the cluster. One that is there already has an
-# address: ``Client("tcp://scheduler:8786")``. On machines with SLURM, where `joblib` must not count
-# the workers before the jobs have started::
+# For another cluster, change only the first two lines of ``with``. If the cluster is already
+# running, use its address: ``Client("tcp://scheduler:8786")``. With SLURM, wait until the jobs have
+# started, because `joblib` counts the workers::
 #
 #     from dask_jobqueue import SLURMCluster
 #
@@ -139,9 +139,9 @@ def draw(results):
 #         client.wait_for_workers(50)
 #         results = Parallel()(delayed(localize)(subject) for subject in range(500))
 #
-# Workers need the packages of this process, in the same versions. Those of a `LocalCluster` begin
-# by importing this file, which ``if __name__ == "__main__"`` keeps from making clusters of their
-# own. In the same context, `MixedNormCV` and `GridSearchCV` spread their folds.
+# Workers need the packages of this process, in the same versions. Each worker of a `LocalCluster`
+# first imports this file; ``if __name__ == "__main__"`` prevents it from starting its own cluster.
+# In the same context, `MixedNormCV` and `GridSearchCV` fit their folds in parallel.
 
 if __name__ == "__main__":
     parser = ArgumentParser(description="Find the sources of many subjects on a Dask cluster.")
@@ -149,9 +149,9 @@ if __name__ == "__main__":
         "--output",
         type=Path,
         default=Path("many-subjects-output"),
-        help="folder to write to, over what is there (default: %(default)s)",
+        help="folder of the figure, which is overwritten (default: %(default)s)",
     )
-    # In a notebook, the command line is that of the notebook.
+    # In a notebook, the command line belongs to the notebook.
     arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
     with (

@@ -1,9 +1,9 @@
 """
-Which way does the current flow?
-================================
+Fixed, loose or free orientation?
+=================================
 
-A position has a current with a direction. How much of it is free is the choice of ``loose``, and
-how much of it comes back that of ``pick_ori``::
+The current of a source has a direction. ``loose`` sets how far it may turn away from the normal of
+the cortex. ``pick_ori`` sets which components are returned::
 
     python examples/recordings/plot_orientation.py
 """
@@ -23,9 +23,10 @@ truth = recording.stc.crop(0.05, 0.35)
 # %%
 # Fixed, loose, free
 # ------------------
-# The true currents flow along the normals of the cortex. Fixed orientation takes that for granted:
-# right here, but a normal that is wrong by a fold cannot be mended. Free orientation takes all
-# directions for alike, and has to find the direction in the data.
+# The true currents flow along the normals of the cortex. Fixed orientation assumes this. That is
+# right here, but if the normal is wrong, as on the other side of a fold, the model cannot correct
+# it. Free orientation treats all directions alike and estimates the direction from the data. Loose
+# orientation prefers the normal.
 
 problems, models = {}, {}
 for name, loose in {"fixed": 0, "loose": 0.2, "free": 1}.items():
@@ -36,7 +37,7 @@ for name, loose in {"fixed": 0, "loose": 0.2, "free": 1}.items():
     models[name] = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
 
 true = problem.find_locations(truth) * 1e3
-print("orientation   features   sources   distance to the true ones (mm)")
+print("orientation   features   sources   distance from the true sources (mm)")
 for name, model in models.items():
     found = problems[name].find_locations(model) * 1e3
     distance = np.linalg.norm(true[:, np.newaxis] - found, axis=2).min(axis=1)
@@ -46,9 +47,9 @@ for name, model in models.items():
 # %%
 # Amplitude, normal component, vector
 # -----------------------------------
-# ``pick_ori=None`` gives the length of the current, which has no sign. ``"normal"`` gives what
-# flows along the normal, in or out of the cortex, with its sign. ``"vector"`` gives all three
-# components, in head coordinates.
+# ``pick_ori=None`` returns the length of the current, which has no sign. ``"normal"`` returns the
+# component along the normal: positive out of the cortex, negative into it. ``"vector"`` returns all
+# three components, in head coordinates.
 
 problem, model = problems["free"], models["free"]
 length = problem.to_source_estimate(model)
@@ -69,8 +70,9 @@ fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", 
 # %%
 # The direction over time
 # -----------------------
-# Each arrow is the current at one time, every 12 ms, seen from the top. Currents that turn would
-# fan out: the sources found swing along one axis, whatever the model would have allowed.
+# Each arrow is the current at one time, every 12 ms, seen from the top. If a current turned over
+# time, its arrows would fan out. Here they stay near one axis, although the model allows any
+# direction.
 
 fig, ax = plt.subplots(figsize=(7.5, 5.5), layout="constrained")
 ax.plot(*recording.forward["source_rr"][:, :2].T * 1e3, ".", color="0.85", markersize=1)
@@ -87,6 +89,6 @@ for k, place in enumerate(problem.find_locations(model) * 1e3):
         width=0.005,
         label=f"current of source {k + 1}",
     )
-ax.set(aspect="equal", xlabel="x (mm), right positive", ylabel="y (mm), front up")
+ax.set(aspect="equal", xlabel="x (mm), to the right", ylabel="y (mm), to the front")
 fig.legend(loc="outside right upper", frameon=False)
 plt.show()

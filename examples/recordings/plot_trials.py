@@ -1,9 +1,9 @@
 """
-Trials decide: epochs, folds and how stable sources are
-=======================================================
+Are sources stable over trials?
+===============================
 
-A source should be there in other trials, too. Folds of epochs ask that: a model fitted to the
-average of some trials is judged by the average of the others, at all sensors::
+A real source should also be found in other trials. This example divides the epochs into folds. It
+chooses alpha by cross-validation over trials, and looks for the sources in each fold::
 
     python examples/recordings/plot_trials.py
 """
@@ -24,19 +24,21 @@ epochs = recording.epochs.crop(0.05, 0.35)
 # %%
 # Folds of trials
 # ---------------
-# ``problem.X`` and ``problem.y`` are those of the average of all epochs. ``y_folds`` has the
-# averages of the folds, in which each condition has its share.
+# ``problem.X`` and ``problem.y`` belong to the average of all epochs. ``y_folds`` has the average
+# of each fold. If the epochs have several conditions, each fold has its share of each of them.
 
 problem = InverseProblem.from_epochs(
     epochs, recording.forward, recording.noise_cov, loose=0.2, n_folds=5
 )
 print(f"{len(epochs)} epochs, X {problem.X.shape}, y {problem.y.shape}")
-print(f"folds {problem.y_folds.shape}, shares {problem.fold_weights.round(2)}")
+print(f"y_folds {problem.y_folds.shape}, share of each fold {problem.fold_weights.round(2)}")
 
 # %%
-# Alpha by the trials left out
+# Cross-validation over trials
 # ----------------------------
-# The sparsest model that predicts as well as the best, within the standard error.
+# A model is fitted to the average of some trials and tested on the average of the others, at all
+# sensors. ``one_standard_error=True`` takes the sparsest model whose error is within one standard
+# error of the smallest.
 
 model = MixedNormCV(n_orient=3, n_mxne_iter=10, eps=0.05, one_standard_error=True)
 model.fit(problem.X, problem.y, y_folds=problem.y_folds, fold_weights=problem.fold_weights)
@@ -44,10 +46,10 @@ print(f"alpha = {model.alpha_:.0f} %, {model.n_active_} sources")
 SelectionDisplay.from_estimator(model, folds=True)
 
 # %%
-# Are they there in every fold?
-# -----------------------------
-# The chosen model, fitted again to the trials of each fold alone: fewer trials, more noise. What is
-# found in most of them is no accident of some trials.
+# Are the sources found in every fold?
+# ------------------------------------
+# The model with the chosen alpha is fitted to each fold alone, with fewer trials and more noise. A
+# source that most folds find does not depend on a few trials.
 
 estimator = MixedNormEstimator(model.alpha_, n_orient=3, n_mxne_iter=10)
 fits = [clone(estimator).fit(problem.X, y) for y in problem.y_folds]
@@ -58,7 +60,7 @@ true = problem.find_locations(recording.stc) * 1e3
 for k, place in enumerate(all_trials, start=1):
     nearest = [np.linalg.norm(found - place, axis=1).min(initial=np.inf) for found in of_folds]
     distances = ", ".join(f"{each:.0f}" for each in nearest)
-    print(f"source {k}: nearest in each fold, in mm: {distances}")
+    print(f"source {k}: distance to the nearest source of each fold (mm): {distances}")
 
 fig, ax = plt.subplots(figsize=(7.5, 5.5), layout="constrained")
 ax.plot(*recording.forward["source_rr"][:, :2].T * 1e3, ".", color="0.85", markersize=1)
@@ -69,14 +71,14 @@ ax.plot(
     *all_trials[:, :2].T, "s", color="#D55E00", fillstyle="none", markersize=13, label="all trials"
 )
 ax.plot(*true[:, :2].T, "kx", markersize=9, label="true")
-ax.set(aspect="equal", xlabel="x (mm), right positive", ylabel="y (mm), front up")
+ax.set(aspect="equal", xlabel="x (mm), to the right", ylabel="y (mm), to the front")
 fig.legend(loc="outside right upper", frameon=False)
 
 # %%
-# With searches of scikit-learn
-# -----------------------------
-# ``to_folds`` stacks the rows of all folds, so that any search can leave out one after the other.
-# It takes the memory of as many ``X`` as there are folds.
+# GridSearchCV over trials
+# ------------------------
+# ``to_folds`` stacks the rows of all folds, so that any search of scikit-learn can leave out one
+# fold at a time. This needs the memory of one ``X`` per fold.
 
 X, y, groups = problem.to_folds()
 search = GridSearchCV(

@@ -6,6 +6,7 @@ from .terminal import to_readable
 def write_lines(run):
     """Return lines that read and draw the results of a run; empty if there is nothing to draw."""
     src, arguments, lines, stcs = run.src, run.arguments, [], []
+    imports = ["import mne"]
     n_surfaces = sum(space["type"] == "surf" for space in src)
     for k, condition in enumerate(run.conditions, start=1):
         folder, end = arguments.output, ""
@@ -24,20 +25,19 @@ def write_lines(run):
             part = f"-{space - n_surfaces + 1}" if len(src) - n_surfaces > 1 else ""
             lines.append(f"volume{end} = {_read(folder / f'sources{part}-vl.stc', src)}")
             lines += _keep_vertices(f"volume{end}.vertices[0]", space)
-            place = f'forward["src"][{space}:{space + 1}], subjects_dir=subjects_dir'
-            lines.append(f"volume{end}.plot({place})")
+            lines.append(f"volume{end}.plot(part, subjects_dir=subjects_dir)")
+            imports = ["import mne", "import numpy as np"]
     if stcs:
         lines.append(f'mne.viz.plot_sparse_source_estimates(forward["src"], [{", ".join(stcs)}])')
-    imports = ["import numpy as np"] if any("np." in line for line in lines) else []
-    return "\n".join(["import mne", *imports, *_read_forward(arguments), *lines]) if lines else ""
+    return "\n".join([*imports, *_read_forward(arguments), *lines]) if lines else ""
 
 
 def _keep_vertices(vertices, space):
     """Return lines that restrict a source space to the vertices of the sources, as MNE needs it."""
     return [
-        f'space, used = forward["src"][{space}], {vertices}',
-        'inuse = np.isin(np.arange(space["np"]), used).astype(int)',
-        "space.update(vertno=used, nuse=len(used), inuse=inuse)",
+        f'part, used = forward["src"][{space}:{space + 1}].copy(), {vertices}',
+        'inuse = np.isin(np.arange(part[0]["np"]), used).astype(int)',
+        "part[0].update(vertno=used, nuse=len(used), inuse=inuse)",
     ]
 
 

@@ -15,6 +15,8 @@ from .risk_inflation import fit_columns
 # computed from. A block whose penalty is below this share of the power counts as zero.
 _EXACT = 1e-12
 _MAX_STEPS = 200
+# Share of a residual that counts as rounding: a fit that sets the noise variance has no excess.
+_ROUNDING = 1e-12
 
 
 class Fits(NamedTuple):
@@ -47,11 +49,11 @@ def compute_gcv(fits):
 
 def compute_discrepancy(fits):
     """Compute the excess of the residual over the noise; the first fit at or below 0 is chosen."""
-    return fits.rss - (fits.n - fits.dof) * fits.noise_variance
+    excess = fits.rss - (fits.n - fits.dof) * fits.noise_variance
+    return np.where(np.abs(excess) <= _ROUNDING * fits.rss, 0.0, excess)
 
 
-# All but "discrepancy" are minimised. Their unit is that of the residual sums of squares, so that
-# it does not matter whether the data are scaled.
+# All but "discrepancy" are minimised. If y is scaled, all scale as the residual sums of squares.
 CRITERIA = {
     "sure": compute_sure,
     "bic": compute_bic,

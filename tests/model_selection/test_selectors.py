@@ -236,6 +236,28 @@ def test_covariance_of_targets_in_the_criteria(make_data):
         share = n_independent / n
         expected = definition(rss, share * dof, n_independent, 1.0 / share)
         assert_allclose(model.criterion_, expected, rtol=1e-12)
+        if criterion == "bic":
+            assert_allclose(model.criterion_, rss + np.log(n_independent) * dof, rtol=1e-12)
+        elif criterion != "gcv":  # where only the size of n matters, and the products count
+            assert_allclose(model.criterion_, definition(rss, dof, n, 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_discrepancy_of_noise_estimated_at_the_smallest_alpha_is_reached(make_problem, seed):
+    X, y = make_problem(30, 40, noise=1.0, n_targets=6, random_state=seed)
+    covariance = 0.9 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    for target_covariance in (None, covariance):
+        model = MixedNormIC(
+            criterion="discrepancy",
+            noise_variance=None,
+            target_covariance=target_covariance,
+            alphas=[50, 20],
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="The discrepancy is not reached")
+            warnings.simplefilter("ignore", UserWarning, append=True)
+            model.fit(X, y)
+        assert model.criterion_[-1] == 0.0
 
 
 @pytest.mark.usual(criterion=["ric", "gcv"], X_scale=[1e8])
