@@ -1,12 +1,13 @@
-"""How fast `skmxne.mixed_norm` and its preparation are, next to `mne.inverse_sparse.mixed_norm`.
+"""Compare the speed of `skmxne.mixed_norm` and its preparation with that of MNE's `mixed_norm`.
 
-``OMP_NUM_THREADS=2 python benchmarks/bench_adapter.py`` prints CSV. It needs the folder of the
-recorded data in ``SKMXNE_SAMPLE_DIR``. Both functions get the same objects and have the same
-``tol``; MNE's runs on all threads of BLAS or on one, whichever is faster. Ratios are MNE's time
-over ours, as median [least, largest] of the rounds. ``--quick`` shows in a minute that it runs.
+``OMP_NUM_THREADS=2 python benchmarks/bench_adapter.py`` prints CSV. ``SKMXNE_SAMPLE_DIR`` must name
+the folder of the recorded data. Both functions get the same objects and the same ``tol``. MNE's
+function uses all threads of BLAS or one, whichever is faster. Ratios are MNE's time divided by
+ours: median [smallest, largest] over the rounds. ``--quick`` is a test run of one minute.
 
-MNE's "sure" takes the noise of the average for that of a single trial, on a grid of 15 alphas; ours
-uses the number of trials, on 20 alphas. `MixedNormIC` reweights 10 times, MNE's default does not.
+MNE's "sure" assumes that the noise of the average is that of a single trial, and has a grid of 15
+alphas. Ours uses the number of trials, and has 20 alphas. `MixedNormIC` reweights 10 times, MNE's
+default does not reweight.
 """
 
 import argparse
@@ -37,7 +38,7 @@ class GainReadyError(Exception):
 
 
 def stop_when_gain_is_ready(record):
-    """Interrupt MNE's function, by a filter of its logger; drop other messages."""
+    """Filter MNE's log: stop its function before it whitens the data, and drop all messages."""
     if record.getMessage().startswith("Whitening data matrix"):
         raise GainReadyError
     return False
@@ -57,7 +58,7 @@ def prepare_mne(recording, loose):
 
 
 def prepare_skmxne(recording, loose):
-    """Make an inverse problem: the gain and, unlike `prepare_mne`, the whitened data, too."""
+    """Make an inverse problem. Unlike `prepare_mne`, this also whitens the data."""
     InverseProblem.from_evoked(*recording, loose=loose, depth=DEPTH)
 
 
@@ -68,20 +69,20 @@ def call(function, recording, loose, alpha, n_mxne_iter):
 
 
 def localize(recording, loose):
-    """Find sources by the default of `MixedNormIC`, and return their number."""
+    """Find sources by `MixedNormIC` with default parameters, and return their number."""
     problem = InverseProblem.from_evoked(*recording, loose=loose, depth=DEPTH)
     model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
     return len(problem.to_source_estimate(model).data)
 
 
 def on_one_thread(function):
-    """Call a function with one thread of BLAS."""
+    """Call a function with one BLAS thread."""
     with BLAS.limit(limits=1, user_api="blas"):
         return function()
 
 
 def compare(ours, theirs, arguments):
-    """Time two functions in turn: the last columns of a row."""
+    """Time two functions in turn, and return the last columns of a row."""
     counts = ours(), theirs()
     calls = {"ours": ours, "all": theirs, "one": partial(on_one_thread, theirs)}
     seconds = take_turns(calls, arguments.repeats)
@@ -90,15 +91,16 @@ def compare(ours, theirs, arguments):
 
 
 def time_rounds(function, arguments):
-    """Return what a function finds, and its seconds in each round."""
+    """Return the result of a function, and its seconds in each round."""
     runs = [clock(function) for _ in range(arguments.repeats)]
     return runs[0][1], [seconds for seconds, _ in runs]
 
 
 def time_slow(function, arguments):
-    """Time MNE's choice of alpha once on all threads and once on one.
+    """Time MNE's choice of alpha once on all threads and once on one thread.
 
-    Return what it finds and its seconds, one for each round; or the time limit that it exceeds.
+    Return its result and its seconds, repeated for each round. If both runs exceed the time limit,
+    return the limit instead of the seconds.
     """
     found, best = "", arguments.cap
     for one in (function, partial(on_one_thread, function)):
@@ -111,7 +113,7 @@ def time_slow(function, arguments):
 
 
 def make_columns(ours, theirs):
-    """Make the last columns of a row from what each finds, and its seconds."""
+    """Return the last columns of a row. `ours` and `theirs` are pairs: result and seconds."""
     seconds, bound = theirs[1], ""
     if isinstance(seconds, float):
         seconds, bound = [seconds], "> "
@@ -152,7 +154,7 @@ def compare_all(recording, arguments):
 
 
 def measure_peak(function, *args):
-    """Measure the peak of the memory that a function allocates, in MiB (NumPy's arrays)."""
+    """Return the peak memory that a function allocates (NumPy arrays), in MiB."""
     function(*args)
     gc.collect()
     tracemalloc.start()

@@ -1,9 +1,9 @@
-"""How fast fits are on arrays of many shapes, next to peers at the same certified gap.
+"""Compare the speed of fits to arrays of many shapes with peers, at the same duality gap.
 
-``OMP_NUM_THREADS=2 python benchmarks/bench_arrays.py --output docs/bench_arrays.csv`` writes a
-table in a quarter of an hour, and prints the means. It needs ``pip install .[bench]`` and, as
-adelie asks for an older NumPy than it needs, ``pip install --no-deps adelie``. ``--quick`` shows
-in a minute that it runs.
+``OMP_NUM_THREADS=2 python benchmarks/bench_arrays.py --output docs/bench_arrays.csv`` takes a
+quarter of an hour, writes a table, and prints the means. It needs ``pip install .[bench]`` and
+``pip install --no-deps adelie``: adelie requires an older NumPy, but works with newer ones.
+``--quick`` is a test run of one minute.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def make_problem(correlation, n_samples, n_features, n_targets, n_orient, n_acti
 
 
 def main():
-    """Compare on all shapes."""
+    """Compare the solvers on all shapes."""
     arguments = parse_arguments()
     shapes = [SHAPES[k] for k in (0, 3, 9)] if arguments.quick else SHAPES
     n_repeats = 1 if arguments.quick else arguments.repeats

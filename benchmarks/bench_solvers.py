@@ -1,9 +1,9 @@
-"""How fast the solver is on problems of M/EEG, next to peers at the same certified gap.
+"""Compare the speed of solvers on M/EEG problems, at the same duality gap.
 
-``OMP_NUM_THREADS=2 python benchmarks/bench_solvers.py`` prints CSV: milliseconds of skmxne, and the
-times of the peers over ours as median [least, largest] of the rounds. It needs
-``pip install .[bench]``. The recorded problems need the folder of the sample data in
-``SKMXNE_SAMPLE_DIR``; without it they are simulated. ``--quick`` shows in a minute that it runs.
+``OMP_NUM_THREADS=2 python benchmarks/bench_solvers.py`` prints CSV: the milliseconds of skmxne, and
+the time of each peer divided by ours, as median [smallest, largest] over the rounds. It needs
+``pip install .[bench]``. If ``SKMXNE_SAMPLE_DIR`` names the folder of the sample data, the problems
+are recorded; otherwise they are simulated. ``--quick`` is a test run of one minute.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def parse_arguments():
 
 
 def main():
-    """Compare on recorded problems, or simulated ones of their size."""
+    """Compare on recorded problems, or on simulated ones of the same size."""
     arguments = parse_arguments()
     n_positions = 483 if arguments.quick else 7783
     folder = os.environ.get("SKMXNE_SAMPLE_DIR")

@@ -1,4 +1,4 @@
-"""Solvers timed at the same certified duality gap."""
+"""Time solvers at the same certified duality gap."""
 
 import statistics
 import sys
@@ -21,7 +21,7 @@ ROUNDING = 1 + 1e-6
 
 @dataclass
 class Run:
-    """One call of a contender. Its time is infinite where it was stopped at the time limit."""
+    """One call of a contender. If it was stopped at the time limit, its time is infinite."""
 
     tol: float
     one_thread: bool
@@ -32,7 +32,7 @@ class Run:
 
 @dataclass
 class Comparison:
-    """Times a solver of ours and its peers on the same problems.
+    """Compares the times of our solver and of its peers on the same problems.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Comparison:
     n_repeats : int
         Number of rounds, in which contenders take turns.
     cap : float
-        Seconds that one run of a peer may take.
+        Time limit for one run of a peer, in seconds.
     """
 
     peers: list
@@ -54,7 +54,7 @@ class Comparison:
     def compare(self, problems, alphas, gaps):
         """Yield a row for each problem, alpha and gap: our milliseconds, ratios of the peers.
 
-        ``problems`` are pairs of the first columns of a row, as a dict, and a `Problem`.
+        Each of ``problems`` is a pair: the first columns of its rows, as a dict, and a `Problem`.
         """
         warnings.simplefilter("ignore")
         for labels, problem in problems:
@@ -89,10 +89,10 @@ class Comparison:
         return row
 
     def find(self, contender, problem, alpha, gap, runs):
-        """Find the loosest tolerance that certifies the gap, and the better number of threads.
+        """Find the loosest tolerance that reaches the gap, and the faster number of threads.
 
-        Ours sets the number of threads of BLAS by itself. Peers get one thread or all, whichever
-        is faster, so that they do not lose by the threads. ``runs`` has those made before.
+        Our solver sets its number of BLAS threads itself. To be fair, peers get one thread or all,
+        whichever is faster. ``runs`` has the runs made so far, by tolerance.
         """
         is_peer = contender.name != OURS
         start, spent = contender.loosest or gap, 0.0
@@ -110,7 +110,7 @@ class Comparison:
         return best
 
     def run(self, contender, problem, alpha, tol, one_thread):
-        """Run a contender once, and certify what it finds."""
+        """Run a contender once, and compute the duality gap of its coefficients."""
         run = Run(tol, one_thread)
         is_peer = contender.name != OURS
         try:
@@ -126,7 +126,7 @@ class Comparison:
         return run
 
     def call(self, name, problem, alpha, run):
-        """Call a contender with the tolerance and the threads of a run."""
+        """Call a contender with the tolerance and the number of threads of a run."""
         with self.blas.limit(limits=1, user_api="blas") if run.one_thread else nullcontext():
             return CONTENDERS[name].solve(problem, alpha, run.tol)
 
@@ -137,7 +137,7 @@ def is_ratio(entry):
 
 
 def print_means(rows, peers):
-    """Print geometric means of the ratios, and on how many rows skmxne is the slower one."""
+    """Print the geometric means of the ratios, and on how many rows skmxne is slower."""
     labels = [CONTENDERS[name].label for name in peers]
     entries = {label: [row[label] for row in rows] for label in labels}
     entries["the fastest of them"] = [

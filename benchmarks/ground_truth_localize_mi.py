@@ -1,32 +1,34 @@
-"""How far sources are from the truth: currents through electrodes inside the heads of patients.
+"""Measure localization errors for currents inside the heads of patients (data set Localize-MI).
 
-``python benchmarks/ground_truth_localize_mi.py FOLDER`` prints CSV, a row for each run and one of
-means. FOLDER has the data set Localize-MI (Mikulan et al. 2020, Scientific Data 7:127): EEG of 256
-channels during pulses of current between two neighbouring contacts of an intracerebral electrode,
-at known places in 7 patients.
+``python benchmarks/ground_truth_localize_mi.py FOLDER`` prints CSV: a row for each run, and one for
+the means. FOLDER has the data set Localize-MI (Mikulan et al. 2020, Scientific Data 7:127). In 7
+patients, pulses of current flowed between two neighbouring contacts of an intracerebral electrode,
+at known places, and EEG was recorded with 256 channels.
 
-Each average is localized by ``MixedNormIC`` on the cortex of the patient, from 2 ms before to 2 ms
-after the pulse, as the authors do. The place is the midpoint of the two contacts. Orientations are
-free, as contacts are not where the cortex points; ``--loose`` changes this. Columns:
+``MixedNormIC`` localizes the average of each run on the cortex of the patient, from 2 ms before to
+2 ms after the pulse, as the authors do. The true place is the midpoint of the two contacts. The
+orientation is free, because the current between contacts need not follow the normal of the
+cortex; ``--loose`` changes this. Columns:
 
-- n_sources: how many sources the model has; a pulse is one.
-- distance_mm: from the strongest source to the place; NaN without a source.
-- grid_mm: from the forward solution to the place, the least that distance_mm can be.
-- is_in_region: whether the region of the strongest source has the position that is nearest to the
-  place; region_mm is the distance from the source to the farthest position of the region.
-- dspm_mm, eloreta_mm: from the peaks of these maps in the same 4 ms to the place.
+- n_sources: number of sources of the model; 1 is right.
+- distance_mm: from the strongest source to the true place; NaN without a source.
+- grid_mm: from the nearest position of the forward solution to the true place, the smallest
+  possible distance_mm.
+- is_in_region: whether the region of the strongest source contains the position nearest to the true
+  place. region_mm is the distance from the source to the farthest position of its region.
+- dspm_mm, eloreta_mm: from the peak of dSPM and of eLORETA in the same 4 ms to the true place.
 
-Files are read as the authors' code writes them (github.com/iTCf/mikulan_et_al_2020), below
-``derivatives``, with `sub` for a subject and `run` for ``sub_task-seegstim_run-01``:
+The files are those that the authors' code writes (github.com/iTCf/mikulan_et_al_2020), below
+``derivatives``. `sub` stands for a subject, `run` for ``sub_task-seegstim_run-01``:
 
-- ``epochs/sub/eeg/``: ``run_epochs.npy`` (trials, channels, times; V), ``run_epochs.json`` (which
+- ``epochs/sub/eeg/``: ``run_epochs.npy`` (trials, channels, times; V), ``run_epochs.json`` (the
   contacts), ``run_epochs.tsv`` (the time of the pulse), ``run_channels.tsv`` (names, bad channels);
 - ``epochs/sub/ieeg/sub_task-seegstim_space-surface_electrodes.tsv``: contacts, in m, in the
   coordinates of FreeSurfer's surfaces, which are MNE's MRI coordinates;
 - ``sourcemodelling/sub/fwd/sub_fwd.fif``: the forward solution, which also has the positions of the
   channels and the transform from MRI to head coordinates.
 
-The script was tested on made-up files only.
+The script was tested only on artificial files.
 """
 
 import argparse
@@ -55,7 +57,7 @@ LAMBDA2 = 1 / 9
 
 
 def main():
-    """Localize every run, and print how far off the results are."""
+    """Localize every run, and print the errors."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -102,7 +104,7 @@ def localize_run(path, loose):
 
 
 def find_peaks(evoked, operator):
-    """Find the positions of the peaks of two maps."""
+    """Return the positions of the peaks of dSPM and eLORETA."""
     stcs = [
         mne.minimum_norm.apply_inverse(evoked, operator, LAMBDA2, method)
         for method in ("dSPM", "eLORETA")
@@ -117,7 +119,7 @@ def read_forward(path):
 
 
 def read_place(folder, subject, contacts, mri_head_t):
-    """Read where the midpoint of two contacts is, in head coordinates; "A'1-2" are A'1 and A'2."""
+    """Return the midpoint of two contacts in head coordinates; "A'1-2" means A'1 and A'2."""
     electrode, first, second = re.fullmatch(r"(\D+)(\d+)-(\d+)", contacts).groups()
     table = pd.read_csv(folder / f"{subject}_task-seegstim_space-surface_electrodes.tsv", sep="\t")
     table = table.set_index("name")[["x", "y", "z"]]
@@ -126,7 +128,7 @@ def read_place(folder, subject, contacts, mri_head_t):
 
 
 def read_epochs(path, forward):
-    """Read the trials of a run, with an average reference; the pulse is at time 0."""
+    """Read the trials of a run, and set an average reference. The pulse is at time 0."""
     base = str(path).removesuffix("_epochs.npy")
     channels = pd.read_csv(f"{base}_channels.tsv", sep="\t")
     zero_time = pd.read_csv(f"{base}_epochs.tsv", sep="\t")["zero_time"][0]

@@ -1,24 +1,24 @@
-"""How far sources are from the truth: the 32 dipoles of the Elekta phantom.
+"""Measure localization errors for the 32 dipoles of the Elekta phantom.
 
-``python benchmarks/ground_truth_phantom.py FOLDER`` prints CSV, a row for each dipole and one of
-means. FOLDER has the raw file of MNE's data set "bst_phantom_elekta", recorded with Neuromag's
-phantom, a sphere with dipoles at known places that send bursts of 20 Hz in turn.
+``python benchmarks/ground_truth_phantom.py FOLDER`` prints CSV: a row for each dipole, and one for
+the means. FOLDER has the raw file of MNE's data set "bst_phantom_elekta". It was recorded with
+Neuromag's phantom, a sphere in which dipoles at known places send bursts of 20 Hz, one at a time.
 
-Each average is localized by ``MixedNormIC`` on a volume grid in a sphere, with free orientation,
-from 5 ms before to 5 ms after the peak of its first 0.1 s, and by ``mne.fit_dipole`` at the peak.
-Columns:
+``MixedNormIC`` localizes the average of each dipole on a volume grid in a sphere, with free
+orientation, from 5 ms before to 5 ms after the peak in the first 0.1 s. ``mne.fit_dipole`` fits the
+same peak. Columns:
 
-- n_sources: how many sources the model has; the phantom has one.
-- distance_mm: from the strongest source to the dipole.
-- grid_mm: from the grid to the dipole, the least that distance_mm can be.
-- amplitude_error_nAm: peak of the strongest source, less that of the dipole. The name of the file
-  says 200 nAm from peak to peak, so a peak of 100 nAm; ``--amplitude`` changes it.
-- is_in_region: whether the region of the strongest source has the grid position that is nearest to
-  the dipole; region_mm is the distance from the source to the farthest position of the region.
+- n_sources: number of sources of the model; 1 is right.
+- distance_mm: from the strongest source to the true dipole.
+- grid_mm: from the nearest grid position to the true dipole, the smallest possible distance_mm.
+- amplitude_error_nAm: peak of the strongest source minus peak of the true dipole. The name of the
+  file says 200 nAm from peak to peak, so the true peak is 100 nAm; ``--amplitude`` changes this.
+- is_in_region: whether the region of the strongest source contains the grid position nearest to the
+  true dipole. region_mm is the distance from the source to the farthest position of its region.
 - dipole_fit_mm: from the fitted dipole to the true one.
 
-Without a source, distances and amplitudes are NaN, and their means leave the row out. The
-script was tested on made-up files only.
+Without a source, distances and amplitudes are NaN, and the means ignore them. The script was tested
+only on artificial files.
 """
 
 import argparse
@@ -46,7 +46,7 @@ RADIUS, CENTRE = 0.08, 0.01  # m; near the centre of a sphere no source has a fi
 
 
 def main():
-    """Localize every dipole, and print how far off the results are."""
+    """Localize every dipole, and print the errors."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,7 +62,7 @@ def main():
 
 
 def read_epochs(path):
-    """Read the trials of all dipoles; the event of a dipole is its number."""
+    """Read the trials of all dipoles. The event code is the number of the dipole."""
     raw = mne.io.read_raw_fif(path)
     raw.info["bads"] = BADS
     events = mne.find_events(raw, "STI201")
@@ -106,7 +106,7 @@ def find_peak(evoked):
 
 
 def localize(problem, place):
-    """Localize by the default, and compare the strongest source and its region to a place."""
+    """Localize by `MixedNormIC`, and compare the strongest source and its region with a place."""
     model = MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
     distances = compute_distances(problem.locations, place)
     found = dict(n_sources=model.n_active_, grid_mm=distances.min(), is_in_region=False)
@@ -125,12 +125,12 @@ def localize(problem, place):
 
 
 def compute_distances(locations, place):
-    """Return how far locations are from a place, in mm."""
+    """Return the distances of locations from a place, in mm."""
     return np.round(1e3 * np.linalg.norm(locations - place, axis=1), 1)
 
 
 def add_means(rows):
-    """Yield rows, and after the last one the means of their numbers."""
+    """Yield the rows, and then a row with the means of their numbers."""
     done = []
     for row in rows:
         done.append(row)

@@ -1,4 +1,4 @@
-"""How times are measured: a clock, rounds in which functions take turns, a time limit, ratios."""
+"""Measure times: a clock, rounds in which functions take turns, a time limit, and ratios."""
 
 import csv
 import gc
@@ -15,7 +15,7 @@ class TooSlowError(Exception):
 
 @contextmanager
 def time_limit(seconds):
-    """Raise `TooSlowError` after this time, as soon as Python code runs again."""
+    """Raise `TooSlowError` after ``seconds``; compiled code is interrupted when it returns."""
     if not hasattr(signal, "SIGALRM"):
         yield
         return
@@ -33,7 +33,7 @@ def time_limit(seconds):
 
 
 def clock(function, *args):
-    """Call a function with the garbage collector off; return the seconds and the result."""
+    """Call a function without garbage collection; return the seconds and the result."""
     gc.collect()
     gc.disable()
     try:
@@ -45,7 +45,7 @@ def clock(function, *args):
 
 
 def take_turns(functions, n_repeats):
-    """Time functions in turn, each round starting with the next: seconds by name, one a round."""
+    """Time functions in rounds, each in a rotated order; return lists of seconds by name."""
     names = list(functions)
     seconds = {name: [] for name in names}
     for repeat in range(n_repeats):
@@ -56,16 +56,16 @@ def take_turns(functions, n_repeats):
 
 
 class Ratios(tuple):
-    """Time of a peer over ours, one ratio a round; written as median [least, largest].
+    """Time of a peer divided by ours, one ratio per round; printed as median [smallest, largest].
 
-    Where ``is_bound`` is set, the peer was stopped: ratios are lower bounds.
+    If ``is_bound`` is True, the peer was stopped, and the ratios are lower bounds.
     """
 
     is_bound = False
 
     @classmethod
     def of(cls, theirs, ours):
-        """Divide the seconds of each round; a time limit in place of theirs gives bounds."""
+        """Divide the seconds of each round. If ``theirs`` is the time limit, ratios are bounds."""
         if isinstance(theirs, float):
             ratios = cls(theirs / our for our in ours)
             ratios.is_bound = True
@@ -78,7 +78,7 @@ class Ratios(tuple):
 
 
 def print_rows(rows, file=sys.stdout):
-    """Write rows, dicts with the same keys, as CSV while they come; return them as a list."""
+    """Write each row (a dict) as CSV as soon as it comes; return all rows as a list."""
     done = []
     for row in rows:
         writer = csv.DictWriter(file, row, lineterminator="\n")

@@ -1,11 +1,11 @@
-"""Mutation test: change one thing in a module, and see whether the tests of the module notice.
+"""Mutation testing: change one thing in a module, and run its tests to see if any fails.
 
-Mutants are those of cosmic-ray, one by one, and the tests of each run in a process of its own::
+The mutants are those of cosmic-ray. The tests of each mutant run in a separate process::
 
     pip install cosmic-ray && python benchmarks/mutants.py            # all of MODULES, two hours
     python benchmarks/mutants.py objective solvers.prox --sample 50   # some, at random
 
-Nothing is written to the modules. What is listed has passed all tests.
+The files of the modules are not changed. The script lists the mutants that pass all tests.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def find_mutants(source):
 
 
 class Mutated(SourceFileLoader):
-    """Loads a mutant in place of a module: to be put into sys.meta_path."""
+    """Loads a mutant instead of a module: insert it into ``sys.meta_path``."""
 
     def __init__(self, name, path, source):
         super().__init__(name, str(path))
@@ -92,7 +92,7 @@ class Mutated(SourceFileLoader):
 
 
 def run_tests(loader, tests, seconds):
-    """Run tests in a process forked for them. Return whether they pass, and the processor time."""
+    """Run tests in a forked process. Return whether they pass, and the processor time."""
     child = os.fork()
     if child == 0:
         outcome = 1
@@ -111,7 +111,7 @@ def run_tests(loader, tests, seconds):
 
 
 def try_module(module, n_most):
-    """Print the mutants of a module that survive."""
+    """Print the mutants of a module that pass its tests."""
     name = "skmxne." + module.removesuffix(".__init__")
     path = ROOT / "skmxne" / (module.replace(".", "/") + ".py")
     source = path.read_text("utf-8")

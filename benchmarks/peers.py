@@ -1,4 +1,4 @@
-"""What is compared: the problems, the contenders, and the certificate that all are held to."""
+"""The problems, the contenders, and the certificate by which all are compared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OURS = "skmxne"
 
 @dataclass(frozen=True)
 class Problem:
-    """A regression: ``X`` in Fortran order, which every contender can read without a copy."""
+    """A regression. ``X`` is in Fortran order, so that no contender has to copy it."""
 
     name: str
     X: np.ndarray
@@ -22,7 +22,7 @@ class Problem:
 
     @cached_property
     def power(self):
-        """``||y||_F^2``, which gaps are relative to."""
+        """``||y||_F^2``; gaps are relative to it."""
         return float(np.vdot(self.y, self.y))
 
     @cached_property
@@ -32,7 +32,7 @@ class Problem:
 
     @cached_property
     def scaled_X(self):
-        """``X`` on the scale on which `alpha_max` is 100, as MNE's solver wants it."""
+        """``X`` scaled so that `alpha_max` is 100, as MNE's solver expects."""
         return self.X * (100.0 / self.alpha_max)
 
     def block_norms(self, rows):
@@ -50,17 +50,17 @@ class Recording(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """Coefficients of the features that are not zero, (n_active_features, n_targets)."""
+    """The active features, and their coefficients (n_active_features, n_targets)."""
 
     features: np.ndarray
     coef: np.ndarray
 
 
 def certify(problem, alpha, fit):
-    """Compute the duality gap of all positions, relative to ``||y||_F^2``.
+    """Compute the duality gap over all positions, relative to ``||y||_F^2``.
 
-    Knows nothing of the contenders: the dual point is the residual of the coefficients, scaled as
-    is best. All that is used is ``fit``, so no solver gains by the dual points it has seen before.
+    The gap depends only on the coefficients in ``fit``: the dual point is their residual, with the
+    best scale. So no solver has an advantage from dual points that it has computed before.
     """
     penalty = alpha / 100.0 * problem.alpha_max
     residual = problem.y - problem.X[:, fit.features] @ fit.coef
@@ -86,7 +86,7 @@ def reduce_targets(y):
 
 
 def solve_skmxne(problem, alpha, tol):
-    """Fit `skmxne.MixedNormEstimator`: checks of the data, SVD, alpha_max and all."""
+    """Fit `skmxne.MixedNormEstimator`. Checks of the data, SVD and alpha_max are timed."""
     from skmxne import MixedNormEstimator
 
     model = MixedNormEstimator(alpha, n_orient=problem.n_orient, tol=tol, debias=False)
@@ -96,9 +96,9 @@ def solve_skmxne(problem, alpha, tol):
 
 
 def solve_mne(problem, alpha, tol):
-    """Call MNE's solver with what `mne.inverse_sparse.mixed_norm` hands to it.
+    """Call MNE's solver with the arguments that `mne.inverse_sparse.mixed_norm` passes to it.
 
-    Timed: the SVD, alpha_max, the solver. Not timed: scaling the gain, which is there already.
+    The SVD, alpha_max and the solver are timed; scaling the gain is not.
     """
     from mne.inverse_sparse.mxne_optim import mixed_norm_solver, norm_l2inf
 
@@ -133,7 +133,7 @@ def solve_sklearn(problem, alpha, tol):
 def solve_skglm(problem, alpha, tol):
     """Fit skglm's `Lasso` or `GroupLasso`, or call its `MultiTaskBCD` on the rotated ``y``.
 
-    Its criterion is the largest violation of optimality, here as a share of the penalty.
+    It stops by the largest violation of the optimality conditions, here relative to the penalty.
     """
     import skglm
     from skglm.datafits import QuadraticMultiTask
@@ -161,7 +161,7 @@ def solve_skglm(problem, alpha, tol):
 def solve_celer(problem, alpha, tol):
     """Fit celer's `Lasso` or `GroupLasso`, or call its `mtl_path` on the rotated ``y``.
 
-    Its `MultiTaskLasso` does not run with scikit-learn 1.6 and later, what it calls does.
+    Its `MultiTaskLasso` does not run with scikit-learn 1.6 and later, but `mtl_path` does.
     """
     import celer
     from celer.homotopy import mtl_path
@@ -180,9 +180,9 @@ def solve_celer(problem, alpha, tol):
 
 
 def solve_adelie(problem, alpha, tol, n_penalties=10):
-    """Call adelie's `grpnet` on the rotated ``y``, along a path that ends at the penalty wanted.
+    """Call adelie's `grpnet` on the rotated ``y``, along a path that ends at the penalty.
 
-    Its criterion is the change of the coefficients.
+    It stops by the change of the coefficients.
     """
     import adelie
 
@@ -207,7 +207,7 @@ def solve_adelie(problem, alpha, tol, n_penalties=10):
 
 
 def solve_adelie_from_zero(problem, alpha, tol):
-    """Call adelie's `grpnet` for one penalty alone, which is faster on few problems."""
+    """Call adelie's `grpnet` without a path, which is faster on a few problems."""
     return solve_adelie(problem, alpha, tol, n_penalties=1)
 
 
@@ -218,22 +218,22 @@ def prepare(problem, alpha):
 
 
 def squeeze(y):
-    """Return a ``y`` of one target as scikit-learn wants it."""
+    """Return ``y`` as a vector if it has one target, as scikit-learn expects."""
     return y[:, 0] if y.shape[1] == 1 else y
 
 
 def keep_active(coef, basis):
-    """Make the fit of coefficients (n_features, n_components) of the rotated ``y``."""
+    """Make a `Fit` from coefficients (n_features, n_components) of the rotated ``y``."""
     features = np.flatnonzero(coef.any(axis=1))
     return Fit(features, coef[features] @ basis)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A solver, and how it is called.
+    """A solver, and how to call it.
 
-    `loosest` is the tolerance at which the search for one starts, None if it is the gap itself;
-    `blocks` says for which blocks of several features it has a solver. With more coefficients than
+    The search for a tolerance starts at `loosest`; None means at the gap itself. `blocks` says
+    which problems with several features per block it can solve. With more coefficients than
     `most_coefficients` it takes minutes and more than 14 GB.
     """
 
@@ -245,7 +245,7 @@ class Contender:
     most_coefficients: float = np.inf
 
     def can_solve(self, problem):
-        """Whether it has a solver for this problem."""
+        """Return whether the contender can solve this problem."""
         if problem.X.shape[1] * min(problem.y.shape) > self.most_coefficients:
             return False
         if problem.n_orient == 1 or self.blocks == "any":
@@ -266,7 +266,7 @@ CONTENDERS = {contender.name: contender for contender in _CONTENDERS}
 
 
 def warm_up(names):
-    """Import contenders, compile their code and start their threads, on small problems."""
+    """Run contenders on small problems, to import and compile them and to start threads."""
     for n_orient, n_targets in ((1, 1), (1, 3), (3, 1), (3, 3)):
         problem = Problem("small", *simulate(40, 60, n_orient, n_targets, n_active=3), n_orient)
         for name in names:
@@ -275,7 +275,7 @@ def warm_up(names):
 
 
 def read_recording(folder, n_positions):
-    """Read the average of the sample data, 0.05 to 0.15 s, MEG."""
+    """Read the average of the sample data: MEG, 0.05 to 0.15 s."""
     import mne
 
     folder = Path(folder)
@@ -290,7 +290,7 @@ def read_recording(folder, n_positions):
 
 
 def make_recorded(recording):
-    """Make the problems of a recording: fixed and loose orientation."""
+    """Make the problems of a recording, with fixed and with loose orientation."""
     from skmxne import InverseProblem
 
     problems = []
@@ -302,7 +302,7 @@ def make_recorded(recording):
 
 
 def make_simulated(n_positions):
-    """Make problems of the size of the recorded ones."""
+    """Simulate problems of the same size as the recorded ones."""
     return [
         Problem(f"simulated, {label}", *simulate(302, n_positions, n_orient, 61), n_orient)
         for label, n_orient in (("fixed", 1), ("loose", 3))
@@ -310,7 +310,7 @@ def make_simulated(n_positions):
 
 
 def simulate(n_samples, n_positions, n_orient, n_targets, n_active=20):
-    """Draw a regression with correlated columns, whose ``X`` is in Fortran order."""
+    """Draw a regression with correlated columns; ``X`` is in Fortran order."""
     from skmxne.datasets import make_block_sparse_regression
 
     X, y = make_block_sparse_regression(

@@ -1,4 +1,4 @@
-"""The figures and numbers of the page "A recorded response": sources of tones, recorded by MEG.
+"""Make the figures and numbers of the page "A recorded response": sources of tones in MEG.
 
 ``python benchmarks/recorded_response.py --output docs`` takes a few minutes. The environment
 variable ``SKMXNE_SAMPLE_DIR`` names the folder with the data of MNE's subject "sample".
@@ -25,7 +25,7 @@ WINDOWS = ((0.05, 0.15), (0.0, 0.5))
 
 
 def main():
-    """Localize both responses in both windows, and draw the first one."""
+    """Localize both responses in both windows, and draw the first response in the first window."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench-output"))
     arguments = parser.parse_args()
@@ -53,7 +53,7 @@ def main():
 
 
 def count_of_mne(evoked, forward, noise_cov, alpha):
-    """Count the sources of `mne.inverse_sparse.mixed_norm`, and the seconds that it takes."""
+    """Return how many sources `mne.inverse_sparse.mixed_norm` finds, and in how many seconds."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,7 +62,7 @@ def count_of_mne(evoked, forward, noise_cov, alpha):
 
 
 def localize(evoked, forward, noise_cov, window, folder):
-    """Return a row for each source; draw those of the first condition in the first window."""
+    """Return a row for each source. Draw the sources of the first condition and window."""
     tmin, tmax = window
     problem = InverseProblem.from_evoked(
         evoked, forward, noise_cov, loose=0.2, tmin=tmin, tmax=tmax

@@ -1,8 +1,8 @@
-"""Simulated recordings whose sources are known, as arrays and as objects of MNE.
+"""Simulate recordings with known sources, as arrays and as objects of MNE.
 
-They have 0.1 s of 50 trials on all positions of the gain of a recorded subject
-(``SKMXNE_SAMPLE_DIR`` names the folder that has it) or of the built-in one. Sources are on the
-normals of the cortex. Data and inversion share the forward solution, except in some kinds.
+A recording has 50 trials of 0.1 s. The gain is that of a recorded subject (``SKMXNE_SAMPLE_DIR``
+names its folder), with all positions, or the built-in one. Unless `KINDS` says otherwise, currents
+flow along the normals of the cortex, and data and inversion have the same forward solution.
 """
 
 import os
@@ -53,7 +53,7 @@ SIGMAS = (0.33, 1.0, 0.004, 0.33)  # brain, fluid, skull, scalp, in S/m
 class Recording:
     """Whitened data and gain, and the true sources.
 
-    `X` has the weights of depth and of a loose constraint, as `InverseProblem` has.
+    `X` has the weights for depth and for loose orientation, like `InverseProblem`.
     """
 
     def __init__(self, gain, n_orient, y, locations, sources, amplitude=0.0, head="meg"):
@@ -67,7 +67,7 @@ class Recording:
         return np.flatnonzero(model.active_set_.reshape(-1, self.n_orient).any(axis=1))
 
     def to_mne(self):
-        """Make the average, the forward solution and the noise covariance of single trials."""
+        """Return the average, the forward solution and the noise covariance of single trials."""
         problem, info, forward, noise_cov = load_problem(self.head)
         noise_cov = mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
         y, to_sensors = self.y, np.linalg.pinv(problem.whitener)
@@ -83,7 +83,7 @@ class Recording:
 
 
 def _weight(gain, n_orient, depth=0.8, loose=0.2):
-    """Return the weights of depth and, of three orientations, of a loose constraint."""
+    """Return the weights for depth and, with three orientations, for loose orientation."""
     powers = np.sum(gain**2, axis=0).reshape(-1, n_orient).sum(axis=1)
     weights = np.repeat(powers ** (-depth / 2), n_orient)
     if n_orient == 3:
@@ -93,7 +93,7 @@ def _weight(gain, n_orient, depth=0.8, loose=0.2):
 
 @cache
 def load_problem(head="meg"):
-    """Return an inverse problem, loose and without depth weights, and what it was made from."""
+    """Return a loose inverse problem without depth weights, and what it was made from."""
     if head == "built-in":
         recording = make_recording()
         evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
@@ -117,14 +117,14 @@ def load_problem(head="meg"):
 
 @cache
 def load_head(head="meg"):
-    """Return the whitened gain of three orientations, the positions, and their normals."""
+    """Return the whitened gain with three orientations, the positions, and their normals."""
     problem, *_ = load_problem(head)
     normals = problem.forward["source_nn"].reshape(-1, 3, 3)[:, 2]
     return problem.X / problem.source_scale, problem.locations, normals
 
 
 def keep_positions(forward, is_kept):
-    """Return a forward solution of some positions."""
+    """Return the forward solution of some positions."""
     split = np.split(is_kept, np.cumsum([space["nuse"] for space in forward["src"]])[:-1])
     pairs = zip(forward["src"], split, strict=True)
     vertices = [space["vertno"][kept] for space, kept in pairs]
@@ -133,7 +133,7 @@ def keep_positions(forward, is_kept):
 
 
 def compute_forward(info, forward, sigmas=SIGMAS):
-    """Compute the forward solution of a sphere, at the positions of another one."""
+    """Compute the forward solution of a sphere model at the positions of ``forward``."""
     has_eeg = "eeg" in info.get_channel_types()
     sphere = SPHERE
     if has_eeg:
@@ -150,7 +150,7 @@ def compute_forward(info, forward, sigmas=SIGMAS):
 
 
 def turn_head(info, degrees=2.0):
-    """Move the head by 3 mm, and turn it, relative to the sensors of MEG."""
+    """Move the head by 3 mm and turn it by ``degrees``, relative to the MEG sensors."""
     info = info.copy()
     moved = mne.transforms.rotation(*np.deg2rad([degrees, 0.0, 0.0]))
     moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
@@ -159,7 +159,7 @@ def turn_head(info, degrees=2.0):
 
 
 def move_electrodes(info):
-    """Move each electrode by 3 mm, in a direction of its own."""
+    """Move each electrode by 3 mm in a random direction."""
     info = info.copy()
     rng = np.random.default_rng(0)
     for channel in info["chs"]:
@@ -170,9 +170,9 @@ def move_electrodes(info):
 
 @cache
 def load_true_gain(kind):
-    """Return the gain that the data have, the third orientation normal, not whitened.
+    """Return the gain of the data, not whitened; the third orientation is the normal.
 
-    Only for kinds whose data have another forward solution than the inversion.
+    Only for kinds in which data and inversion have different forward solutions.
     """
     problem, info, forward, _ = load_problem(HEADS.get(kind, "meg"))
     sigmas = SIGMAS
@@ -189,7 +189,7 @@ def load_true_gain(kind):
 
 @cache
 def load_sphere(*, is_moved=True):
-    """Return the MEG gain of a sphere model, as `load_true_gain`."""
+    """Return the MEG gain of a sphere model in the format of `load_true_gain`."""
     if is_moved:
         return load_true_gain("j")
     problem, info, forward, _ = load_problem()
@@ -198,7 +198,7 @@ def load_sphere(*, is_moved=True):
 
 
 def simulate(kind, seed, is_loose=False, amplitude=30e-9):
-    """Simulate a recording of a kind; only kind g has loose orientations unless all are to."""
+    """Simulate a recording of a kind. Orientations are loose for kind g, or if ``is_loose``."""
     rng = np.random.default_rng([*kind.encode(), seed])
     head = HEADS.get(kind, "meg")
     gain, locations, normals = load_head(head)
@@ -240,7 +240,7 @@ def simulate(kind, seed, is_loose=False, amplitude=30e-9):
 
 
 def draw_sources(rng, kind, locations, gain):
-    """Draw 1 to 4 positions at least 4 cm apart, but for a tenth whose field is weakest."""
+    """Draw 1 to 4 positions at least 4 cm apart, without the tenth that has the weakest field."""
     norms = np.linalg.norm(gain, axis=0)
     allowed = norms > np.quantile(norms, 0.1)
     if kind == "c2":
@@ -260,7 +260,7 @@ def draw_sources(rng, kind, locations, gain):
 
 
 def _find_mate(rng, source, locations, normals):
-    """Return a neighbour 4 to 9 mm away on the same wall of the cortex, or the nearest."""
+    """Return a neighbour 4 to 9 mm away on the same wall of a sulcus, or else the nearest."""
     distances = np.linalg.norm(locations - locations[source], axis=1)
     is_alike = normals @ normals[source] > 0.8
     mates = np.flatnonzero((distances > 0.004) & (distances < 0.009) & is_alike)
@@ -268,19 +268,19 @@ def _find_mate(rng, source, locations, normals):
 
 
 def _find_patch(source, locations, normals):
-    """Return the positions within 1 cm on the same wall of the cortex."""
+    """Return the positions within 1 cm on the same wall of a sulcus."""
     distances = np.linalg.norm(locations - locations[source], axis=1)
     return np.flatnonzero((distances < 0.01) & (normals @ normals[source] > 0.0))
 
 
 def _tilt(rng, angle=20.0):
-    """Return an orientation at an angle to the normal, in degrees."""
+    """Return a random orientation at ``angle`` degrees to the normal."""
     tilt, turn = np.deg2rad(angle), rng.uniform(0, 2 * np.pi)
     return np.array([np.sin(tilt) * np.cos(turn), np.sin(tilt) * np.sin(turn), np.cos(tilt)])
 
 
 def draw_time_courses(rng, n_sources, is_same):
-    """Draw waves of 5 to 12 Hz with a peak of 1, one after the other in the window."""
+    """Draw waves of 5 to 12 Hz with a peak of 1, centred at different times of the window."""
     latencies = TIMES[-1] * np.linspace(0.2, 0.8, max(n_sources, 2))
     delays = TIMES - rng.permutation(latencies)[:n_sources, np.newaxis]
     widths = TIMES[-1] * rng.uniform(0.15, 0.3, (n_sources, 1))
@@ -301,14 +301,14 @@ def draw_noise(rng, n_rows, *, is_low_passed=False, band=None):
 
 
 def draw_drifts(rng, n_rows):
-    """Draw random walks of mean square 1, as slow as the time that is simulated."""
+    """Draw slow drifts: random walks over the window, with mean square 1."""
     walks = np.cumsum(rng.standard_normal((n_rows, len(TIMES))), axis=1)
     return walks / np.sqrt(np.mean(walks**2))
 
 
 @cache
 def compute_noise_covariance(kind):
-    """Compute the covariance of noise across times, as the trials of an average show it."""
+    """Compute the covariance of the noise over time, as trials show it."""
     if kind != "b":
         return np.eye(len(TIMES))
     noise = draw_noise(np.random.default_rng(0), 10_000, is_low_passed=True)
@@ -316,7 +316,7 @@ def compute_noise_covariance(kind):
 
 
 def draw_brain_noise(rng, gain, n_sources=200):
-    """Return the fields of correlated sources, half as strong as sensor noise, and a whitener."""
+    """Return fields of correlated sources, with half the power of sensor noise, and a whitener."""
     mixing = np.eye(n_sources) + 0.3 * rng.standard_normal((n_sources, n_sources))
     mixing /= np.linalg.norm(mixing, axis=1, keepdims=True)
     fields = gain[:, rng.choice(gain.shape[1], n_sources, replace=False)] @ mixing

@@ -1,15 +1,15 @@
-"""How sure: do regions contain the true sources, and do p-values hold what they promise?
+"""Do regions contain the true sources, and are p-values right?
 
 ``python benchmarks/study_confidence.py --output docs`` simulates the recordings of
-`simulated_recordings.py` on the gain of a recorded subject (``SKMXNE_SAMPLE_DIR`` names its folder)
-with peaks of 15, 30 and 90 nAm, localizes them by ``MixedNormIC``, and writes tables: how
-often regions contain the truth and how large they are, by kind of recording and by amplitude; how
-often p-values of noise alone are below 0.05; how strong sources have to be to be found, and how
-strong `compute_detectable_power` says; the time it takes; and, for one source in a sphere, the
-confidence limits of ``mne.fit_dipole`` next to regions.
+`simulated_recordings.py` with peaks of 15, 30 and 90 nAm. The gain is that of a recorded subject
+(``SKMXNE_SAMPLE_DIR`` names its folder). ``MixedNormIC`` localizes the sources. The tables show:
+how often regions contain the true source, how large they are and how long they take, by kind of
+recording and by amplitude; how often noise alone has a p-value of 0.05 or less; how strong a source
+must be to be found, compared with `compute_detectable_power`; and, for one source in a sphere, the
+confidence limits of ``mne.fit_dipole`` compared with regions.
 
-A source is found if a position of the model is within 20 mm of it. A region is right if it has a
-position within 5 mm of the true one, or the nearest position to it.
+A source is found if the model has a position within 20 mm of it. A region is right if it contains
+a position within 5 mm of the true one, or the position nearest to it.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def main():
 
 
 def run(function, tasks, n_jobs):
-    """Call a function for all tasks in processes of one thread, and join the rows."""
+    """Call a function for all tasks, in processes with one thread each, and join the rows."""
     results = Parallel(n_jobs=n_jobs, backend="multiprocessing", batch_size=1)(
         delayed(run_quietly)(function, *task) for task in tasks
     )
@@ -96,7 +96,7 @@ def run_quietly(function, *task):
 
 
 def load_all():
-    """Load what all processes share."""
+    """Load the gains that all processes share."""
     simulated.load_head()
     simulated.load_head("eeg")
     simulated.load_sphere()
@@ -104,19 +104,19 @@ def load_all():
 
 @cache
 def load_candidates(kind):
-    """Return the candidates of a kind whose gain is that of all draws."""
+    """Return the candidates of a kind in which all recordings have the same gain."""
     return Candidates(simulated.simulate(kind, 0, is_loose=True).X, 3)
 
 
 def find_candidates(kind, recording):
-    """Return the candidates of a recording of a kind, of three orientations."""
+    """Return the candidates of a recording of a kind, with three orientations."""
     if kind == "i":  # whitened by noise of its own
         return Candidates(recording.X, 3)
     return load_candidates({"c2": "c2", "k": "k"}.get(kind, "a"))
 
 
 def study_regions(arguments):
-    """Count how often regions are right, and what p-values sources and ghosts have."""
+    """Count how often regions are right, and how often sources and ghosts have low p-values."""
     load_all()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.n_draws)
     tasks = [(kind, seed, size) for kind in KINDS for seed in seeds for size in AMPLITUDES]
@@ -126,7 +126,7 @@ def study_regions(arguments):
 
 
 def judge_recording(kind, seed, amplitude):
-    """Localize a recording, and return a row for each source found, and each true one."""
+    """Localize a recording, and return a row for each found and for each true source."""
     recording = simulated.simulate(kind, seed, amplitude=amplitude)
     free = simulated.simulate(kind, seed, is_loose=True, amplitude=amplitude)
     candidates = find_candidates(kind, free)
@@ -187,7 +187,7 @@ def summarize_regions(rows):
 
 
 def describe(label, rows):
-    """Return a line of a table."""
+    """Return a row of a table."""
     found, true = rows[rows.what == "found"], rows[rows.what == "true"]
     near, ghosts = found[found.distance < NEAR], found[found.distance >= GHOST]
     coverage = near.is_covered.mean()
@@ -227,7 +227,7 @@ def study_level(arguments):
 
 
 class SameDraws(Candidates):
-    """Candidates whose draws are made once, for noise of any variances: those of targets apart."""
+    """Candidates that draw white noise only once, and scale its power at each time."""
 
     @cached_property
     def _powers(self):
@@ -240,7 +240,7 @@ class SameDraws(Candidates):
         return powers
 
     def find_maxima(self, draw, n_draws):
-        """Find the most that any position explains, of noise of the same variances."""
+        """Return the most that any position explains in noise with the variances of each draw."""
         maxima = np.empty(n_draws)
         for k, powers in enumerate(self._powers[:n_draws]):
             variances = np.mean(draw(k) ** 2, axis=0)
@@ -250,7 +250,7 @@ class SameDraws(Candidates):
 
 @cache
 def load_brain():
-    """Return the fields of a brain's noise, and what whitens it with that of the sensors."""
+    """Return the fields of brain noise, and the whitener of brain and sensor noise."""
     gain, _, _ = simulated.load_head()
     return simulated.draw_brain_noise(np.random.default_rng(0), gain[:, 2::3])
 
@@ -277,7 +277,7 @@ def draw_noise_of(rng, kind):
 
 
 def judge_noise(kind, seed, has_trials):
-    """Find sources in noise, each where most is explained given those before, and judge them."""
+    """Find sources in noise one by one, each where it explains most, and judge them."""
     rng = np.random.default_rng([seed, *kind.encode()])
     if has_trials:
         groups = np.array([draw_noise_of(rng, kind) for _ in range(40)], dtype=np.float32)
@@ -312,7 +312,7 @@ def judge_noise(kind, seed, has_trials):
 
 
 def study_detectability(arguments):
-    """Find how strong sources have to be for the default to find them in 80 % of recordings."""
+    """Find how strong a source must be so that the default finds it in 80 % of recordings."""
     load_all()
     factors = (0.8, 0.9, 1.0, 1.1, 1.25)
     seeds = range(arguments.first_seed, arguments.first_seed + 3 * arguments.n_draws)
@@ -329,7 +329,7 @@ def study_detectability(arguments):
 
 
 def look_for_source(is_low_passed, seed, factor):
-    """Tell whether one source, of some times the detectable amplitude, is found."""
+    """Return whether a source of ``factor`` times the detectable amplitude is found."""
     rng = np.random.default_rng([seed, round(100 * factor), is_low_passed])
     gain, locations, _ = simulated.load_head()
     recording = load_weighted()
@@ -347,7 +347,7 @@ def look_for_source(is_low_passed, seed, factor):
 
 
 def study_dipoles(arguments):
-    """Compare regions of one source, at its peak alone, with confidence limits of a dipole fit."""
+    """Compare the region of one source at its peak with confidence limits of a dipole fit."""
     simulated.load_sphere()
     simulated.load_sphere(is_moved=False)
     seeds = range(arguments.first_seed, arguments.first_seed + 2 * arguments.n_draws)
@@ -373,7 +373,7 @@ def study_dipoles(arguments):
 
 
 def fit_dipole(is_moved, seed, amplitude):
-    """Fit one source in a sphere, by a dipole and by the best position."""
+    """Fit one source in a sphere, by a dipole fit and by the best position."""
     rng = np.random.default_rng([seed, 7])
     problem, info, *_ = simulated.load_problem()
     gain = simulated.load_sphere(is_moved=False)
@@ -438,7 +438,7 @@ def load_sphere_candidates():
 
 @cache
 def load_weighted():
-    """Return a recording with the weighted gain of one orientation."""
+    """Return a recording that has the weighted gain with one orientation."""
     return simulated.simulate("0", 0)
 
 

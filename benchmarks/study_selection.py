@@ -1,17 +1,18 @@
-"""Which method finds the sources: this package, its peers, and methods that know their number.
+"""Compare how well this package and its peers find sources.
 
 ``python benchmarks/study_selection.py --output docs`` simulates 50 recordings of each kind of
-`simulated_recordings.py`, localizes each by all methods, and writes tables; then it localizes
-recorded auditory responses. On two cores it takes a night. ``SKMXNE_SAMPLE_DIR`` names the folder
-with the gain of a recorded subject; without it only the built-in head is used.
+`simulated_recordings.py`, localizes each by all methods, and writes tables. Some methods are given
+the number of sources. Then it localizes recorded auditory responses. On two cores it takes a night.
+``SKMXNE_SAMPLE_DIR`` names the folder with the gain of a recorded subject; without it only the
+built-in head is used.
 
 Every localization is a row of ``--draws-file``. The study continues from that file if it was
-interrupted, or if there are more draws. ``--n-draws 1 --slow-draws 0`` shows in minutes that it
-runs. ``--invert NAME ...`` adds solvers of invertmeeg (``pip install --no-deps invertmeeg``).
+interrupted, or if there are more draws. ``--n-draws 1 --slow-draws 0`` is a test run of minutes.
+``--invert NAME ...`` adds solvers of invertmeeg (``pip install --no-deps invertmeeg``).
 
-Found and true sources are matched one to one. F1 counts pairs within 10 or 20 mm; OSPA is the mean
-distance of pairs in mm, and a source without a partner counts as 50 mm. The errors of location and
-amplitude are those of pairs within 20 mm.
+Found and true sources are matched one to one. For F1, pairs within 10 or 20 mm are right. OSPA is
+the mean distance of pairs in mm; a source without a partner counts as 50 mm. The errors of location
+and amplitude are means over the pairs within 20 mm.
 """
 
 import argparse
@@ -43,7 +44,7 @@ SHARE = 0.2  # of the largest amplitude, below which a method's sources are drop
 
 
 def fit(model):
-    """Return a method that makes an inverse problem, fits a model, and returns dipoles."""
+    """Return a method that fits a model to an inverse problem and returns dipoles."""
 
     def localize(evoked, forward, noise_cov, loose, _):
         problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=loose, depth=DEPTH)
@@ -54,9 +55,9 @@ def fit(model):
 
 
 def project_alternately(evoked, forward, noise_cov, loose, n_sources):
-    """Move each of a known number of positions in turn to where it explains most.
+    """Alternating projections: move each of ``n_sources`` in turn to where it explains most.
 
-    Adler, Wax & Pantazis (2024), with the depth weights and orientations of the others.
+    Adler, Wax & Pantazis (2024), with the depth weights and orientations of the other methods.
     """
     problem = InverseProblem.from_evoked(evoked, forward, noise_cov, loose=loose, depth=DEPTH)
     X, y, n_orient = problem.X, problem.y, problem.n_orient
@@ -130,14 +131,14 @@ def choose_by_sure(*, of_average, n_mxne_iter=1):
 
 
 def find_dspm_peaks(evoked, forward, noise_cov, loose, n_sources):
-    """Return the highest peaks of dSPM, of a known number, at least 1 cm apart."""
+    """Return the ``n_sources`` highest peaks of dSPM, at least 1 cm apart."""
     operator = make_inverse_operator(evoked.info, forward, noise_cov, loose=loose, depth=DEPTH)
     stc = apply_inverse(evoked, operator, 1.0 / 9.0, "dSPM")
     return find_peaks(stc, forward, n_sources)
 
 
 def invert(name):
-    """Return a method of invertmeeg that is given the number of sources, whose peaks are taken."""
+    """Return a method that takes the ``n_sources`` highest peaks of a solver of invertmeeg."""
 
     def localize(evoked, forward, noise_cov, loose, n_sources):
         from invert import Solver
@@ -183,7 +184,7 @@ def read_dipoles(dipoles):
 
 
 def find_peaks(stc, forward, n_sources):
-    """Return the places of the highest peaks; their heights are not amplitudes."""
+    """Return the places of the highest peaks, and NaN as their amplitudes."""
     heights, places, found = np.abs(stc.data).max(axis=1), forward["source_rr"], []
     for _ in range(n_sources):
         best = int(np.argmax(heights))
@@ -193,7 +194,7 @@ def find_peaks(stc, forward, n_sources):
 
 
 def main():
-    """Run the study, or the rest of it, and write the tables."""
+    """Run what is left of the study, and write the tables."""
     arguments = parse_arguments()
     mne.set_log_level("ERROR")
     if not os.environ.get("SKMXNE_SAMPLE_DIR"):
@@ -238,7 +239,7 @@ def parse_arguments():
 
 
 def list_tasks(arguments, done):
-    """List what is left to do, slow methods last; noise alone has no number of sources."""
+    """List the tasks that are left, slow methods last. Noise alone has no number of sources."""
     tasks = []
     for names in ([name for name in METHODS if name not in SLOW], *([name] for name in SLOW)):
         n_draws = min(arguments.n_draws, arguments.slow_draws if names[0] in SLOW else np.inf)
@@ -304,7 +305,7 @@ def judge(places, peaks, sources, amplitude):
 
 
 def write_tables(draws, folder):
-    """Write means over kinds, mean F1 of each kind, and how often noise alone has a source."""
+    """Write the means and the mean F1 of each kind; print how often noise alone has a source."""
     if "error" in draws:
         for row in draws[draws.error.notna()].itertuples():
             print(f"{row.kind}, {row.seed}, {row.method}: {row.error}")
@@ -327,7 +328,7 @@ def write_tables(draws, folder):
 
 
 def summarize(draws, name):
-    """Return means of a method, and paired differences to the default on the same recordings."""
+    """Return the means of a method, and its paired differences from the default."""
     draws = draws.set_index(["kind", "seed"])
     part, default = draws[draws.method == name], draws[draws.method == "skmxne"]
     line = {"method": name, "recordings": len(part), "F1": f"{part.f1.mean():.3f}"}
@@ -350,7 +351,7 @@ def subtract(values, others, decimals):
 
 
 def localize_recorded():
-    """Yield where each method puts the sources of recorded responses to tones, 50 to 150 ms."""
+    """Yield the sources of recorded responses to tones, 50 to 150 ms, found by each method."""
     folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
     forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
     noise_cov = mne.read_cov(folder / "sample-cov.fif")

@@ -243,7 +243,7 @@ def test_code_of_the_docs_on_more_than_one_machine(data, client):
 
 @pytest.mark.thorough
 def test_example_of_many_subjects(tmp_path):
-    script = ROOT / "examples" / "plot_many_subjects.py"
+    script = ROOT / "examples" / "recordings" / "plot_many_subjects.py"
     done = subprocess.run(
         [sys.executable, "-W", "error", script, "--output", tmp_path],
         env=os.environ | {"MPLBACKEND": "Agg"},

@@ -1,4 +1,4 @@
-"""The path of a simulated regression."""
+"""How strong each position is along the path of a simulated regression."""
 
 import numpy as np
 

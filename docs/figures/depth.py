@@ -1,4 +1,4 @@
-"""Depth weighting takes away the disadvantage of deep positions."""
+"""Norms of the columns by depth: depth weighting raises those of deep positions."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""The mixed norm keeps or drops whole positions; the Lasso chooses at every time."""
+"""The mixed norm keeps or drops a position for all times; the Lasso, for each time alone."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""Fields of a good model, and of a model that lacks a source."""
+"""Fields of a good model and of a model that lacks a source."""
 
 import matplotlib.pyplot as plt
 import mne

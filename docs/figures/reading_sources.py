@@ -1,4 +1,4 @@
-"""Three true sources, one of them on the underside, and a model with too many sources."""
+"""Three sources; one of them is weak, on the underside, and its place is uncertain."""
 
 import matplotlib.pyplot as plt
 import mne

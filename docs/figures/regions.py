@@ -1,4 +1,4 @@
-"""Regions of a strong, a weak and a deep source."""
+"""Regions of three sources of 30 nAm."""
 
 import matplotlib.pyplot as plt
 import mne

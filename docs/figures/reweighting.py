@@ -1,4 +1,4 @@
-"""What the penalties look like, and what they do to an amplitude."""
+"""The penalties of MxNE and irMxNE, and how they shrink an amplitude."""
 
 import matplotlib.pyplot as plt
 import numpy as np

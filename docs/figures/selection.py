@@ -1,4 +1,4 @@
-"""A criterion, and cross-validation over trials."""
+"""Alpha chosen by a criterion and by cross-validation over trials."""
 
 import matplotlib.pyplot as plt
 

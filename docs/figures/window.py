@@ -1,4 +1,4 @@
-"""Power of a weak source, and of the noise that it has to exceed, in longer and longer windows."""
+"""Power of a weak source and the threshold that it must exceed, by length of the window."""
 
 import matplotlib.pyplot as plt
 import mne

@@ -78,7 +78,7 @@ for part, (name, model) in zip(fig.subfigures(2, 2).flat, models.items(), strict
 # The path
 # --------
 # How strong is each source along the same path? Over a wide range of alphas there are four strong
-# sources, although a neighbour may replace one of them. The sources that appear last are weak.
+# sources, although a neighbour may replace one of them. Most sources that appear last are weak.
 
 PathDisplay.from_estimator(models["ric"], problem.X, problem.y, n_labelled=6)
 plt.show()

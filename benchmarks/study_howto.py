@@ -1,0 +1,284 @@
+"""Small simulations: the numbers on the pages about windows, about methods and about results.
+
+``python benchmarks/study_howto.py`` prints a table for each part, and ``--parts windows moving``
+for these parts only:
+
+- ``windows``: how often one weak source is found in windows of several lengths;
+- ``components``: three sources, one after the other, in one window or in one window each;
+- ``moving``: a source that moves by 4 cm;
+- ``patches``: currents that are uniform within some distance of a point;
+- ``two_sources``: two sources, at the same time or not, by several methods;
+- ``recorded``: the response to a tone, in several windows and with fewer times. This part needs the
+  environment variable ``SKMXNE_SAMPLE_DIR``, the folder with the data of MNE's subject "sample".
+
+A source is found if the model has a position within 20 mm of it.
+"""
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import cdist
+from sklearn.utils import Bunch
+
+from skmxne import InverseProblem, MixedNormIC
+from skmxne.datasets import make_recording
+
+NEAR = 20  # mm
+NOISES = {
+    "white, 10 nAm": dict(amplitude=10e-9, autocorrelation=0),
+    "low-passed, 15 nAm": dict(amplitude=15e-9, autocorrelation=0.8),
+}
+LENGTHS = (0, 24, 48, 104, 200, 400, 600)  # ms, of windows around 100 ms that end at samples
+COMPONENTS = ((8, 50e-9, "50 to 350 ms"), (20, 15e-9, "50 to 350 ms"), (20, 15e-9, "own"))
+RECORDED = ((1, 0.07, 0.12), (1, 0.05, 0.15), (1, 0.0, 0.3), (1, 0.0, 0.5), (6, 0.05, 0.15))
+
+
+def main():
+    """Run the parts, one after the other."""
+    studies = [study_windows, study_components, study_moving, study_patches, study_two_sources]
+    if "SKMXNE_SAMPLE_DIR" in os.environ:
+        studies.append(study_recorded)
+    parts = {study.__name__.removeprefix("study_"): study for study in studies}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    mne.set_log_level("ERROR")
+    warnings.simplefilter("ignore")
+    for part in parser.parse_args().parts:
+        print(f"\n{part}\n{parts[part]().to_string(index=False)}", flush=True)
+
+
+def localize(recording, tmin, tmax, loose=0.2):
+    """Return the inverse problem of a window, and its model by the default criterion."""
+    data = recording.evoked, recording.forward, recording.noise_cov
+    problem = InverseProblem.from_evoked(*data, loose=loose, tmin=tmin, tmax=tmax)
+    return problem, MixedNormIC(n_orient=problem.n_orient).fit(problem.X, problem.y)
+
+
+def find_sources(recording, tmin, tmax):
+    """Return the true positions of a recording and those found in a window, in mm."""
+    problem, model = localize(recording, tmin, tmax)
+    return 1e3 * problem.find_locations(recording.stc), 1e3 * problem.find_locations(model)
+
+
+def measure(places, others):
+    """Return the distance of each place to the nearest one of the others."""
+    return cdist(places, others).min(axis=1, initial=np.inf)
+
+
+def summarize(rows, by):
+    """Summarize rows that have the same values in some columns: number, or smallest to largest."""
+    groups = pd.DataFrame(rows).groupby(by, sort=False)
+    return groups.agg(lambda x: x.sum() if x.dtype == bool else span(x)).reset_index()
+
+
+def span(values):
+    """Write the smallest and the largest of some values."""
+    return f"{min(values):.0f} to {max(values):.0f}"
+
+
+def study_windows():
+    """Count the recordings, of 40 with one weak source, in which it is found."""
+    rows = []
+    for noise, options in NOISES.items():
+        for seed in range(40):
+            recording = make_recording(1, **options, random_state=seed)
+            rows.append({"noise": noise})
+            for length in LENGTHS:
+                true, found = find_sources(recording, 0.1 - length / 2e3, 0.1 + length / 2e3)
+                rows[-1][f"{length} ms"] = measure(true, found)[0] < NEAR
+    return summarize(rows, "noise")
+
+
+def study_components():
+    """Count the sources found, of three in each recording, in one window or around each peak."""
+    rows = []
+    for n_recordings, amplitude, window in COMPONENTS:
+        distances, n_wrong = [], 0
+        for seed in range(n_recordings):
+            options = dict(amplitude=amplitude, autocorrelation=0.8, random_state=seed)
+            recording = make_recording(3, **options)
+            windows = [(0.05, 0.35, [0, 1, 2])]  # with the sources that are judged
+            if window == "own":
+                peaks = recording.stc.times[np.abs(recording.stc.data).argmax(axis=1)]
+                windows = [(peak - 0.035, peak + 0.035, [k]) for k, peak in enumerate(peaks)]
+            for tmin, tmax, sources in windows:
+                true, found = find_sources(recording, tmin, tmax)
+                distances.extend(measure(true[sources], found))
+                n_wrong += np.sum(measure(found, true) >= NEAR)
+        near = [distance for distance in distances if distance < NEAR]
+        row = {"recordings": n_recordings, "nAm": 1e9 * amplitude, "window": window}
+        row |= {"sources": len(distances), "found": len(near), "mm": span(near)}
+        rows.append(row | {"not there": n_wrong})
+    return pd.DataFrame(rows)
+
+
+def add_response(recording, moments):
+    """Add the field of moments (positions, 3, times; in A m) to all trials."""
+    gain, epochs = recording.forward["sol"]["data"], recording.epochs
+    field = np.tensordot(gain.reshape(len(gain), -1, 3), moments, axes=2)
+    trials = epochs.get_data(copy=True) + field - field.mean(axis=0)
+    epochs = mne.EpochsArray(trials, epochs.info, tmin=epochs.tmin, baseline=epochs.baseline)
+    return Bunch(**recording | {"epochs": epochs, "evoked": epochs.average()})
+
+
+def compute_radial(places):
+    """Return the direction of each place from the centre of the head."""
+    directions = places - [0, 0, 0.04]
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def compute_peak(times, latency):
+    """Return a response of about 60 ms that has its peak, of height 1, at a latency."""
+    return np.exp(-(((times - latency) / 0.025) ** 2) / 2) * (times > 0)
+
+
+def find_true_positions(recording):
+    """Return the numbers of the true positions in the forward solution."""
+    problem = InverseProblem.from_evoked(recording.evoked, recording.forward, recording.noise_cov)
+    true = problem.find_locations(recording.stc)
+    return cdist(true, recording.forward["source_rr"]).argmin(axis=1)
+
+
+def study_moving():
+    """Localize a source that moves by 4 cm from 50 to 150 ms; return a row for each one found."""
+    rows = []
+    for seed in range(3):
+        recording = make_recording(1, amplitude=0, random_state=seed)
+        places, times = recording.forward["source_rr"], recording.evoked.times
+        is_usable = np.linalg.norm(places - places.mean(axis=0), axis=1) > 0.055
+        is_usable &= places[:, 2] > 0.05
+        is_usable[recording.forward["src"][0]["nuse"] :] = False  # the left hemisphere only
+        usable = np.flatnonzero(is_usable)
+        start = places[np.random.default_rng(seed).choice(usable)]
+        distances = np.linalg.norm(places[usable] - start, axis=1)
+        end = places[usable[np.abs(distances - 0.04).argmin()]]
+        when = np.flatnonzero((times >= 0.05) & (times <= 0.15))
+        path = start + np.linspace(0, 1, when.size)[:, np.newaxis] * (end - start)
+        nearest = usable[cdist(path, places[usable]).argmin(axis=1)]
+        moments = np.zeros((*places.shape, times.size))
+        moments[nearest, :, when] = 50e-9 * compute_radial(places[nearest])
+        problem, model = localize(add_response(recording, moments), 0.05, 0.15, loose=1)
+        table = problem.to_data_frame(model).sort_values("latency_ms")
+        ends = cdist(table[["x_mm", "y_mm", "z_mm"]], 1e3 * np.stack([start, end]))
+        table = table[["latency_ms"]].assign(mm_from_start=ends[:, 0], mm_from_end=ends[:, 1])
+        rows.append(table.assign(recording=seed))
+    return pd.concat(rows).round()
+
+
+def study_patches():
+    """Localize radial currents, of 100 nAm in all, that are uniform near a point."""
+    rows = []
+    for radius in (0, 20, 30):
+        for seed in range(6):
+            recording = make_recording(1, amplitude=0, random_state=seed)
+            places, times = recording.forward["source_rr"], recording.evoked.times
+            (center,) = find_true_positions(recording)
+            is_left = np.arange(len(places)) < recording.forward["src"][0]["nuse"]
+            is_active = np.linalg.norm(places - places[center], axis=1) <= 1e-3 * radius + 1e-9
+            is_active &= is_left == is_left[center]
+            currents = 100e-9 / is_active.sum() * is_active[:, np.newaxis] * compute_radial(places)
+            moments = np.multiply.outer(currents, compute_peak(times, 0.12))
+            problem, model = localize(add_response(recording, moments), 0.05, 0.2, loose=1)
+            table = problem.to_data_frame(model, confidence=problem.compute_confidence(model))
+            distance = measure(1e3 * places[[center]], 1e3 * problem.find_locations(model))[0]
+            row = {"radius (mm)": radius, "sources": len(table), "from the centre (mm)": distance}
+            rows.append(row | {"region (mm)": table["radius_mm"].max()})
+    return summarize(rows, "radius (mm)")
+
+
+def study_two_sources():
+    """Count the recordings, of 8, in which a method finds both sources, and how far from them."""
+    rows = []
+    for courses, latency in {"the same": 0.12, "80 ms apart": 0.2}.items():
+        for seed in range(8):
+            recording = make_recording(2, amplitude=0, random_state=seed)
+            forward, times = recording.forward, recording.evoked.times
+            fixed = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=True)
+            sources = find_true_positions(recording)
+            peaks = np.stack([compute_peak(times, 0.12), compute_peak(times, latency)])
+            moments = np.zeros((forward["nsource"], 3, times.size))
+            moments[sources] = 50e-9 * np.einsum("sd,st->sdt", fixed["source_nn"][sources], peaks)
+            results = apply_methods(add_response(recording, moments))
+            for method, (found, remark) in results.items():
+                distances = measure(1e3 * forward["source_rr"][sources], found)
+                row = {"time courses": courses, "method": method}
+                row |= {"both found": bool(distances.max() < NEAR), "number or gof (%)": remark}
+                rows.append(row | {"nearer (mm)": distances.min(), "farther (mm)": distances.max()})
+    return summarize(rows, ["time courses", "method"])
+
+
+def apply_methods(recording, tmin=0.05, tmax=0.3):
+    """Return the places that each method finds, and their number or their goodness of fit.
+
+    The methods get every second position of each hemisphere.
+    """
+    vertices = [space["vertno"][::2] for space in recording.forward["src"]]
+    kept = mne.SourceEstimate(np.zeros((sum(map(len, vertices)), 1)), vertices, 0, 1)
+    forward = mne.forward.restrict_forward_to_stc(recording.forward, kept)
+    epochs, evoked, noise_cov = recording.epochs, recording.evoked, recording.noise_cov
+    problem, model = localize(Bunch(**recording | {"forward": forward}), tmin, tmax)
+    found = {"MxNE": problem.find_locations(model)}
+    response = evoked.copy().crop(tmin, tmax)
+    for number in (2, 4):
+        dipoles = mne.beamformer.trap_music(response, forward, noise_cov, n_dipoles=number)
+        found[f"TRAP-MUSIC, {number}"] = np.stack([dipole.pos[0] for dipole in dipoles])
+    inverse = mne.minimum_norm.make_inverse_operator(evoked.info, forward, noise_cov, loose=0.2)
+    covariances = dict(
+        data_cov=mne.compute_covariance(epochs, tmin=tmin, tmax=tmax),
+        noise_cov=mne.compute_covariance(epochs, tmax=0),
+    )
+    options = dict(pick_ori="max-power", weight_norm="unit-noise-gain-invariant")
+    filters = mne.beamformer.make_lcmv(
+        evoked.info, forward, **covariances, **options, rank=dict(eeg=63)
+    )
+    maps = {
+        "eLORETA": mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, "eLORETA"),
+        "dSPM": mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, "dSPM"),
+        "LCMV": mne.beamformer.apply_lcmv(evoked, filters),
+    }
+    for method, stc in maps.items():
+        heights = np.abs(stc.crop(tmin, tmax).data).max(axis=1)
+        found[method] = find_maxima(heights, problem.locations)
+    results = {method: (1e3 * places, len(places)) for method, places in found.items()}
+    sphere = mne.make_sphere_model("auto", "auto", evoked.info)
+    dipole, _ = mne.fit_dipole(evoked.copy().crop(0.12, 0.12), noise_cov, sphere)
+    return results | {"one dipole": (1e3 * dipole.pos, dipole.gof[0])}
+
+
+def find_maxima(heights, places):
+    """Return the place of the maximum, and that of the maximum more than 3 cm away from it."""
+    first = places[heights.argmax()]
+    is_far = np.linalg.norm(places - first, axis=1) > 0.03
+    return np.stack([first, places[np.where(is_far, heights, 0).argmax()]])
+
+
+def study_recorded():
+    """Localize the response to a tone in the left ear; return a row for each source."""
+    folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
+    recording = Bunch(
+        forward=mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif"),
+        noise_cov=mne.read_cov(folder / "sample-cov.fif"),
+    )
+    evoked = mne.read_evokeds(folder / "sample-auditory-ave.fif", "Left Auditory", (None, 0))
+    tables = []
+    for step, tmin, tmax in RECORDED:
+        recording.evoked = evoked.copy().pick("meg").decimate(step)
+        problem, model = localize(recording, tmin, tmax)
+        table = problem.to_data_frame(model, confidence=problem.compute_confidence(model))
+        table = table[["x_mm", "y_mm", "z_mm", "p_value", "radius_mm"]].round(4)
+        table.insert(0, "window", f"{1e3 * tmin:.0f} to {1e3 * tmax:.0f} ms")
+        table.insert(1, "times", problem.times.size)
+        table.insert(2, "independent", model.n_independent_targets_)
+        table["explained"] = problem.explained_variance(model)
+        table["noise"] = 100 * problem.y.size / np.sum(problem.y**2)
+        tables.append(table.round(dict.fromkeys(table.columns.drop(["window", "p_value"]), 0)))
+    return pd.concat(tables)
+
+
+if __name__ == "__main__":
+    main()
