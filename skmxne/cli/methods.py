@@ -138,12 +138,16 @@ def _describe_confidence(run):
     """Explain regions and p-values, if there are any."""
     if run.confidence is None or not len(run.confidence.positions):
         return
-    noise = "normal noise" if run.problem.y_folds is None else "noise like that of the trials"
+    noise = (
+        "normal noise with the correlation over time of the residual"
+        if run.problem.y_folds is None
+        else "noise like that of the trials"
+    )
     yield (
         f"For each source, the region of level {100 * run.confidence.level:g} % contains the "
         "positions where it could be. The p-value is the probability that, in noise alone, the "
         "best of all positions explains as much as the source adds to stronger ones, estimated "
-        f"from 200 draws of {noise}."
+        f"from 200 draws of {noise}, to whose maxima a Gumbel distribution was fitted."
     )
 
 
