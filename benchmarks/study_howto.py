@@ -33,8 +33,8 @@ NOISES = {
     "white, 10 nAm": dict(amplitude=10e-9, autocorrelation=0),
     "low-passed, 15 nAm": dict(amplitude=15e-9, autocorrelation=0.8),
 }
-LENGTHS = (0, 24, 48, 104, 200, 400, 600)  # ms, of windows around 100 ms that end at samples
-COMPONENTS = ((8, 50e-9, "50 to 350 ms"), (20, 15e-9, "50 to 350 ms"), (20, 15e-9, "own"))
+LENGTHS = (0, 24, 48, 104, 200, 400, 600)  # ms; windows around 100 ms from sample to sample
+COMPONENTS = ((8, 50e-9, "50 to 350 ms"), (20, 15e-9, "50 to 350 ms"), (20, 15e-9, "70 ms each"))
 RECORDED = ((1, 0.07, 0.12), (1, 0.05, 0.15), (1, 0.0, 0.3), (1, 0.0, 0.5), (6, 0.05, 0.15))
 
 
@@ -71,14 +71,12 @@ def measure(places, others):
 
 
 def summarize(rows, by):
-    """Summarize rows that have the same values in some columns: number, or smallest to largest."""
-    groups = pd.DataFrame(rows).groupby(by, sort=False)
-    return groups.agg(lambda x: x.sum() if x.dtype == bool else span(x)).reset_index()
+    """Summarize rows with the same values of some columns: count, or smallest to largest value."""
 
+    def summarize_column(values):
+        return values.sum() if values.dtype == bool else f"{values.min():.0f} to {values.max():.0f}"
 
-def span(values):
-    """Write the smallest and the largest of some values."""
-    return f"{min(values):.0f} to {max(values):.0f}"
+    return pd.DataFrame(rows).groupby(by, sort=False).agg(summarize_column).reset_index()
 
 
 def study_windows():
@@ -95,15 +93,15 @@ def study_windows():
 
 
 def study_components():
-    """Count the sources found, of three in each recording, in one window or around each peak."""
+    """Count the sources found, of three in each recording, in one window or in 70 ms each."""
     rows = []
     for n_recordings, amplitude, window in COMPONENTS:
         distances, n_wrong = [], 0
         for seed in range(n_recordings):
             options = dict(amplitude=amplitude, autocorrelation=0.8, random_state=seed)
             recording = make_recording(3, **options)
-            windows = [(0.05, 0.35, [0, 1, 2])]  # with the sources that are judged
-            if window == "own":
+            windows = [(0.05, 0.35, [0, 1, 2])]  # with the sources to be found
+            if window == "70 ms each":
                 peaks = recording.stc.times[np.abs(recording.stc.data).argmax(axis=1)]
                 windows = [(peak - 0.035, peak + 0.035, [k]) for k, peak in enumerate(peaks)]
             for tmin, tmax, sources in windows:
@@ -112,9 +110,9 @@ def study_components():
                 n_wrong += np.sum(measure(found, true) >= NEAR)
         near = [distance for distance in distances if distance < NEAR]
         row = {"recordings": n_recordings, "nAm": 1e9 * amplitude, "window": window}
-        row |= {"sources": len(distances), "found": len(near), "mm": span(near)}
+        row |= {"sources": len(distances), "found": len(near), "within (mm)": max(near)}
         rows.append(row | {"not there": n_wrong})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).round()
 
 
 def add_response(recording, moments):
@@ -213,7 +211,7 @@ def study_two_sources():
 
 
 def apply_methods(recording, tmin=0.05, tmax=0.3):
-    """Return the places that each method finds, and their number or their goodness of fit.
+    """Return, by method, the places found and their number; of one dipole the goodness of fit.
 
     The methods get every second position of each hemisphere.
     """
@@ -228,30 +226,24 @@ def apply_methods(recording, tmin=0.05, tmax=0.3):
         dipoles = mne.beamformer.trap_music(response, forward, noise_cov, n_dipoles=number)
         found[f"TRAP-MUSIC, {number}"] = np.stack([dipole.pos[0] for dipole in dipoles])
     inverse = mne.minimum_norm.make_inverse_operator(evoked.info, forward, noise_cov, loose=0.2)
-    covariances = dict(
-        data_cov=mne.compute_covariance(epochs, tmin=tmin, tmax=tmax),
-        noise_cov=mne.compute_covariance(epochs, tmax=0),
-    )
     options = dict(pick_ori="max-power", weight_norm="unit-noise-gain-invariant")
-    filters = mne.beamformer.make_lcmv(
-        evoked.info, forward, **covariances, **options, rank=dict(eeg=63)
-    )
-    maps = {
-        "eLORETA": mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, "eLORETA"),
-        "dSPM": mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, "dSPM"),
-        "LCMV": mne.beamformer.apply_lcmv(evoked, filters),
-    }
+    options |= dict(noise_cov=mne.compute_covariance(epochs, tmax=0), rank=dict(eeg=63))
+    data_cov = mne.compute_covariance(epochs, tmin=tmin, tmax=tmax)
+    filters = mne.beamformer.make_lcmv(evoked.info, forward, data_cov, **options)
+    maps = {"LCMV": mne.beamformer.apply_lcmv(evoked, filters)}
+    for method in ("eLORETA", "dSPM"):
+        maps[method] = mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, method)
     for method, stc in maps.items():
-        heights = np.abs(stc.crop(tmin, tmax).data).max(axis=1)
-        found[method] = find_maxima(heights, problem.locations)
+        found[method] = find_maxima(stc.crop(tmin, tmax), problem.locations)
     results = {method: (1e3 * places, len(places)) for method, places in found.items()}
     sphere = mne.make_sphere_model("auto", "auto", evoked.info)
     dipole, _ = mne.fit_dipole(evoked.copy().crop(0.12, 0.12), noise_cov, sphere)
     return results | {"one dipole": (1e3 * dipole.pos, dipole.gof[0])}
 
 
-def find_maxima(heights, places):
+def find_maxima(stc, places):
     """Return the place of the maximum, and that of the maximum more than 3 cm away from it."""
+    heights = np.abs(stc.data).max(axis=1)
     first = places[heights.argmax()]
     is_far = np.linalg.norm(places - first, axis=1) > 0.03
     return np.stack([first, places[np.where(is_far, heights, 0).argmax()]])
@@ -270,14 +262,20 @@ def study_recorded():
         recording.evoked = evoked.copy().pick("meg").decimate(step)
         problem, model = localize(recording, tmin, tmax)
         table = problem.to_data_frame(model, confidence=problem.compute_confidence(model))
-        table = table[["x_mm", "y_mm", "z_mm", "p_value", "radius_mm"]].round(4)
-        table.insert(0, "window", f"{1e3 * tmin:.0f} to {1e3 * tmax:.0f} ms")
-        table.insert(1, "times", problem.times.size)
-        table.insert(2, "independent", model.n_independent_targets_)
-        table["explained"] = problem.explained_variance(model)
-        table["noise"] = 100 * problem.y.size / np.sum(problem.y**2)
-        tables.append(table.round(dict.fromkeys(table.columns.drop(["window", "p_value"]), 0)))
-    return pd.concat(tables)
+        table = (
+            table[["x_mm", "y_mm", "z_mm", "radius_mm"]]
+            .round()
+            .assign(
+                p_value=table["p_value"].round(5),
+                explained=round(problem.explained_variance(model)),
+                noise=round(100 * problem.y.size / np.sum(problem.y**2)),
+                window=f"{1e3 * tmin:.0f} to {1e3 * tmax:.0f} ms",
+                times=problem.times.size,
+                independent=round(model.n_independent_targets_),
+            )
+        )
+        tables.append(table)
+    return pd.concat(tables).set_index(["window", "times", "independent"]).reset_index()
 
 
 if __name__ == "__main__":
