@@ -106,16 +106,20 @@ def scan(function):
 def map_gammas(evoked, forward, noise_cov, loose, _):
     """Call `mne.inverse_sparse.gamma_map`, and drop sources below a fifth of the strongest."""
     average = scale(noise_cov, evoked)
-    options = dict(alpha=1.0, loose=loose, depth=DEPTH, return_as_dipoles=True)
+    options = dict(alpha=1.0, loose=loose, depth=DEPTH)
+    places, peaks = call_mne(gamma_map, evoked, forward, average, **options)
+    is_kept = peaks > SHARE * peaks.max(initial=0.0)
+    return places[is_kept], peaks[is_kept]
+
+
+def call_mne(function, *objects, **options):
+    """Call a function of `mne.inverse_sparse`, which raises an error if there are no sources."""
     try:
-        dipoles = gamma_map(evoked, forward, average, **options)
+        return read_dipoles(function(*objects, return_as_dipoles=True, **options))
     except Exception as error:
         if "No active dipoles" not in str(error):
             raise
-        dipoles = []
-    places, peaks = read_dipoles(dipoles)
-    is_kept = peaks > SHARE * peaks.max(initial=0.0)
-    return places[is_kept], peaks[is_kept]
+        return read_dipoles([])
 
 
 def choose_by_sure(*, of_average, n_mxne_iter=1):
@@ -124,8 +128,8 @@ def choose_by_sure(*, of_average, n_mxne_iter=1):
     def localize(evoked, forward, noise_cov, loose, _):
         if of_average:
             noise_cov = scale(noise_cov, evoked)
-        options = dict(loose=loose, depth=DEPTH, n_mxne_iter=n_mxne_iter, return_as_dipoles=True)
-        return read_dipoles(mne_mixed_norm(evoked, forward, noise_cov, alpha="sure", **options))
+        options = dict(alpha="sure", loose=loose, depth=DEPTH, n_mxne_iter=n_mxne_iter)
+        return call_mne(mne_mixed_norm, evoked, forward, noise_cov, **options)
 
     return localize
 
@@ -206,6 +210,7 @@ def main():
     draws = pd.DataFrame(columns=["kind", "seed", "method"])
     if arguments.draws_file.exists():
         draws = pd.read_csv(arguments.draws_file, dtype={"kind": str})
+        draws = draws[draws.error.isna()] if "error" in draws else draws  # others are tried again
     tasks = list_tasks(arguments, set(zip(draws.kind, draws.seed, draws.method, strict=True)))
     for kind in arguments.kinds:
         simulate(kind, 0)  # load what all processes share
