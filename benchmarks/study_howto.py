@@ -23,7 +23,9 @@ import mne
 import numpy as np
 import pandas as pd
 from scipy.spatial.distance import cdist
+from simulated_recordings import keep_positions
 from sklearn.utils import Bunch
+from study_selection import find_peaks
 
 from skmxne import InverseProblem, MixedNormIC
 from skmxne.datasets import make_recording
@@ -215,9 +217,8 @@ def apply_methods(recording, tmin=0.05, tmax=0.3):
 
     The methods get every second position of each hemisphere.
     """
-    vertices = [space["vertno"][::2] for space in recording.forward["src"]]
-    kept = mne.SourceEstimate(np.zeros((sum(map(len, vertices)), 1)), vertices, 0, 1)
-    forward = mne.forward.restrict_forward_to_stc(recording.forward, kept)
+    numbers = [np.arange(space["nuse"]) for space in recording.forward["src"]]
+    forward = keep_positions(recording.forward, np.concatenate(numbers) % 2 == 0)
     epochs, evoked, noise_cov = recording.epochs, recording.evoked, recording.noise_cov
     problem, model = localize(Bunch(**recording | {"forward": forward}), tmin, tmax)
     found = {"MxNE": problem.find_locations(model)}
@@ -234,19 +235,11 @@ def apply_methods(recording, tmin=0.05, tmax=0.3):
     for method in ("eLORETA", "dSPM"):
         maps[method] = mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, method)
     for method, stc in maps.items():
-        found[method] = find_maxima(stc.crop(tmin, tmax), problem.locations)
+        found[method], _ = find_peaks(stc.crop(tmin, tmax), problem.locations, 2, apart=0.03)
     results = {method: (1e3 * places, len(places)) for method, places in found.items()}
     sphere = mne.make_sphere_model("auto", "auto", evoked.info)
     dipole, _ = mne.fit_dipole(evoked.copy().crop(0.12, 0.12), noise_cov, sphere)
     return results | {"one dipole": (1e3 * dipole.pos, dipole.gof[0])}
-
-
-def find_maxima(stc, places):
-    """Return the place of the maximum, and that of the maximum more than 3 cm away from it."""
-    heights = np.abs(stc.data).max(axis=1)
-    first = places[heights.argmax()]
-    is_far = np.linalg.norm(places - first, axis=1) > 0.03
-    return np.stack([first, places[np.where(is_far, heights, 0).argmax()]])
 
 
 def study_recorded():

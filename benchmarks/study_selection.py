@@ -138,7 +138,7 @@ def find_dspm_peaks(evoked, forward, noise_cov, loose, n_sources):
     """Return the ``n_sources`` highest peaks of dSPM, at least 1 cm apart."""
     operator = make_inverse_operator(evoked.info, forward, noise_cov, loose=loose, depth=DEPTH)
     stc = apply_inverse(evoked, operator, 1.0 / 9.0, "dSPM")
-    return find_peaks(stc, forward, n_sources)
+    return find_peaks(stc, forward["source_rr"], n_sources)
 
 
 def invert(name):
@@ -150,7 +150,8 @@ def invert(name):
         forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=loose == 0.0)
         solver = Solver(name)
         solver.make_inverse_operator(forward, evoked, noise_cov=scale(noise_cov, evoked))
-        return find_peaks(solver.apply_inverse_operator(evoked), forward, n_sources)
+        stc = solver.apply_inverse_operator(evoked)
+        return find_peaks(stc, forward["source_rr"], n_sources)
 
     return localize
 
@@ -187,13 +188,13 @@ def read_dipoles(dipoles):
     return places, np.array([np.abs(dipole.amplitude).max() for dipole in dipoles])
 
 
-def find_peaks(stc, forward, n_sources):
+def find_peaks(stc, places, n_sources, apart=APART):
     """Return the places of the highest peaks, and NaN as their amplitudes."""
-    heights, places, found = np.abs(stc.data).max(axis=1), forward["source_rr"], []
+    heights, found = np.abs(stc.data).max(axis=1), []
     for _ in range(n_sources):
         best = int(np.argmax(heights))
         found.append(places[best])
-        heights[np.linalg.norm(places - places[best], axis=1) < APART] = -1.0
+        heights[np.linalg.norm(places - places[best], axis=1) < apart] = -1.0
     return np.array(found), np.full(n_sources, np.nan)
 
 
