@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from textwrap import dedent
 
+import dask
 import numpy as np
 import pytest
 from dask.distributed import Client, LocalCluster
@@ -52,7 +53,10 @@ def data(make_problem):
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """Return a client of a Dask cluster, two processes of this machine."""
+    # Every two seconds Dask would drop copies that no running task needs, and send them again.
+    keep = {"distributed.scheduler.active-memory-manager.start": False}
     with (
+        dask.config.set(keep),
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
