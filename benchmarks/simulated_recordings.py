@@ -149,6 +149,12 @@ def compute_forward(info, forward, sigmas=SIGMAS):
     )
 
 
+def compute_gain(problem, info, forward, sigmas=SIGMAS):
+    """Compute the gain of a sphere model; the third orientation is the normal."""
+    sphere = mne.convert_forward_solution(compute_forward(info, forward, sigmas), surf_ori=True)
+    return mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)["sol"]["data"]
+
+
 def turn_head(info, degrees=2.0):
     """Move the head by 3 mm and turn it by ``degrees``, relative to the MEG sensors."""
     info = info.copy()
@@ -182,9 +188,7 @@ def load_true_gain(kind):
         info = move_electrodes(info)
     else:
         sigmas = (0.33, 1.0, 0.012, 0.33)
-    true = compute_forward(info, forward, sigmas)
-    true = mne.convert_forward_solution(true, surf_ori=True)
-    return mne.pick_channels_forward(true, problem.ch_names, ordered=True)["sol"]["data"]
+    return compute_gain(problem, info, forward, sigmas)
 
 
 @cache
@@ -193,8 +197,7 @@ def load_sphere(*, is_moved=True):
     if is_moved:
         return load_true_gain("j")
     problem, info, forward, _ = load_problem()
-    sphere = mne.convert_forward_solution(compute_forward(info, forward), surf_ori=True)
-    return mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)["sol"]["data"]
+    return compute_gain(problem, info, forward)
 
 
 def simulate(kind, seed, is_loose=False, amplitude=30e-9):

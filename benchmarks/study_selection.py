@@ -248,8 +248,10 @@ def list_tasks(arguments, done):
     """List the tasks that are left, slow methods last. Noise alone has no number of sources."""
     tasks = []
     for names in ([name for name in METHODS if name not in SLOW], *([name] for name in SLOW)):
-        n_draws = min(arguments.n_draws, arguments.slow_draws if names[0] in SLOW else np.inf)
-        for draw in range(int(min(n_draws, SLOW.get(names[0], n_draws)))):
+        limits = [arguments.n_draws]
+        if names[0] in SLOW:
+            limits += [arguments.slow_draws, SLOW[names[0]]]
+        for draw in range(min(limits)):
             for kind in arguments.kinds:
                 is_noise, seed = kind.startswith("0"), FIRST_SEED + draw
                 left = [
