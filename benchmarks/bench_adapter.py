@@ -13,7 +13,6 @@ default does not reweight.
 import argparse
 import gc
 import logging
-import os
 import statistics
 import sys
 import tracemalloc
@@ -23,7 +22,7 @@ from functools import partial
 import mne
 from measuring import Ratios, TooSlowError, clock, print_rows, take_turns, time_limit
 from mne.inverse_sparse import mixed_norm as mne_mixed_norm
-from peers import read_recording
+from recorded import read_recording
 from threadpoolctl import ThreadpoolController
 
 from skmxne import InverseProblem, MixedNormIC, mixed_norm
@@ -175,13 +174,12 @@ def main():
     add("--cap", type=float, default=200.0, help="seconds that MNE's choice may take (200)")
     add("--quick", action="store_true", help="483 positions instead of 7783, one round")
     arguments = parser.parse_args()
-    if "SKMXNE_SAMPLE_DIR" not in os.environ:
-        sys.exit("Set SKMXNE_SAMPLE_DIR to the folder of the recorded data.")
     if arguments.quick:
         arguments.repeats, arguments.cap = 1, 5.0
     warnings.simplefilter("ignore")
     mne.set_log_level("ERROR")
-    recording = read_recording(os.environ["SKMXNE_SAMPLE_DIR"], 483 if arguments.quick else 7783)
+    recording = read_recording(n_positions=483 if arguments.quick else 7783)
+    recording.evoked.crop(0.05, 0.15).pick("meg")
     print_rows(compare_all(recording, arguments))
     print("Peak memory of the preparation", file=sys.stderr)
     for orientation, loose in ORIENTATIONS.items():

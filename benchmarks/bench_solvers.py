@@ -12,7 +12,8 @@ import sys
 
 from equal_gap import Comparison, print_means
 from measuring import print_rows
-from peers import CONTENDERS, OURS, make_recorded, make_simulated, read_recording, warm_up
+from peers import CONTENDERS, OURS, make_recorded, make_simulated, warm_up
+from recorded import read_recording
 
 
 def parse_arguments():
@@ -38,9 +39,10 @@ def main():
     """Compare on recorded problems, or on simulated ones of the same size."""
     arguments = parse_arguments()
     n_positions = 483 if arguments.quick else 7783
-    folder = os.environ.get("SKMXNE_SAMPLE_DIR")
-    if folder:
-        problems = make_recorded(read_recording(folder, n_positions))
+    if os.environ.get("SKMXNE_SAMPLE_DIR"):
+        recording = read_recording(n_positions=n_positions)
+        recording.evoked.crop(0.05, 0.15).pick("meg")
+        problems = make_recorded(recording)
     else:
         problems = make_simulated(n_positions)
     warm_up([OURS, *arguments.peers])

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,14 +38,6 @@ class Problem:
         """Compute the Frobenius norm of each block of ``n_orient`` rows."""
         squares = np.einsum("ij,ij->i", rows, rows)
         return np.sqrt(squares.reshape(-1, self.n_orient).sum(axis=1))
-
-
-class Recording(NamedTuple):
-    """Recorded data, as MNE reads them."""
-
-    evoked: object
-    forward: object
-    noise_cov: object
 
 
 class Fit(NamedTuple):
@@ -272,21 +263,6 @@ def warm_up(names):
         for name in names:
             if CONTENDERS[name].can_solve(problem):
                 CONTENDERS[name].solve(problem, 60.0, 1e-2)
-
-
-def read_recording(folder, n_positions):
-    """Read the average of the sample data: MEG, 0.05 to 0.15 s."""
-    import mne
-
-    folder = Path(folder)
-    with mne.use_log_level("ERROR"):
-        evoked = mne.read_evokeds(
-            folder / "sample-auditory-ave.fif", condition="Left Auditory", baseline=(None, 0)
-        )
-        forward = mne.read_forward_solution(folder / f"sample-cortex-{n_positions}-fwd.fif")
-        noise_cov = mne.read_cov(folder / "sample-cov.fif")
-        evoked = evoked.crop(0.05, 0.15).pick("meg")
-    return Recording(evoked, forward, noise_cov)
 
 
 def make_recorded(recording):

@@ -5,8 +5,6 @@ variable ``SKMXNE_SAMPLE_DIR`` names the folder with the data of MNE's subject "
 """
 
 import argparse
-import os
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from mne.inverse_sparse import mixed_norm
+from recorded import read_recording
 
 from skmxne import FieldDisplay, InverseProblem, MixedNormIC, SourceDisplay
 
@@ -30,17 +29,11 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("bench-output"))
     arguments = parser.parse_args()
     (arguments.output / "static").mkdir(parents=True, exist_ok=True)
-    if "SKMXNE_SAMPLE_DIR" not in os.environ:
-        sys.exit("Set SKMXNE_SAMPLE_DIR to the folder of the recorded data.")
     mne.set_log_level("ERROR")
-    folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
-    forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
-    noise_cov = mne.read_cov(folder / "sample-cov.fif")
     rows = []
     for condition in CONDITIONS:
-        evoked = mne.read_evokeds(
-            folder / "sample-auditory-ave.fif", condition, baseline=(None, 0)
-        ).pick("meg")
+        evoked, forward, noise_cov = read_recording(condition)
+        evoked.pick("meg")
         for window in WINDOWS:
             rows += localize(evoked, forward, noise_cov, window, arguments.output / "static")
         evoked.crop(*WINDOWS[0])

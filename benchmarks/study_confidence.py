@@ -13,7 +13,6 @@ a position within 5 mm of the true one, or the position nearest to it.
 """
 
 import argparse
-import os
 import time
 import warnings
 from functools import cache, cached_property, partial
@@ -424,8 +423,7 @@ def fit_dipole(is_moved, seed, amplitude):
 @cache
 def load_noise_covariance():
     """Return the noise covariance of the channels of the recorded gain."""
-    problem, *_ = simulated.load_problem()
-    noise_cov = mne.read_cov(Path(os.environ["SKMXNE_SAMPLE_DIR"]) / "sample-cov.fif")
+    problem, _, _, noise_cov = simulated.load_problem()
     return mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
 
 
