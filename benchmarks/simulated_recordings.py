@@ -1,16 +1,17 @@
 """Simulate recordings with known sources, as arrays and as objects of MNE.
 
 A recording has 50 trials of 0.1 s. The gain is that of a recorded subject (``SKMXNE_SAMPLE_DIR``
-names its folder), with all positions, or the built-in one. Unless `KINDS` says otherwise, currents
-flow along the normals of the cortex, and data and inversion have the same forward solution.
+names its folder), with all positions; without the folder it is that of the built-in head. Unless
+`KINDS` says otherwise, sources are points of 30 nAm on positions of the inversion, currents flow
+along the normals of the cortex, and the forward solution and the noise covariance are exact.
 """
 
 import os
 from functools import cache
-from pathlib import Path
 
 import mne
 import numpy as np
+from recorded import read_recording
 
 from skmxne import InverseProblem
 from skmxne.datasets import make_recording
@@ -25,7 +26,7 @@ KINDS = {
     "c2": "every third position, sources at others",
     "d": "all with the same time course",
     "e": "two sources 15 to 25 mm apart",
-    "f": "patches of 1 cm",
+    "f": "patches of 1 cm, 60 nAm",
     "g": "tilted by 20 degrees, loose 0.2",
     "h": "10 nAm instead of 30",
     "i": "200 weak brain sources in the noise",
@@ -35,11 +36,16 @@ KINDS = {
     "l": "EEG, skull 3 times as conductive as assumed",
     "m": "EEG, electrodes 3 mm off",
     "o": "EEG, built-in head",
+    "p": "noise covariance estimated from 0.1 s of 50 trials",
     "0": "white noise alone",
     "0b": "low-passed noise alone",
+    "0c": "white noise alone, covariance estimated from 0.1 s of 50 trials",
 }
-# What is inverted; the recorded subject's MEG and boundary element model by default.
+# What is inverted. Other kinds invert the recorded subject's MEG and boundary element model if the
+# folder is there, and the built-in head if not.
+DEFAULT_HEAD = "meg" if os.environ.get("SKMXNE_SAMPLE_DIR") else "built-in"
 HEADS = {
+    "j": "meg",
     "n": "meg, sphere",
     "k": "eeg",
     "l": "eeg, sphere",
@@ -60,7 +66,7 @@ class Recording:
         self.X = np.asfortranarray(gain * _weight(gain, n_orient))
         self.n_orient, self.y = n_orient, y
         self.locations, self.sources, self.amplitude = locations, sources, amplitude
-        self.head, self.is_coarse, self.brain = head, False, None
+        self.head, self.is_coarse, self.whiten = head, False, None
 
     def find_active(self, model):
         """Return the active positions of a model."""
@@ -71,11 +77,10 @@ class Recording:
         problem, info, forward, noise_cov = load_problem(self.head)
         noise_cov = mne.pick_channels_cov(noise_cov, problem.ch_names, ordered=True)
         y, to_sensors = self.y, np.linalg.pinv(problem.whitener)
-        if self.brain is not None:
-            fields, whiten = self.brain
-            y = np.linalg.solve(whiten, y)
-            fields = to_sensors @ fields
-            noise_cov["data"] = noise_cov.data + fields @ fields.T
+        if self.whiten is not None:
+            unwhiten = np.linalg.inv(self.whiten)
+            y, added = unwhiten @ y, unwhiten @ unwhiten.T - np.eye(len(y))
+            noise_cov["data"] = noise_cov.data + to_sensors @ added @ to_sensors.T
         evoked = mne.EvokedArray(to_sensors @ y / np.sqrt(N_TRIALS), info, nave=N_TRIALS)
         if self.is_coarse:
             forward = keep_positions(forward, np.arange(forward["nsource"]) % 3 == 0)
@@ -98,12 +103,7 @@ def load_problem(head="meg"):
         recording = make_recording()
         evoked, forward, noise_cov = recording.evoked, recording.forward, recording.noise_cov
     else:
-        folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
-        evoked = mne.read_evokeds(
-            folder / "sample-auditory-ave.fif", condition=0, baseline=(None, 0)
-        )
-        forward = mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif")
-        noise_cov = mne.read_cov(folder / "sample-cov.fif")
+        evoked, forward, noise_cov = read_recording()
         evoked.pick(head.partition(",")[0])
         if head.startswith("eeg"):
             evoked.set_eeg_reference(projection=True)
@@ -155,55 +155,56 @@ def compute_gain(problem, info, forward, sigmas=SIGMAS):
     return mne.pick_channels_forward(sphere, problem.ch_names, ordered=True)["sol"]["data"]
 
 
-def turn_head(info, degrees=2.0):
-    """Move the head by 3 mm and turn it by ``degrees``, relative to the MEG sensors."""
+def move_head(info, direction=(1.0, 1.0, 1.0), degrees=(2.0, 0.0, 0.0)):
+    """Move the head by 3 mm and turn it about three axes, relative to the MEG sensors."""
     info = info.copy()
-    moved = mne.transforms.rotation(*np.deg2rad([degrees, 0.0, 0.0]))
-    moved[:3, 3] = np.full(3, 0.003 / np.sqrt(3))
+    moved = mne.transforms.rotation(*np.deg2rad(degrees))
+    moved[:3, 3] = 0.003 * np.array(direction) / np.linalg.norm(direction)
     info["dev_head_t"]["trans"] = moved @ info["dev_head_t"]["trans"]
     return info
 
 
-def move_electrodes(info):
+def move_electrodes(info, rng):
     """Move each electrode by 3 mm in a random direction."""
     info = info.copy()
-    rng = np.random.default_rng(0)
     for channel in info["chs"]:
-        step = rng.standard_normal(3)
-        channel["loc"][:3] += 0.003 * step / np.linalg.norm(step)
+        channel["loc"][:3] += 0.003 * _draw_direction(rng)
     return info
 
 
-@cache
-def load_true_gain(kind):
-    """Return the gain of the data, not whitened; the third orientation is the normal.
-
-    Only for kinds in which data and inversion have different forward solutions.
-    """
-    problem, info, forward, _ = load_problem(HEADS.get(kind, "meg"))
-    sigmas = SIGMAS
-    if kind in ("j", "n"):
-        info = turn_head(info, degrees=2.0 if kind == "j" else 0.0)
-    elif kind == "m":
-        info = move_electrodes(info)
-    else:
-        sigmas = (0.33, 1.0, 0.012, 0.33)
-    return compute_gain(problem, info, forward, sigmas)
+def _draw_direction(rng):
+    step = rng.standard_normal(3)
+    return step / np.linalg.norm(step)
 
 
 @cache
 def load_sphere(*, is_moved=True):
-    """Return the MEG gain of a sphere model in the format of `load_true_gain`."""
-    if is_moved:
-        return load_true_gain("j")
+    """Return the MEG gain of a sphere model, not whitened; the third orientation is the normal."""
     problem, info, forward, _ = load_problem()
-    return compute_gain(problem, info, forward)
+    return compute_gain(problem, move_head(info) if is_moved else info, forward)
+
+
+def draw_fields(rng, kind, sources):
+    """Return the whitened fields of sources by another forward solution than the inversion's."""
+    problem, info, forward, _ = load_problem(HEADS[kind])
+    if kind == "j":
+        return problem.whitener @ load_sphere()[:, 3 * np.array(sources) + 2]
+    sigmas = SIGMAS
+    if kind == "n":
+        info = move_head(info, _draw_direction(rng), degrees=np.zeros(3))
+    elif kind == "m":
+        info = move_electrodes(info, rng)
+    else:
+        sigmas = (0.33, 1.0, 0.012, 0.33)
+    part = keep_positions(forward, np.isin(np.arange(forward["nsource"]), sources))
+    gain = problem.whitener @ compute_gain(problem, info, part, sigmas)[:, 2::3]
+    return gain[:, np.argsort(np.argsort(sources))]  # positions are in ascending order
 
 
 def simulate(kind, seed, is_loose=False, amplitude=30e-9):
     """Simulate a recording of a kind. Orientations are loose for kind g, or if ``is_loose``."""
     rng = np.random.default_rng([*kind.encode(), seed])
-    head = HEADS.get(kind, "meg")
+    head = HEADS.get(kind, DEFAULT_HEAD)
     gain, locations, normals = load_head(head)
     along_normals = gain[:, 2::3]
     sources = draw_sources(rng, kind, locations, along_normals)
@@ -218,27 +219,29 @@ def simulate(kind, seed, is_loose=False, amplitude=30e-9):
     elif kind == "g":
         fields = np.transpose([gain[:, 3 * k : 3 * k + 3] @ _tilt(rng) for k in sources])
     elif kind in ("j", "l", "m", "n"):
-        columns = 3 * np.array(sources) + 2
-        fields = load_problem(head)[0].whitener @ load_true_gain(kind)[:, columns]
+        fields = draw_fields(rng, kind, sources)
     amplitude = {"f": 2 * amplitude, "h": amplitude / 3}.get(kind, amplitude)
     courses = draw_time_courses(rng, len(sources), is_same=kind == "d")
     signal = np.sqrt(N_TRIALS) * amplitude * fields @ courses
     noise = draw_noise(rng, len(gain), is_low_passed=kind in ("b", "0b"))
     is_loose |= kind == "g"
     used, n_orient = (gain, 3) if is_loose else (along_normals, 1)
-    brain = None
+    whiten = None
     if kind == "c2":
         used = used.reshape(len(used), -1, n_orient)[:, ::3].reshape(len(used), -1)
         locations = locations[::3]
     elif kind == "i":
-        brain = fields_of_brain, whiten = draw_brain_noise(rng, along_normals)
-        activity = rng.standard_normal((fields_of_brain.shape[1], noise.shape[1]))
-        noise = whiten @ (noise + fields_of_brain @ activity)
-        signal, used = whiten @ signal, whiten @ used
+        fields_of_brain, whiten = draw_brain_noise(rng, along_normals)
+        noise = noise + fields_of_brain @ rng.standard_normal((200, noise.shape[1]))
+    elif kind in ("p", "0c"):
+        samples = rng.standard_normal((len(gain), N_TRIALS * len(TIMES)))
+        whiten = np.linalg.inv(np.linalg.cholesky(samples @ samples.T / samples.shape[1]))
+    if whiten is not None:
+        signal, noise, used = whiten @ signal, whiten @ noise, whiten @ used
     if kind.startswith("0"):
         signal, truth = 0.0, truth[:0]
     recording = Recording(used, n_orient, signal + noise, locations, truth, amplitude, head)
-    recording.is_coarse, recording.brain = kind == "c2", brain
+    recording.is_coarse, recording.whiten = kind == "c2", whiten
     return recording
 
 

@@ -17,11 +17,11 @@ A source is found if the model has a position within 20 mm of it.
 import argparse
 import os
 import warnings
-from pathlib import Path
 
 import mne
 import numpy as np
 import pandas as pd
+from recorded import read_recording
 from scipy.spatial.distance import cdist
 from simulated_recordings import keep_positions
 from sklearn.utils import Bunch
@@ -224,8 +224,8 @@ def apply_methods(recording, tmin=0.05, tmax=0.3):
     found = {"MxNE": problem.find_locations(model)}
     response = evoked.copy().crop(tmin, tmax)
     for number in (2, 4):
-        dipoles = mne.beamformer.trap_music(response, forward, noise_cov, n_dipoles=number)
-        found[f"TRAP-MUSIC, {number}"] = np.stack([dipole.pos[0] for dipole in dipoles])
+        dipoles = mne.beamformer.rap_music(response, forward, noise_cov, n_dipoles=number)
+        found[f"RAP-MUSIC, {number}"] = np.stack([dipole.pos[0] for dipole in dipoles])
     inverse = mne.minimum_norm.make_inverse_operator(evoked.info, forward, noise_cov, loose=0.2)
     options = dict(pick_ori="max-power", weight_norm="unit-noise-gain-invariant")
     options |= dict(noise_cov=mne.compute_covariance(epochs, tmax=0), rank=dict(eeg=63))
@@ -244,16 +244,11 @@ def apply_methods(recording, tmin=0.05, tmax=0.3):
 
 def study_recorded():
     """Localize the response to a tone in the left ear; return a row for each source."""
-    folder = Path(os.environ["SKMXNE_SAMPLE_DIR"])
-    recording = Bunch(
-        forward=mne.read_forward_solution(folder / "sample-cortex-7783-fwd.fif"),
-        noise_cov=mne.read_cov(folder / "sample-cov.fif"),
-    )
-    evoked = mne.read_evokeds(folder / "sample-auditory-ave.fif", "Left Auditory", (None, 0))
+    recording = read_recording()
     tables = []
     for step, tmin, tmax in RECORDED:
-        recording.evoked = evoked.copy().pick("meg").decimate(step)
-        problem, model = localize(recording, tmin, tmax)
+        decimated = recording.evoked.copy().pick("meg").decimate(step)
+        problem, model = localize(recording._replace(evoked=decimated), tmin, tmax)
         table = problem.to_data_frame(model, confidence=problem.compute_confidence(model))
         table = (
             table[["x_mm", "y_mm", "z_mm", "radius_mm"]]
