@@ -60,7 +60,7 @@ SCORES = {  # titles and decimals
 }
 COLUMNS = ["kind", "seed", "method", "f1", "f1_20", "ospa", "distance", "amplitude", "n_more"]
 COLUMNS += ["seconds", "error"]
-APART = 0.01  # m, within which a maximum of a distributed estimate has no higher neighbour
+APART = 0.01  # m, around a maximum of a distributed estimate
 SHARE = 0.2  # of the largest amplitude, below which a method's sources are dropped
 
 
@@ -252,7 +252,10 @@ def read_dipoles(dipoles):
 
 
 def find_peaks(stc, places, n_sources, apart=APART):
-    """Return the places of the highest maxima within 1 cm, and NaN as their amplitudes."""
+    """Return the places of the highest maxima, and NaN as their amplitudes.
+
+    A maximum has no higher value within ``apart`` (m).
+    """
     heights, found = np.abs(stc.data).max(axis=1), []
     for k in np.argsort(heights)[::-1]:
         if heights[k] == heights[np.linalg.norm(places - places[k], axis=1) < apart].max():
@@ -479,7 +482,7 @@ def average_f1(draws):
     default = draws[draws.method == "skmxne"]
     means["skmxne: too many (%)"] = default.groupby("kind", observed=True).too_many.mean()
     has_errors, is_new = means.index.isin(MODEL_ERRORS), means.index.isin(NEW_KINDS)
-    means.index = means.index.map(KINDS)
+    means.index = [KINDS[kind] + " *" * (kind in MODEL_ERRORS) for kind in means.index]
     groups = {
         "mean: without model errors": means[~has_errors].mean(),
         "mean: with model errors": means[has_errors].mean(),
