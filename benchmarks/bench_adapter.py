@@ -22,7 +22,7 @@ from functools import partial
 import mne
 from measuring import Ratios, TooSlowError, clock, print_rows, take_turns, time_limit
 from mne.inverse_sparse import mixed_norm as mne_mixed_norm
-from recorded import read_recording
+from recorded import read_response
 from threadpoolctl import ThreadpoolController
 
 from skmxne import InverseProblem, MixedNormIC, mixed_norm
@@ -178,8 +178,7 @@ def main():
         arguments.repeats, arguments.cap = 1, 5.0
     warnings.simplefilter("ignore")
     mne.set_log_level("ERROR")
-    recording = read_recording(n_positions=483 if arguments.quick else 7783)
-    recording.evoked.crop(0.05, 0.15).pick("meg")
+    recording = read_response(n_positions=483 if arguments.quick else 7783)
     print_rows(compare_all(recording, arguments))
     print("Peak memory of the preparation", file=sys.stderr)
     for orientation, loose in ORIENTATIONS.items():

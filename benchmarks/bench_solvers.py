@@ -13,7 +13,7 @@ import sys
 from equal_gap import Comparison, print_means
 from measuring import print_rows
 from peers import CONTENDERS, OURS, make_recorded, make_simulated, warm_up
-from recorded import read_recording
+from recorded import read_response
 
 
 def parse_arguments():
@@ -40,9 +40,7 @@ def main():
     arguments = parse_arguments()
     n_positions = 483 if arguments.quick else 7783
     if os.environ.get("SKMXNE_SAMPLE_DIR"):
-        recording = read_recording(n_positions=n_positions)
-        recording.evoked.crop(0.05, 0.15).pick("meg")
-        problems = make_recorded(recording)
+        problems = make_recorded(read_response(n_positions=n_positions))
     else:
         problems = make_simulated(n_positions)
     warm_up([OURS, *arguments.peers])

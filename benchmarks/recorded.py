@@ -10,6 +10,7 @@ import argparse
 import os
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,14 @@ def read_recording(condition="Left Auditory", n_positions=7783):
             mne.read_forward_solution(folder / f"sample-cortex-{n_positions}-fwd.fif"),
             mne.read_cov(folder / "sample-cov.fif"),
         )
+
+
+@cache
+def read_response(condition="Left Auditory", n_positions=7783):
+    """Read the MEG response, 50 to 150 ms. Do not change what is returned: it is kept."""
+    recording = read_recording(condition, n_positions)
+    recording.evoked.pick("meg").crop(0.05, 0.15)
+    return recording
 
 
 def main():

@@ -33,7 +33,7 @@ from mne.beamformer import rap_music, trap_music
 from mne.inverse_sparse import gamma_map
 from mne.inverse_sparse import mixed_norm as mne_mixed_norm
 from mne.minimum_norm import apply_inverse, make_inverse_operator
-from recorded import read_recording
+from recorded import read_response
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from simulated_recordings import HEADS, KINDS, simulate
@@ -276,8 +276,7 @@ def main():
     METHODS.update({f"{name} (number)": invert(name) for name in arguments.invert})
     arguments.output.mkdir(parents=True, exist_ok=True)
     arguments.draws_file.parent.mkdir(parents=True, exist_ok=True)
-    if not arguments.draws_file.exists():
-        pd.DataFrame(columns=COLUMNS).to_csv(arguments.draws_file, index=False)
+    prepare_draws(arguments.draws_file)
     tasks = list_tasks(arguments, set(read_draws(arguments.draws_file).index))
     for kind in arguments.kinds:
         simulate(kind, 0)  # load what all processes share
@@ -323,10 +322,15 @@ def match(distances, near):
     return found[is_near], true[is_near]
 
 
+def prepare_draws(path):
+    """Write the first line of a new file, or cut off a last line that was interrupted."""
+    if not path.exists():
+        pd.DataFrame(columns=COLUMNS).to_csv(path, index=False)
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+
+
 def read_draws(path):
     """Read the localizations that ended without an error. The others are tried again."""
-    text = path.read_text("utf-8")
-    path.write_text(text[: text.rfind("\n") + 1], "utf-8")  # without a line that was interrupted
     draws = pd.read_csv(path, dtype={"kind": str}).drop_duplicates(COLUMNS[:3], keep="last")
     for row in draws[draws.error.notna()].itertuples():
         print(f"{row.kind}, {row.seed}, {row.method}: {row.error}")
@@ -496,9 +500,7 @@ def average_f1(draws):
 
 def localize_recorded(condition, name):
     """Return the sources of a recorded response to tones, 50 to 150 ms, found by a method."""
-    recording = read_recording(condition)
-    recording.evoked.pick("meg").crop(0.05, 0.15)
-    row = {"condition": condition, "method": name}
+    recording, row = read_response(condition), {"condition": condition, "method": name}
     try:
         (places, peaks), seconds = call(METHODS[name], recording, 0.2, 2)
     except Exception as error:
